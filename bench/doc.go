@@ -1,0 +1,2 @@
+// Package bench is filled by its subfolders.
+package bench

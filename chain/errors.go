@@ -1,0 +1,87 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// Sentinels. Callers branch on them with errors.Is.
+var (
+	// ErrOverflow and ErrUnderflow report arithmetic outside 0 … 2^256-1.
+	ErrOverflow  = errors.New("chain: amount overflow")
+	ErrUnderflow = errors.New("chain: amount underflow")
+	// ErrNotFound: the node does not have it (yet): a height above the head, an
+	// unknown block hash, a contract that is not there.
+	ErrNotFound = errors.New("chain: not found")
+	// ErrReorg: the branch changed while it was read. Ask again.
+	ErrReorg = errors.New("chain: the branch changed while reading")
+	// ErrTransient: the node failed or answered incoherently. Ask again later.
+	ErrTransient = errors.New("chain: transient failure")
+	// ErrUnsupported: the chain or this client cannot do that.
+	ErrUnsupported = errors.New("chain: unsupported")
+	// ErrLockSpent: another transaction spent a lock of this one.
+	ErrLockSpent = errors.New("chain: lock already spent")
+	// ErrUnderpriced: the node wants a higher fee.
+	ErrUnderpriced = errors.New("chain: fee too low")
+	// ErrInvalidSignature: a signer returned something that is no signature of
+	// the account.
+	ErrInvalidSignature = errors.New("chain: invalid signature")
+)
+
+// FormatError reports text that is not what it should be.
+type FormatError struct {
+	// What is what the text should be: "amount", "address", "chain id".
+	What string
+	// Text is what was given, Reason what is wrong with it.
+	Text, Reason string
+}
+
+func (e *FormatError) Error() string {
+	text := e.Text
+	if len(text) > 80 {
+		text = text[:80] + "…"
+	}
+	return fmt.Sprintf("chain: %s %s: %s", e.What, strconv.Quote(text), e.Reason)
+}
+
+// InsufficientFundsError reports an account that cannot pay.
+type InsufficientFundsError struct {
+	// Account cannot pay Required of Asset: it has Available.
+	Account             Address
+	Asset               Asset
+	Required, Available Amount
+}
+
+func (e *InsufficientFundsError) Error() string {
+	return fmt.Sprintf("chain: %s has %s %s, needs %s", e.Account, e.Asset.Format(e.Available), e.Asset.Symbol, e.Asset.Format(e.Required))
+}
+
+// FeeTooHighError reports a fee above the cap.
+type FeeTooHighError struct {
+	// Fee is what it would cost, Cap what it may cost, in base units.
+	Fee, Cap Amount
+}
+
+func (e *FeeTooHighError) Error() string {
+	return fmt.Sprintf("chain: fee %s over the cap %s", e.Fee, e.Cap)
+}
+
+// RevertError reports a transaction that would fail or failed on the chain.
+type RevertError struct {
+	// Reason is what the contract or the node says; Data the raw return data.
+	Reason string
+	Data   []byte
+}
+
+func (e *RevertError) Error() string { return "chain: reverted: " + e.Reason }
+
+// PolicyError reports that a signer refused to sign.
+type PolicyError struct {
+	// Rule is the rule that was broken, in short: "treasury", "approval".
+	Rule string
+	// Detail is what was wrong.
+	Detail string
+}
+
+func (e *PolicyError) Error() string { return "chain: signer refused (" + e.Rule + "): " + e.Detail }

@@ -1,0 +1,137 @@
+package chain
+
+import "time"
+
+// Purpose tells why a payment leaves an account; policy and accounts depend on it.
+type Purpose string
+
+// The purposes of outgoing transactions.
+const (
+	// PurposeCollection moves customers' money to the treasury.
+	PurposeCollection Purpose = "collection"
+	// PurposeTopUp gives a deposit address the gas for its own transfer.
+	PurposeTopUp Purpose = "gas_topup"
+	// PurposeRefund and PurposeWithdrawal pay a stranger, approved.
+	PurposeRefund     Purpose = "refund"
+	PurposeWithdrawal Purpose = "withdrawal"
+	// PurposeCancel spends a lock by a payment of nothing to oneself.
+	PurposeCancel Purpose = "cancel"
+)
+
+// Lock is something that can be spent once on the chain: "nonce:<address>:<n>"
+// or "utxo:<txid>:<n>". Two transactions with a common lock can never both be
+// mined; that is what makes a double payout impossible.
+type Lock string
+
+// KeyRef says which private key an account has, without saying the key.
+type KeyRef struct {
+	// Wallet is the wallet's id, its public fingerprint.
+	Wallet string `json:"wallet"`
+	// Path is the BIP-32 path, "m/44'/60'/0'/0/7".
+	Path string `json:"path"`
+}
+
+// Account is an address of ours together with its key.
+type Account struct {
+	// Address is the account.
+	Address Address `json:"address"`
+	// Key is how a Signer finds its key.
+	Key KeyRef `json:"key"`
+}
+
+// Move is one movement that an Intent asks for.
+type Move struct {
+	// From is the account that pays.
+	From Account
+	// To is the receiver.
+	To Address
+	// Own is the key of the receiver where it is an account of ours, so that a
+	// policy signer can derive it again; nil otherwise.
+	Own *KeyRef
+	// Asset is what moves.
+	Asset Asset
+	// Amount is how much. With All it is ignored: everything that is there at
+	// preparation, for native coin less the fee.
+	Amount Amount
+	All    bool
+}
+
+// Coin is an unspent output to be spent, on chains that have them.
+type Coin struct {
+	// Tx and Index name the output.
+	Tx    TxID
+	Index uint32
+	// Amount is its value.
+	Amount Amount
+}
+
+// Intent is what we want to happen on a chain, before fees, nonces and bytes.
+// It may name many sources, one fee payer and the coins to spend; an adapter
+// that cannot do that in one transaction returns ErrUnsupported.
+type Intent struct {
+	// Purpose is why.
+	Purpose Purpose
+	// Moves are what, at least one.
+	Moves []Move
+	// FeePayer pays the network's fee. Its zero value means the source does.
+	FeePayer Account
+	// Coins restricts what is spent, where the chain has coins.
+	Coins []Coin
+	// Taken are locks held by other attempts, which must not be used.
+	Taken []Lock
+	// Reuse, where set, asks for a replacement that holds these locks.
+	Reuse []Lock
+	// MaxFee caps the whole fee in base units of the native coin; zero: no cap.
+	MaxFee Amount
+	// Approval is set where a stranger is paid.
+	Approval *Approval
+}
+
+// Need is something that an account lacks for a draft.
+type Need struct {
+	// Account lacks it.
+	Account Account
+	// Asset is what is missing, Amount how much.
+	Asset  Asset
+	Amount Amount
+}
+
+// Expiry says when a draft can no longer be mined; the zero value means never.
+type Expiry struct {
+	// Time and Height are the last moment and block; zero where not used.
+	Time   time.Time
+	Height uint64
+}
+
+// Draft is a complete unsigned transaction. Where Needs is not empty it is not
+// yet payable: the needs must be met, and the intent prepared again.
+type Draft struct {
+	// Chain is where it belongs.
+	Chain ID
+	// Intent is what it was made for, with the amounts that were fixed.
+	Intent Intent
+	// Locks are unique per attempt group in the store. At least one where Needs
+	// is empty.
+	Locks []Lock
+	// Fee is the most that it can cost, in base units of the native coin.
+	Fee Amount
+	// Expiry is when it dies by itself.
+	Expiry Expiry
+	// Needs is what is missing.
+	Needs []Need
+	// Payload is the unsigned transaction in the chain's own encoding.
+	Payload []byte
+}
+
+// Signed is a transaction that can be broadcast. It is persisted before its
+// first broadcast, and only these very bytes are ever sent again.
+type Signed struct {
+	// Chain is where it belongs.
+	Chain ID
+	// ID is known before the broadcast.
+	ID TxID
+	// Raw is what a node accepts.
+	Raw []byte
+	// Locks are those of the draft.
+	Locks []Lock
+}

@@ -1,0 +1,111 @@
+package chain
+
+import (
+	"context"
+	"time"
+)
+
+// SignPurpose says what kind of message is signed.
+type SignPurpose string
+
+// What a Signer is asked to sign.
+const (
+	// SignTransaction is a transaction of the key's own account.
+	SignTransaction SignPurpose = "transaction"
+	// SignAuthorization is an EIP-7702 authorisation.
+	SignAuthorization SignPurpose = "authorization"
+)
+
+// Scheme is a signature scheme.
+type Scheme string
+
+// The schemes in use.
+const (
+	// ECDSA returns 65 bytes: r, s (low) and the recovery id 0 or 1.
+	ECDSA Scheme = "ecdsa"
+	// BIP340 returns the 64 bytes of a Schnorr signature.
+	BIP340 Scheme = "bip340"
+	// EdDSA returns the 64 bytes of an Ed25519 signature of the full message.
+	EdDSA Scheme = "eddsa"
+)
+
+// Signer turns unsigned payloads into signatures. Keys stay behind it. It gets
+// the payload, not a digest: a policy signer decodes it with the chain's Codec,
+// checks each effect, and computes the digest by itself.
+//
+// Implementations are safe for concurrent use. A refusal is a *PolicyError; one
+// refused request refuses the whole batch, and nothing is signed.
+type Signer interface {
+	Sign(ctx context.Context, requests []SignRequest) (signatures [][]byte, err error)
+}
+
+// OwnTarget claims that an address among a payload's targets is ours. A signer
+// derives the address again from the key before it believes it.
+type OwnTarget struct {
+	// Address is the claim, Key the proof.
+	Address Address
+	Key     KeyRef
+}
+
+// SignRequest is one message to sign.
+type SignRequest struct {
+	// Chain is where the message is valid.
+	Chain ID
+	// Purpose is the kind of message, Scheme the kind of signature.
+	Purpose SignPurpose
+	Scheme  Scheme
+	// Key is whose signature is wanted.
+	Key KeyRef
+	// Payload is the unsigned message in the chain's own encoding.
+	Payload []byte
+	// Own are the targets that are claimed to be ours.
+	Own []OwnTarget
+	// Approval is set where a stranger is paid.
+	Approval *Approval
+}
+
+// Approval permits one payout to a stranger. Its signature is made by a key
+// that the gateway's process does not hold.
+type Approval struct {
+	// Payout is the payout's id.
+	Payout string `json:"payout"`
+	// Asset, To and Amount are what may be paid, exactly.
+	Asset  AssetID `json:"asset"`
+	To     Address `json:"to"`
+	Amount Amount  `json:"amount"`
+	// NotAfter is when the approval ends.
+	NotAfter time.Time `json:"not_after"`
+	// Signature is an Ed25519 signature of Message.
+	Signature []byte `json:"signature"`
+}
+
+// Message returns the bytes that an approver signs: one line per field, so
+// that no two approvals share a message.
+func (a Approval) Message() []byte {
+	return []byte("bursar payout approval v1\n" + a.Payout + "\n" + string(a.Asset) + "\n" +
+		string(a.To) + "\n" + a.Amount.String() + "\n" + a.NotAfter.UTC().Format(time.RFC3339) + "\n")
+}
+
+// Effect is one movement that a payload would cause.
+type Effect struct {
+	// To receives Amount of Asset. For a token, Asset names the contract
+	// whether or not it is listed.
+	To     Address
+	Asset  AssetID
+	Amount Amount
+}
+
+// Effects is all that a payload would do. A codec that does not understand a
+// payload completely returns an error instead.
+type Effects struct {
+	// From is the account whose key must sign, where the payload says so.
+	From Address
+	// Effects are the movements.
+	Effects []Effect
+	// MaxFee is the most it can cost in base units of the native coin.
+	MaxFee Amount
+	// Locks are what it would consume.
+	Locks []Lock
+	// Delegate is the contract an authorisation binds the account to.
+	Delegate Address
+}

@@ -1,0 +1,137 @@
+package chain
+
+import "iter"
+
+// TransferID names one movement of value for ever: the transaction and an
+// ordinal inside that transaction. Neither a block hash nor a block-wide log
+// index is part of it, because both change when a transaction is mined again
+// after a reorg.
+//
+// Ordinals: "n" the native value of the transaction itself,
+// "t:<token>:<to>:<k>" the k-th such log of this transaction, counted from 0,
+// "i:<path>" an internal call, "o:<n>" a transaction output,
+// "b:<address>:<from>-<to>" a balance increase without a visible transaction.
+type TransferID struct {
+	// Tx is the transaction's id.
+	Tx TxID `json:"tx"`
+	// Ordinal is the place inside the transaction.
+	Ordinal string `json:"ordinal"`
+}
+
+// String returns "tx/ordinal".
+func (id TransferID) String() string { return string(id.Tx) + "/" + id.Ordinal }
+
+// Via tells how an incoming transfer was made visible.
+type Via string
+
+// The ways a transfer becomes visible.
+const (
+	// ViaDirect is a plain transaction or a token's own log.
+	ViaDirect Via = "direct"
+	// ViaContract is native coin sent by a contract, seen in a trace.
+	ViaContract Via = "contract"
+	// ViaDelta is a balance increase that no transaction explains.
+	ViaDelta Via = "delta"
+	// ViaProtocol is a credit by the protocol itself (block reward, withdrawal).
+	ViaProtocol Via = "protocol"
+)
+
+// Transfer is one observation: value that moved in one block of one branch.
+// The same TransferID may be observed again in another block with another
+// amount; each observation can be revoked.
+type Transfer struct {
+	// ID is the identity that survives reorgs.
+	ID TransferID `json:"id"`
+	// Asset is the exact asset; transfers of unlisted tokens are never returned.
+	Asset AssetID `json:"asset"`
+	// From is the sender as the chain names it; it may be empty and is often
+	// an exchange or a contract. Never refund to it.
+	From Address `json:"from"`
+	// To is the receiver.
+	To Address `json:"to"`
+	// Amount is above zero.
+	Amount Amount `json:"amount"`
+	// Key is what Watch.Match returned for the receiver.
+	Key uint32 `json:"-"`
+	// Block is the height and Hash the hash of the block it was seen in.
+	Block uint64    `json:"block"`
+	Hash  BlockHash `json:"hash"`
+	// TxIndex is the transaction's place in the block; it orders transfers and
+	// may change with a reorg.
+	TxIndex uint32 `json:"tx_index"`
+	// Via tells how it was seen.
+	Via Via `json:"via"`
+}
+
+// Watch is the set of receivers a scanner looks for, up to millions of them.
+// It is a snapshot: safe for concurrent reads and unchanged during a call.
+type Watch interface {
+	// Match looks up a raw key (20 bytes for an EVM address) and returns the
+	// number under which it was watched. It must not keep key.
+	Match(key []byte) (uint32, bool)
+	// Len is the number of keys.
+	Len() int
+	// Keys yields every key once; a key must not be changed or kept.
+	Keys() iter.Seq[[]byte]
+	// Assets are the tokens whose transfers count, beside the native coin.
+	Assets() []Asset
+}
+
+// Page is a run of blocks and all that concerns the watched set in them. It is
+// atomic: everything in it was read by the hashes in Blocks.
+type Page struct {
+	// Blocks are hash-linked, in order, without a gap, at least one. The first
+	// has the height that was asked for.
+	Blocks []BlockRef
+	// Transfers are those to watched receivers, ordered by height, transaction
+	// index and ordinal; zero amounts and failed transactions are left out.
+	Transfers []Transfer
+	// Spends are the transactions that watched accounts signed, whether they
+	// succeeded or not, complete with fee, locks and transfers, in chain order.
+	Spends []TxStatus
+}
+
+// Last returns the newest block of the page.
+func (p Page) Last() BlockRef { return p.Blocks[len(p.Blocks)-1] }
+
+// TxState says what a node knows about a transaction.
+type TxState string
+
+// The states of a transaction.
+const (
+	// TxUnknown: the node has never heard of it, or forgot it.
+	TxUnknown TxState = "unknown"
+	// TxPending: in the mempool.
+	TxPending TxState = "pending"
+	// TxIncluded: in a block, and it succeeded.
+	TxIncluded TxState = "included"
+	// TxFailed: in a block, and it reverted; only the fee was paid.
+	TxFailed TxState = "failed"
+)
+
+// TxStatus is what happened to one transaction. All but ID and State are set
+// only where State is TxIncluded or TxFailed.
+type TxStatus struct {
+	// ID is the transaction.
+	ID TxID
+	// State is how far it came.
+	State TxState
+	// Block is where it was included.
+	Block BlockRef
+	// TxIndex is its place in the block.
+	TxIndex uint32
+	// From is who signed it and paid the fee.
+	From Address
+	// Locks are what it consumed: its nonce, its outpoints.
+	Locks []Lock
+	// Fee is what it cost, in base units of the native coin; on rollups with
+	// the share for the layer below.
+	Fee Amount
+	// GasUsed is the gas (or the like) that was used; GasPrice what one unit
+	// cost. Zero where a chain has no such notion.
+	GasUsed  uint64
+	GasPrice Amount
+	// Transfers are all movements of the native coin and of listed tokens that
+	// it caused, also those to strangers; Key is not set.
+	Transfers []Transfer
+}

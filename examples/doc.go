@@ -1,0 +1,2 @@
+// Package examples is filled by its subfolders.
+package examples
