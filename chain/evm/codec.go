@@ -1,0 +1,197 @@
+package evm
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// codec has no state: all EVM chains share addresses, keys and payloads, and
+// what differs (the chain id) comes with each question.
+type codec struct{}
+
+// Codec returns the pure functions of the EVM family of chains, without a node.
+// The value is comparable and safe for concurrent use.
+func Codec() chain.Codec { return codec{} }
+
+// Parse reads an EVM address. All-lower and all-upper case hex is accepted;
+// mixed case must be a correct EIP-55 checksum. The result is in EIP-55 form,
+// so a caller that insists on a checksum compares it with what was given. The
+// zero address parses; it is refused where it would be paid.
+func (codec) Parse(text string) (chain.Address, error) {
+	raw, err := parseAddress(text)
+	if err != nil {
+		return "", err
+	}
+	return checksummed(raw), nil
+}
+
+// Format writes 20 bytes as an EIP-55 address.
+func (codec) Format(key []byte) (chain.Address, error) {
+	if len(key) != addressLength {
+		return "", &chain.FormatError{What: "address key", Reason: fmt.Sprintf("want 20 bytes, have %d", len(key))}
+	}
+	return checksummed([addressLength]byte(key)), nil
+}
+
+// FromPublicKey appends the 20 bytes of a public key's address to dst: the end
+// of the hash of the point's two coordinates. The point is checked to lie on
+// the curve, since an address of no point could never be swept. It allocates
+// only where dst lacks room.
+//
+// The uncompressed form is the fast one: the compressed one costs a square
+// root.
+func (codec) FromPublicKey(dst, publicKey []byte) ([]byte, error) {
+	var point [64]byte
+	switch {
+	case len(publicKey) == secp256k1.PubKeyBytesLenUncompressed && publicKey[0] == secp256k1.PubKeyFormatUncompressed:
+		copy(point[:], publicKey[1:])
+		if !onCurve(&point) {
+			return dst, badKey("no point of the curve")
+		}
+	case len(publicKey) == secp256k1.PubKeyBytesLenCompressed &&
+		(publicKey[0] == secp256k1.PubKeyFormatCompressedEven || publicKey[0] == secp256k1.PubKeyFormatCompressedOdd):
+		if !decompress(&point, publicKey) {
+			return dst, badKey("no point of the curve")
+		}
+	default:
+		return dst, badKey("want 33 bytes compressed or 65 bytes uncompressed")
+	}
+	sum := keccak256(point[:])
+	return append(dst, sum[len(sum)-addressLength:]...), nil
+}
+
+// badKey does not repeat the key: a caller might have handed in a private one.
+func badKey(reason string) error {
+	return &chain.FormatError{What: "public key", Reason: reason}
+}
+
+// onCurve checks y^2 = x^3 + 7 for coordinates below the field's prime.
+func onCurve(point *[64]byte) bool {
+	var x, y, right secp256k1.FieldVal
+	if x.SetByteSlice(point[:32]) || y.SetByteSlice(point[32:]) {
+		return false
+	}
+	right.SquareVal(&x).Mul(&x).AddInt(7).Normalize()
+	return y.Square().Normalize().Equals(&right)
+}
+
+func decompress(point *[64]byte, compressed []byte) bool {
+	var x, y secp256k1.FieldVal
+	odd := compressed[0] == secp256k1.PubKeyFormatCompressedOdd
+	if x.SetByteSlice(compressed[1:]) || !secp256k1.DecompressY(&x, odd, &y) {
+		return false
+	}
+	x.Normalize().PutBytesUnchecked(point[:32])
+	y.Normalize().PutBytesUnchecked(point[32:])
+	return true
+}
+
+// Path returns m/44'/60'/0'/change/index. Every EVM chain uses ether's coin
+// type 60, so that one customer address is the same on all of them.
+func (codec) Path(change, index uint32) string {
+	return "m/44'/60'/0'/" + strconv.FormatUint(uint64(change), 10) + "/" + strconv.FormatUint(uint64(index), 10)
+}
+
+// WatchKeys returns the address's 20 bytes.
+func (codec) WatchKeys(a chain.Address) ([][]byte, error) {
+	raw, err := parseAddress(string(a))
+	if err != nil {
+		return nil, err
+	}
+	return [][]byte{raw[:]}, nil
+}
+
+// PaymentURI returns an EIP-681 link: to the receiver with a value for native
+// coin, to the contract's transfer function for a token. Amounts are integers
+// of base units; a zero amount is left open for the payer.
+//
+// Source: https://eips.ethereum.org/EIPS/eip-681
+func (c codec) PaymentURI(asset chain.Asset, to chain.Address, amount chain.Amount) (string, error) {
+	id, err := chainNumber(asset.Chain())
+	if err != nil {
+		return "", err
+	}
+	receiver, err := c.Parse(string(to))
+	if err != nil {
+		return "", err
+	}
+	if asset.Native() {
+		uri := fmt.Sprintf("ethereum:%s@%d", receiver, id)
+		if !amount.IsZero() {
+			uri += "?value=" + amount.String()
+		}
+		return uri, nil
+	}
+	contract, err := c.Parse(string(asset.Contract))
+	if err != nil {
+		return "", err
+	}
+	uri := fmt.Sprintf("ethereum:%s@%d/transfer?address=%s", contract, id, receiver)
+	if !amount.IsZero() {
+		uri += "&uint256=" + amount.String()
+	}
+	return uri, nil
+}
+
+// chainNumber returns the EIP-155 number of an "eip155:<n>" id. Zero is none:
+// in some payloads it means every chain.
+func chainNumber(id chain.ID) (uint64, error) {
+	bad := func(reason string) (uint64, error) {
+		return 0, &chain.FormatError{What: "chain id", Text: string(id), Reason: reason}
+	}
+	reference, ok := strings.CutPrefix(string(id), "eip155:")
+	if !ok {
+		return bad("want eip155:<number>")
+	}
+	n, err := strconv.ParseUint(reference, 10, 64)
+	switch {
+	case err != nil, strconv.FormatUint(n, 10) != reference:
+		return bad("the reference is no decimal number")
+	case n == 0:
+		return bad("zero is no chain")
+	}
+	return n, nil
+}
+
+// nativeID returns the CAIP-19 id of a chain's own coin. A payload only has the
+// chain's number, so the coin must follow from it alone: the registered SLIP-44
+// number where the coin has its own, else that of ether (60), also for chains
+// that nobody registered.
+//
+// Source: https://github.com/satoshilabs/slips/blob/master/slip-0044.md
+func nativeID(number uint64) chain.AssetID {
+	coin := 60
+	switch number {
+	case 56, 97: // BNB, and its test network
+		coin = 714
+	case 137, 80002: // POL
+		coin = 966
+	case 250, 4002: // FTM
+		coin = 1007
+	case 43114, 43113: // AVAX on the C-chain
+		coin = 9005
+	case 146, 57054: // S
+		coin = 10007
+	}
+	return chain.AssetID(fmt.Sprintf("eip155:%d/slip44:%d", number, coin))
+}
+
+// NativeAssetID returns the CAIP-19 id that a chain's own coin has in what
+// Codec.Decode reports, and so must have in a configuration.
+func NativeAssetID(id chain.ID) (chain.AssetID, error) {
+	number, err := chainNumber(id)
+	if err != nil {
+		return "", err
+	}
+	return nativeID(number), nil
+}
+
+// tokenID returns the CAIP-19 id of an ERC-20 contract in EIP-55 form.
+func tokenID(number uint64, contract chain.Address) chain.AssetID {
+	return chain.AssetID(fmt.Sprintf("eip155:%d/erc20:%s", number, contract))
+}
