@@ -50,8 +50,10 @@ type Move struct {
 	Own *KeyRef
 	// Asset is what moves.
 	Asset Asset
-	// Amount is how much. With All it is ignored: everything that is there at
-	// preparation, for native coin less the fee.
+	// Amount is how much the receiver gets. With All it is how much the source
+	// gives up at most (zero: no bound): everything that is there at
+	// preparation up to Amount, for native coin with the fee taken out of it.
+	// The bound keeps a deposit that is not final yet out of a sweep.
 	Amount Amount
 	All    bool
 }

@@ -1,0 +1,91 @@
+package bursar
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code is a stable, machine-readable name of a failure, as REST answers and
+// payout records show it.
+type Code string
+
+// The codes of field errors.
+const (
+	// CodeRequired: the field has no default and was left empty.
+	CodeRequired Code = "REQUIRED"
+	// CodeInvalid: the value is not of the field's form.
+	CodeInvalid Code = "INVALID"
+	// CodeOutOfRange: the value is of the right form and too small or too large.
+	CodeOutOfRange Code = "OUT_OF_RANGE"
+	// CodeUnknown: the value names something that is not configured.
+	CodeUnknown Code = "UNKNOWN"
+	// CodeMismatch: two things that must agree do not; both are in the reason.
+	CodeMismatch Code = "MISMATCH"
+	// CodeDuplicate: the value stands twice where it must be unique.
+	CodeDuplicate Code = "DUPLICATE"
+)
+
+// FieldError reports one bad input before anything was written.
+type FieldError struct {
+	// Field is the path of the field as the host wrote it:
+	// "PaymentRequest.Amount", "Config.Chains[0].Treasury".
+	Field string
+	// Code is what kind of problem it is.
+	Code Code
+	// Reason says what is wrong with the value; it never holds a secret.
+	Reason string
+	// Err is the cause where there is one.
+	Err error
+}
+
+func (e *FieldError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("bursar: %s: %s: %v", e.Field, e.Reason, e.Err)
+	}
+	return fmt.Sprintf("bursar: %s: %s", e.Field, e.Reason)
+}
+
+// Unwrap returns the cause.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+func fieldErr(field string, code Code, format string, args ...any) *FieldError {
+	return &FieldError{Field: field, Code: code, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Sentinels. Callers branch on them with errors.Is.
+var (
+	// ErrNotFound: there is no such row.
+	ErrNotFound = errors.New("bursar: not found")
+	// ErrNotStarted: the gateway has not been started.
+	ErrNotStarted = errors.New("bursar: gateway not started")
+	// ErrStopped: the gateway was stopped.
+	ErrStopped = errors.New("bursar: gateway stopped")
+	// ErrStarted: Start was called twice.
+	ErrStarted = errors.New("bursar: gateway already started")
+	// ErrChainNotReady: the chain has never been reached, so that nobody would
+	// see a payment on it yet.
+	ErrChainNotReady = errors.New("bursar: chain not ready")
+	// ErrIdempotencyConflict: the key was used before with another request.
+	ErrIdempotencyConflict = errors.New("bursar: idempotency key was used with a different request")
+	// ErrPaymentHasFunds: a payment with money in a block cannot be canceled.
+	ErrPaymentHasFunds = errors.New("bursar: payment has funds")
+	// ErrAlreadyClosed: the payment has reached its end.
+	ErrAlreadyClosed = errors.New("bursar: payment already closed")
+	// ErrNothingToAccept: the payment holds no confirmed money to accept.
+	ErrNothingToAccept = errors.New("bursar: nothing to accept")
+	// ErrNotRenewable: only an expired, underpaid or canceled payment, and only
+	// its newest attempt, can be renewed.
+	ErrNotRenewable = errors.New("bursar: payment cannot be renewed")
+	// ErrConflict: another writer was faster. Store.Write retries on it; hosts
+	// see it only where the retries were used up.
+	ErrConflict = errors.New("bursar: conflict")
+	// ErrFenced: the lease was lost to another instance; nothing was written.
+	ErrFenced = errors.New("bursar: lease lost")
+	// ErrLeaseHeld: another instance holds the lease.
+	ErrLeaseHeld = errors.New("bursar: lease held by another instance")
+	// ErrStoreClosed: the store was closed.
+	ErrStoreClosed = errors.New("bursar: store closed")
+	// ErrInvariant: one of the gateway's own rules does not hold. The chain's
+	// worker stops; nothing was written.
+	ErrInvariant = errors.New("bursar: invariant broken")
+)

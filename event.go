@@ -1,0 +1,188 @@
+package bursar
+
+import (
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Kind names an event.
+type Kind string
+
+// The kinds of events.
+const (
+	PaymentCreated         Kind = "payment.created"          // PaymentCreated: a payment exists.
+	PaymentDetected        Kind = "payment.detected"         // PaymentDetected: counting money is in a block.
+	PaymentPartial         Kind = "payment.partial"          // PaymentPartial: a confirmed part; Shortfall tells the rest.
+	PaymentConfirmed       Kind = "payment.confirmed"        // PaymentConfirmed: enough is confirmed. Fulfil once.
+	PaymentOverpaid        Kind = "payment.overpaid"         // PaymentOverpaid: more than asked for is confirmed.
+	PaymentUnderpaid       Kind = "payment.underpaid"        // PaymentUnderpaid: the deadline passed with too little.
+	PaymentExpired         Kind = "payment.expired"          // PaymentExpired: the deadline passed with nothing.
+	PaymentLate            Kind = "payment.late"             // PaymentLate: money came too late or after a cancel.
+	PaymentReverted        Kind = "payment.reverted"         // PaymentReverted: a reorg took a state back.
+	PaymentSettled         Kind = "payment.settled"          // PaymentSettled: the money is in the treasury, final.
+	PaymentCanceled        Kind = "payment.canceled"         // PaymentCanceled: the host withdrew it.
+	PaymentRefunded        Kind = "payment.refunded"         // PaymentRefunded: money went back, final.
+	PaymentUnexpectedAsset Kind = "payment.unexpected_asset" // PaymentUnexpectedAsset: another configured asset arrived.
+
+	TransactionDetected  Kind = "transaction.detected"  // TransactionDetected: seen, in the mempool or a block.
+	TransactionConfirmed Kind = "transaction.confirmed" // TransactionConfirmed: deep enough.
+	TransactionFailed    Kind = "transaction.failed"    // TransactionFailed: reverted or dropped.
+	TransactionReplaced  Kind = "transaction.replaced"  // TransactionReplaced: another took its place.
+	TransactionOrphaned  Kind = "transaction.orphaned"  // TransactionOrphaned: its block left the chain.
+
+	PayoutCreatedEvent   Kind = "payout.created"        // PayoutCreatedEvent: planned or asked for.
+	PayoutSentEvent      Kind = "payout.sent"           // PayoutSentEvent: handed to the network.
+	PayoutPartialEvent   Kind = "payout.partial"        // PayoutPartialEvent: some items moved nothing.
+	PayoutConfirmedEvent Kind = "payout.confirmed"      // PayoutConfirmedEvent: final.
+	PayoutAttemptFailed  Kind = "payout.attempt_failed" // PayoutAttemptFailed: an attempt failed on chain.
+	PayoutFailedEvent    Kind = "payout.failed"         // PayoutFailedEvent: attempts spent.
+	PayoutBumped         Kind = "payout.bumped"         // PayoutBumped: replaced with a higher fee.
+	PayoutRevertedEvent  Kind = "payout.reverted"       // PayoutRevertedEvent: its block left the chain.
+	PayoutDeferred       Kind = "payout.deferred"       // PayoutDeferred: not now; FailureReason says why.
+
+	ChainHalted           Kind = "chain.halted"           // ChainHalted: no new credits until it resumes.
+	ChainResumed          Kind = "chain.resumed"          // ChainResumed: credits again.
+	ChainDeepReorg        Kind = "chain.deep_reorg"       // ChainDeepReorg: confirmed blocks left the chain.
+	AlertKeyCompromised   Kind = "alert.key_compromised"  // AlertKeyCompromised: a key of ours signed what we did not.
+	AlertLedgerMismatch   Kind = "alert.ledger_mismatch"  // AlertLedgerMismatch: ledger and chain differ.
+	AlertGasLow           Kind = "alert.gas_low"          // AlertGasLow: the sponsor cannot pay the next top-up.
+	AlertUnknownRecipient Kind = "alert.unissued_address" // AlertUnknownRecipient: money for an address not issued yet.
+)
+
+// Event is one thing that happened, told at least once, in order per subject.
+type Event struct {
+	// ID is "evt_" and a hash of subject, kind and cause: a restored database
+	// makes the same ids again, so that receivers can drop repetitions.
+	ID string
+	// Kind is what happened.
+	Kind Kind
+	// Subject is the id of the payment, address or payout, or the chain; Seq
+	// counts its events from 1 without a gap. A receiver drops an older Seq.
+	Subject string
+	Seq     int64
+	// Time is when it was decided.
+	Time time.Time
+	// Livemode is false on test networks.
+	Livemode bool
+	// Data is the whole snapshot.
+	Data EventData
+}
+
+// EventData is the snapshot an event carries. Amounts are decimal numbers of
+// the asset ("25.5"), so that they survive every JSON library.
+type EventData struct {
+	// The payment's side; empty where the event has no payment.
+	PaymentID      string            `json:"payment_id,omitempty"`
+	Status         Status            `json:"status,omitempty"`
+	From           Status            `json:"from,omitempty"`
+	Chain          chain.ID          `json:"chain,omitempty"`
+	Asset          chain.AssetID     `json:"asset,omitempty"`
+	TokenID        string            `json:"token_id,omitempty"`
+	Address        chain.Address     `json:"address,omitempty"`
+	AddressID      string            `json:"address_id,omitempty"`
+	Customer       string            `json:"customer,omitempty"`
+	Amount         string            `json:"amount,omitempty"`
+	Required       string            `json:"required,omitempty"`
+	Received       string            `json:"received,omitempty"`
+	Confirmed      string            `json:"confirmed,omitempty"`
+	Shortfall      string            `json:"shortfall,omitempty"`
+	Excess         string            `json:"excess,omitempty"`
+	Held           string            `json:"held,omitempty"`
+	ConfirmationNo int               `json:"confirmation_no,omitempty"`
+	Late           bool              `json:"late,omitempty"`
+	Accepted       bool              `json:"accepted,omitempty"`
+	Reason         string            `json:"reason,omitempty"`
+	Metadata       map[string]string `json:"metadata,omitempty"`
+	ExpiresAt      string            `json:"expires_at,omitempty"`
+	// Gross, FeeShare and Net are those of payment.settled.
+	Gross    string `json:"gross,omitempty"`
+	FeeShare string `json:"fee_share,omitempty"`
+	Net      string `json:"net,omitempty"`
+	// Transaction and Payout are set where the event concerns one.
+	Transaction *TransactionData `json:"transaction,omitempty"`
+	Payout      *PayoutData      `json:"payout,omitempty"`
+	// Height and Depth are those of chain.* events.
+	Height uint64 `json:"height,omitempty"`
+	Depth  uint64 `json:"depth,omitempty"`
+}
+
+// TransactionData is a transaction inside an event.
+type TransactionData struct {
+	ID            string            `json:"id"`
+	Hash          chain.TxID        `json:"hash"`
+	Type          TransactionType   `json:"type"`
+	Via           chain.Via         `json:"via,omitempty"`
+	Status        TransactionStatus `json:"status"`
+	Asset         chain.AssetID     `json:"asset"`
+	TokenID       string            `json:"token_id,omitempty"`
+	Amount        string            `json:"amount"`
+	From          chain.Address     `json:"from_address,omitempty"`
+	To            chain.Address     `json:"to_address,omitempty"`
+	Block         uint64            `json:"block_number,omitempty"`
+	BlockHash     chain.BlockHash   `json:"block_hash,omitempty"`
+	Confirmations uint64            `json:"confirmations"`
+	Inclusion     int               `json:"inclusion,omitempty"`
+	Reason        string            `json:"failure_reason,omitempty"`
+}
+
+// PayoutData is a payout inside an event.
+type PayoutData struct {
+	ID      string        `json:"id"`
+	Kind    PayoutKind    `json:"kind"`
+	Status  PayoutStatus  `json:"status"`
+	Asset   chain.AssetID `json:"asset"`
+	TokenID string        `json:"token_id,omitempty"`
+	Amount  string        `json:"amount"`
+	Moved   string        `json:"moved,omitempty"`
+	From    chain.Address `json:"from_address,omitempty"`
+	To      chain.Address `json:"to_address,omitempty"`
+	TxID    chain.TxID    `json:"tx_id,omitempty"`
+	Fee     string        `json:"fee,omitempty"`
+	GasUsed uint64        `json:"gas_used,omitempty"`
+	Block   uint64        `json:"block_number,omitempty"`
+	Code    string        `json:"code,omitempty"`
+	Reason  string        `json:"reason,omitempty"`
+}
+
+// DeliveryStatus is how far one event has come on its way to one notifier.
+type DeliveryStatus string
+
+// The statuses of a delivery.
+const (
+	// DeliveryPending: not delivered yet; it holds up later ones of its lane.
+	DeliveryPending DeliveryStatus = "pending"
+	// DeliveryParked: failing for longer than the parking time; it is tried on
+	// and holds up nobody.
+	DeliveryParked DeliveryStatus = "parked"
+	// DeliveryDone: the notifier took it.
+	DeliveryDone DeliveryStatus = "delivered"
+	// DeliveryDead: the schedule is used up, or the endpoint is gone.
+	DeliveryDead DeliveryStatus = "dead"
+)
+
+// Delivery is one event on its way to one notifier.
+type Delivery struct {
+	// EventID and Endpoint name it; Endpoint is the notifier's name.
+	EventID  string
+	Endpoint string
+	// Version counts the writes of the row; see Batch.
+	Version int64
+	// Subject and Seq are the event's: its lane is (Endpoint, Subject).
+	Subject string
+	Seq     int64
+	// Status is how far it is, Attempts how often it was tried.
+	Status   DeliveryStatus
+	Attempts int
+	// NextAt is when it is due; LeasedUntil keeps other instances off while one
+	// is at it.
+	NextAt      time.Time
+	LeasedUntil time.Time
+	// FirstAt is when it was first tried, LastAt when last, DoneAt when it
+	// reached its end.
+	FirstAt time.Time
+	LastAt  time.Time
+	DoneAt  time.Time
+	// LastError is what the last failure said.
+	LastError string
+}

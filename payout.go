@@ -1,0 +1,148 @@
+package bursar
+
+import (
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// PayoutKind is what an outgoing movement is for.
+type PayoutKind string
+
+// The kinds of payouts.
+const (
+	// PayoutSweep collects customers' money in the treasury.
+	PayoutSweep PayoutKind = "sweep"
+	// PayoutTopUp gives a deposit address gas for its sweep.
+	PayoutTopUp PayoutKind = "gas_topup"
+	// PayoutRefund and PayoutWithdrawal pay strangers.
+	PayoutRefund     PayoutKind = "refund"
+	PayoutWithdrawal PayoutKind = "withdrawal"
+	// PayoutCancel consumes a lock by a payment to oneself.
+	PayoutCancel PayoutKind = "cancel"
+)
+
+// PayoutStatus is how far a payout has come.
+type PayoutStatus string
+
+// The statuses of a payout. docs/state_machine.md has the transitions.
+const (
+	PayoutAwaitingApproval PayoutStatus = "awaiting_approval" // PayoutAwaitingApproval: a person or the host must say yes.
+	PayoutPlanned          PayoutStatus = "planned"           // PayoutPlanned: decided, nothing signed in this attempt group.
+	PayoutSigned           PayoutStatus = "signed"            // PayoutSigned: bytes are persisted, perhaps not sent.
+	PayoutBroadcast        PayoutStatus = "broadcast"         // PayoutBroadcast: handed to the network, outcome open.
+	PayoutConfirming       PayoutStatus = "confirming"        // PayoutConfirming: in a block, moved what it should.
+	PayoutConfirmed        PayoutStatus = "confirmed"         // PayoutConfirmed: final.
+	PayoutConfirmingFailed PayoutStatus = "confirming_failed" // PayoutConfirmingFailed: in a block, moved nothing.
+	PayoutFailed           PayoutStatus = "failed"            // PayoutFailed: attempts spent; an operator decides.
+	PayoutCanceled         PayoutStatus = "canceled"          // PayoutCanceled: given up before anything was signed.
+	PayoutHalted           PayoutStatus = "halted"            // PayoutHalted: a foreign transaction consumed our lock.
+)
+
+// Open reports whether the payout can still move by itself.
+func (s PayoutStatus) Open() bool {
+	switch s {
+	case PayoutConfirmed, PayoutFailed, PayoutCanceled, PayoutHalted:
+		return false
+	}
+	return true
+}
+
+// PayoutItem is a part of an incoming transaction that a payout discharges.
+type PayoutItem struct {
+	// TransactionID and PaymentID say whose money it is.
+	TransactionID string `json:"transaction_id"`
+	PaymentID     string `json:"payment_id,omitempty"`
+	// Amount is the part, in base units of the payout's asset.
+	Amount chain.Amount `json:"amount"`
+	// FeeShare is its share of the fee; shares sum to the fee exactly.
+	FeeShare chain.Amount `json:"fee_share"`
+}
+
+// Payout is one outgoing movement with all its attempts.
+type Payout struct {
+	// ID is "po_" and a UUIDv7.
+	ID string `json:"id"`
+	// Version counts the writes of the row; see Batch.
+	Version int64 `json:"version"`
+	// Key is unique among payouts: it makes planning idempotent.
+	Key string `json:"key"`
+	// Kind and Status classify it.
+	Kind   PayoutKind   `json:"kind"`
+	Status PayoutStatus `json:"status"`
+	// Chain and Asset are what moves; From, To and Own between whom. Own is the
+	// receiver's key where it is an account of ours.
+	Chain chain.ID      `json:"chain"`
+	Asset chain.Asset   `json:"asset"`
+	From  chain.Account `json:"from"`
+	To    chain.Address `json:"to"`
+	Own   *chain.KeyRef `json:"own,omitempty"`
+	// Amount is what the receiver gets. With LessFee it is what the source
+	// gives up, and the fee comes out of it.
+	Amount  chain.Amount `json:"amount"`
+	LessFee bool         `json:"less_fee,omitempty"`
+	// Moved is what arrived, once included.
+	Moved chain.Amount `json:"moved"`
+	// MaxFee caps the fee, in the chain's coin; zero: the adapter's cap alone.
+	MaxFee chain.Amount `json:"max_fee"`
+	// Items are what it discharges.
+	Items []PayoutItem `json:"items,omitempty"`
+	// Parent is the sweep that a top-up serves.
+	Parent string `json:"parent,omitempty"`
+	// Approval permits paying a stranger.
+	Approval *chain.Approval `json:"approval,omitempty"`
+	// Group is the present attempt group, Tries how many groups failed on chain.
+	Group int `json:"group"`
+	Tries int `json:"tries"`
+	// TxID, Block, Fee and gas are those of the included attempt.
+	TxID      chain.TxID      `json:"tx_id,omitempty"`
+	Block     uint64          `json:"block,omitempty"`
+	BlockHash chain.BlockHash `json:"block_hash,omitempty"`
+	TxIndex   uint32          `json:"tx_index,omitempty"`
+	Fee       chain.Amount    `json:"fee"`
+	GasUsed   uint64          `json:"gas_used,omitempty"`
+	GasPrice  chain.Amount    `json:"gas_price"`
+	// FailureCode and FailureReason tell the last failure.
+	FailureCode   string `json:"failure_code,omitempty"`
+	FailureReason string `json:"failure_reason,omitempty"`
+	// NotBefore is when the next step is due; Failures counts those in a row
+	// that left no trace on chain.
+	NotBefore time.Time `json:"not_before,omitzero"`
+	Failures  int       `json:"failures"`
+	// Seq is the sequence number of the payout's last event.
+	Seq int64 `json:"seq"`
+
+	// The times of the states; zero where not reached.
+	CreatedAt   time.Time `json:"created_at"`
+	SentAt      time.Time `json:"sent_at,omitzero"`
+	IncludedAt  time.Time `json:"included_at,omitzero"`
+	ConfirmedAt time.Time `json:"confirmed_at,omitzero"`
+}
+
+// Attempt is one signed transaction of a payout. It is written before it is
+// first broadcast and never changed but for its state.
+type Attempt struct {
+	// ID is the transaction id on its chain, prefixed with the chain.
+	ID string `json:"id"`
+	// Version counts the writes of the row; see Batch.
+	Version int64 `json:"version"`
+	// PayoutID and Group say what it is an attempt at; all attempts of a group
+	// share a lock.
+	PayoutID string `json:"payout_id"`
+	Group    int    `json:"group"`
+	// Chain, TxID, Raw and Locks are the signed transaction.
+	Chain chain.ID     `json:"chain"`
+	TxID  chain.TxID   `json:"tx_id"`
+	Raw   []byte       `json:"raw"`
+	Locks []chain.Lock `json:"locks"`
+	// MaxFee is the most that it can cost.
+	MaxFee chain.Amount `json:"max_fee"`
+	// Open is true while the attempt can still be mined or un-mined: its locks
+	// are taken.
+	Open bool `json:"open"`
+	// Error is what the last broadcast said, if it failed.
+	Error string `json:"error,omitempty"`
+	// CreatedAt and SentAt are when it was signed and last sent.
+	CreatedAt time.Time `json:"created_at"`
+	SentAt    time.Time `json:"sent_at,omitzero"`
+}

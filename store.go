@@ -1,0 +1,313 @@
+package bursar
+
+import (
+	"context"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Store keeps everything the gateway knows. It is the authority for what was
+// decided; the chain is the authority for what happened. The contract below is
+// what storetest.Run checks, a subtest for each MUST.
+//
+// Isolation. Read and the reading part of Write see one consistent snapshot
+// for the whole closure. Whatever a Write reads and then changes is guarded by
+// row versions and unique keys, so that two writers never both win.
+//
+// Durability. When Write returns nil the batch is durable as far as the store
+// promises durability at all; when it returns an error nothing of the batch is
+// visible, unless the error says that the outcome is unknown. Repeating the
+// same business step is then safe, because rows have natural keys.
+//
+// A store MUST be safe for concurrent use, MUST NOT keep or change the slices
+// and maps it is given, and MUST return rows that the caller may change without
+// changing the store. It holds no lock while a closure runs.
+type Store interface {
+	// Read runs fn on one consistent snapshot. It MUST return fn's error as it
+	// is, and MUST NOT let later writes show through.
+	Read(ctx context.Context, fn func(Reader) error) error
+
+	// Write runs fn on a snapshot and commits what fn applied, all of it or
+	// nothing. Where another writer was faster the store MUST run fn again from
+	// the start on a fresh snapshot, a bounded number of times, and then return
+	// ErrConflict. fn therefore touches nothing but the Tx. An error of fn, and
+	// a panic, abort: nothing is written.
+	Write(ctx context.Context, fn func(Tx) error) error
+
+	// Reserve hands out n consecutive indexes of a pool, committed by itself:
+	// no index is ever handed out twice, whatever happens to the caller. It
+	// MUST refuse to pass 2^31-1, the last non-hardened index.
+	Reserve(ctx context.Context, pool string, n uint32) (first uint32, err error)
+
+	// Acquire takes or renews the lease of that name. A holder that already has
+	// it renews it and keeps its epoch; a free or expired lease is taken with
+	// the epoch raised by one; a lease that somebody else holds is ErrLeaseHeld.
+	// Time is the store's.
+	Acquire(ctx context.Context, name, holder string, ttl time.Duration) (Fence, error)
+
+	// Close releases the store. Later calls return ErrStoreClosed.
+	Close() error
+}
+
+// Fence proves a lease. A batch that carries a fence whose epoch is not the
+// lease's present one MUST be refused with ErrFenced.
+type Fence struct {
+	// Name is the lease, Epoch counts its holders.
+	Name  string
+	Epoch int64
+	// Until is when it ends, by the store's clock.
+	Until time.Time
+}
+
+// Reader reads one snapshot. Lists come in the order each query names, at most
+// Limit rows (0: all). An empty list in a query means no condition; several
+// conditions all hold.
+type Reader interface {
+	// Now is the time of the transaction: the store's clock, the same for the
+	// whole closure, in UTC.
+	Now() time.Time
+	// Payments are ordered by creation time and id, newest first, or by
+	// deadline, earliest first, where DueBy is set.
+	Payments(ctx context.Context, q PaymentQuery) ([]Payment, error)
+	// Transactions are ordered by creation time and id, newest first.
+	Transactions(ctx context.Context, q TransactionQuery) ([]Transaction, error)
+	// Addresses are ordered by pool and index.
+	Addresses(ctx context.Context, q AddressQuery) ([]Address, error)
+	// Payouts are ordered by creation time and id, oldest first.
+	Payouts(ctx context.Context, q PayoutQuery) ([]Payout, error)
+	// Attempts are ordered by creation time and id, oldest first.
+	Attempts(ctx context.Context, q AttemptQuery) ([]Attempt, error)
+	// Entries are in the order they were written.
+	Entries(ctx context.Context, q EntryQuery) ([]Entry, error)
+	// Balances are ordered by asset and account; sums of zero are left out.
+	Balances(ctx context.Context, q BalanceQuery) ([]Balance, error)
+	// Events are ordered by subject and sequence where a subject is given, else
+	// in the order they were written.
+	Events(ctx context.Context, q EventQuery) ([]Event, error)
+	// Deliveries are ordered by due time, endpoint, subject and sequence.
+	Deliveries(ctx context.Context, q DeliveryQuery) ([]Delivery, error)
+	// Chain returns the state of a chain; a chain never written is the zero
+	// ChainState with that id.
+	Chain(ctx context.Context, id chain.ID) (ChainState, error)
+	// Pools returns every pool and its next free index, ordered by name.
+	Pools(ctx context.Context) ([]Pool, error)
+}
+
+// Tx is a Reader that can write once.
+type Tx interface {
+	Reader
+	// Apply adds a batch to the transaction. It may be called several times;
+	// later reads of the same transaction need not see it. A row whose version
+	// is not the stored one, or a unique key that is taken, makes the
+	// transaction fail with ErrConflict, at Apply or at commit.
+	Apply(ctx context.Context, b Batch) error
+}
+
+// Batch is a set of writes as data. A row's Version is the one that was read;
+// the store writes it one higher. Version 0 inserts: the row must not exist.
+// Everything in a batch happens or nothing.
+//
+// Unique, beside the ids: a payment's idempotency key and address; an address;
+// a transaction's (chain, transfer); a payout's key; an open attempt's (chain, lock)
+// among different payout groups; an event's id and (subject, seq); a delivery's
+// (event, endpoint); an entry's id and, while unreversed, its Live key.
+//
+// The store MUST also refuse, with ErrInvariant, an entry of amount zero, an
+// entry with equal accounts, an entry that reverses an unknown or an already
+// reversed one, and an event whose Seq does not follow its subject's last.
+type Batch struct {
+	// Fences must all hold at commit.
+	Fences []Fence
+	// Rows by table.
+	Payments     []Payment
+	Transactions []Transaction
+	Addresses    []Address
+	Payouts      []Payout
+	Attempts     []Attempt
+	Deliveries   []Delivery
+	Chains       []ChainState
+	// Entries and Events are appended.
+	Entries []Entry
+	Events  []Event
+}
+
+// ChainState is the scanner's cursor on one chain and what hangs on it.
+type ChainState struct {
+	// Chain is the key.
+	Chain chain.ID
+	// Version counts the writes of the row; see Batch.
+	Version int64
+	// Recent are the newest scanned blocks, oldest first; the last one is the
+	// cursor. Empty before the first block.
+	Recent []chain.BlockRef
+	// Head is the newest block a node told of; Final the highest height that
+	// was ever final. Final never goes down.
+	Head  chain.BlockRef
+	Final uint64
+	// Genesis is the first block's hash, pinned at the first contact.
+	Genesis chain.BlockHash
+	// Halted is why nothing is credited; empty while all is well.
+	Halted   string
+	HaltedAt time.Time
+	// HaltedFrom is the height that must be final before it resumes by itself;
+	// zero: an operator resumes.
+	HaltedFrom uint64
+	// Seq is the sequence number of the chain's last event.
+	Seq int64
+	// StartedAt is when the cursor was first set; UpdatedAt the last write.
+	StartedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Tip is the newest scanned block; the zero value before the first.
+func (c ChainState) Tip() chain.BlockRef {
+	if len(c.Recent) == 0 {
+		return chain.BlockRef{}
+	}
+	return c.Recent[len(c.Recent)-1]
+}
+
+// Pool is an index pool: one wallet account and change level.
+type Pool struct {
+	// Name is the pool's; Next the first index never handed out.
+	Name string
+	Next uint32
+}
+
+// Cursor is a place in a list, of the row that was seen last. The zero value is
+// the start.
+type Cursor struct {
+	// At and ID are the sort key of the row.
+	At time.Time
+	ID string
+}
+
+// PaymentQuery selects payments.
+type PaymentQuery struct {
+	IDs             []string
+	IdempotencyKeys []string
+	Addresses       []chain.Address
+	Statuses        []Status
+	Assets          []chain.AssetID
+	Customer        string
+	// Metadata must all be equal.
+	Metadata map[string]string
+	// Since and Until bound CreatedAt: Since <= CreatedAt < Until.
+	Since, Until time.Time
+	// DueBy selects payments whose Deadline is set and not after it, of assets
+	// on DueChain.
+	DueBy    time.Time
+	DueChain chain.ID
+	After    Cursor
+	Limit    int
+}
+
+// TransactionQuery selects transactions.
+type TransactionQuery struct {
+	IDs        []string
+	PaymentIDs []string
+	AddressIDs []string
+	PayoutIDs  []string
+	Chain      chain.ID
+	Hashes     []chain.TxID
+	Assets     []chain.AssetID
+	Types      []TransactionType
+	Statuses   []TransactionStatus
+	From, To   chain.Address
+	// Blocks selects live observations in these blocks.
+	Blocks []chain.BlockHash
+	// ConfirmBy selects confirming ones whose ConfirmAt is not above it; needs
+	// Chain.
+	ConfirmBy uint64
+	// FinalBy selects confirmed ones that are not Final and whose Block is not
+	// above it; needs Chain.
+	FinalBy uint64
+	// Sweepable selects incoming, final ones with Discharged + Reserved below
+	// Amount; needs Chain.
+	Sweepable    bool
+	Since, Until time.Time
+	After        Cursor
+	Limit        int
+}
+
+// AddressQuery selects addresses.
+type AddressQuery struct {
+	IDs             []string
+	Addresses       []chain.Address
+	Pool            string
+	Roles           []Role
+	Customer        string
+	IdempotencyKeys []string
+	// FromIndex and AfterPool page: rows of Pool with Index >= FromIndex.
+	FromIndex uint32
+	Limit     int
+}
+
+// PayoutQuery selects payouts.
+type PayoutQuery struct {
+	IDs      []string
+	Keys     []string
+	Chain    chain.ID
+	Kinds    []PayoutKind
+	Statuses []PayoutStatus
+	// Open selects those that can still move by themselves.
+	Open bool
+	// TxIDs selects by the included transaction.
+	TxIDs []chain.TxID
+	// Blocks selects those included in these blocks.
+	Blocks []chain.BlockHash
+	// Parents selects the top-ups of these sweeps.
+	Parents []string
+	After   Cursor
+	Limit   int
+}
+
+// AttemptQuery selects attempts.
+type AttemptQuery struct {
+	PayoutIDs []string
+	Chain     chain.ID
+	TxIDs     []chain.TxID
+	Locks     []chain.Lock
+	// Open selects those whose locks are taken.
+	Open bool
+}
+
+// EntryQuery selects entries.
+type EntryQuery struct {
+	Subject      string
+	Transactions []string
+	Asset        chain.AssetID
+	// Unreversed leaves out reversed entries and reversals.
+	Unreversed bool
+}
+
+// BalanceQuery selects balances.
+type BalanceQuery struct {
+	Asset    chain.AssetID
+	Accounts []Account
+	// Prefix selects accounts that begin with it.
+	Prefix string
+}
+
+// EventQuery selects events.
+type EventQuery struct {
+	IDs     []string
+	Subject string
+	// AfterSeq selects those of Subject with a higher Seq.
+	AfterSeq int64
+	Kinds    []Kind
+	Limit    int
+}
+
+// DeliveryQuery selects deliveries.
+type DeliveryQuery struct {
+	EventIDs []string
+	Endpoint string
+	Statuses []DeliveryStatus
+	// DueBy selects what may be tried at that time: NextAt and LeasedUntil not
+	// after it, parked ones, and of the pending ones of each (endpoint,
+	// subject) the one with the lowest Seq alone.
+	DueBy time.Time
+	Limit int
+}
