@@ -1,0 +1,229 @@
+package hdwallet
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// check judges the requests of one batch.
+type check struct {
+	*Signer
+	// now is one time for the whole batch.
+	now time.Time
+	// spent are the approvals that a request of this batch used.
+	spent map[string]bool
+}
+
+func (s *Signer) newCheck() (*check, error) {
+	c := &check{Signer: s, spent: make(map[string]bool)}
+	err := guard("clock", func() error { c.now = s.now(); return nil })
+	return c, err
+}
+
+// request applies every rule to one request. Errors are *chain.PolicyError or
+// what a codec returned.
+func (c *check) request(r chain.SignRequest) (signable, error) {
+	// The caller may not change what is signed while it is being judged.
+	r.Payload = bytes.Clone(r.Payload)
+	r.Own = slices.Clone(r.Own)
+	if r.Approval != nil {
+		approval := *r.Approval
+		approval.Signature = bytes.Clone(approval.Signature)
+		r.Approval = &approval
+	}
+	policy := c.chains[r.Chain]
+	switch {
+	case policy == nil:
+		return signable{}, refuse("chain", "no chain %q in the policy", r.Chain)
+	case r.Scheme != chain.ECDSA:
+		return signable{}, refuse("scheme", "%q, these keys sign ecdsa", r.Scheme)
+	case r.Purpose != chain.SignTransaction && r.Purpose != chain.SignAuthorization:
+		return signable{}, refuse("purpose", "unknown purpose %q", r.Purpose)
+	}
+	key, self, err := c.find(policy, r.Key)
+	if err != nil {
+		return signable{}, err
+	}
+	effects, digest, err := policy.decode(r)
+	if err != nil {
+		return signable{}, err
+	}
+	if err := c.permits(policy, &r, self, &effects); err != nil {
+		return signable{}, err
+	}
+	return signable{key: key, digest: digest}, nil
+}
+
+// permits applies the rules to what a payload would do.
+func (c *check) permits(policy *chainPolicy, r *chain.SignRequest, self chain.Address, effects *chain.Effects) error {
+	// Payloads of many chains do not name their sender: the signature does. One
+	// that names another account would be worthless at best.
+	if effects.From != "" && effects.From != self {
+		return refuse("sender", "the payload is from %s, the key is that of %s", effects.From, self)
+	}
+	if policy.maxFee != nil && policy.maxFee.Less(effects.MaxFee) {
+		return refuse("fee", "up to %s base units, the limit is %s", effects.MaxFee, policy.maxFee)
+	}
+	if err := policy.delegate(r.Purpose, effects); err != nil {
+		return err
+	}
+	own, err := c.ownTargets(policy, r.Own)
+	if err != nil {
+		return err
+	}
+	approved := 0
+	for i := range effects.Effects {
+		e := &effects.Effects[i]
+		if e.Asset.Chain() != r.Chain {
+			return refuse("asset", "%q is not of chain %s", e.Asset, r.Chain)
+		}
+		if policy.treasury[e.To] || e.To == self || own[e.To] {
+			continue
+		}
+		if approved++; approved > 1 {
+			return refuse("approval", "pays %s beside the approved payout", e.To)
+		}
+		if err := c.approval(r.Approval, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// delegate checks what a payload binds the account to, and that it has the
+// content that its purpose promises.
+func (p *chainPolicy) delegate(purpose chain.SignPurpose, effects *chain.Effects) error {
+	switch {
+	case effects.Delegate != "" && !p.delegates[effects.Delegate]:
+		return refuse("delegate", "%s is not on the list", effects.Delegate)
+	case purpose == chain.SignAuthorization && effects.Delegate == "":
+		return refuse("delegate", "an authorisation that names no delegate")
+	case purpose == chain.SignAuthorization && len(effects.Effects) > 0:
+		return refuse("purpose", "an authorisation that moves money")
+	case purpose == chain.SignTransaction && len(effects.Effects) == 0:
+		return refuse("payload", "a transaction of which no effect is known")
+	}
+	return nil
+}
+
+// ownTargets derives each claimed address again. A false claim is no mistake to
+// pass over, even where nothing is paid to it.
+func (c *check) ownTargets(policy *chainPolicy, claims []chain.OwnTarget) (map[chain.Address]bool, error) {
+	own := make(map[chain.Address]bool, len(claims))
+	for _, claim := range claims {
+		_, address, err := c.find(policy, claim.Key)
+		if err != nil {
+			return nil, err
+		}
+		if address != claim.Address {
+			return nil, refuse("own", "%s is claimed to be ours, but %s is %s", claim.Address, claim.Key.Path, address)
+		}
+		own[address] = true
+	}
+	return own, nil
+}
+
+// approval checks that e is exactly what an approver signed.
+func (c *check) approval(a *chain.Approval, e *chain.Effect) error {
+	if a == nil {
+		return refuse("treasury", "%s is neither a treasury nor an own address, and there is no approval", e.To)
+	}
+	switch {
+	case !singleLine(a.Payout), !singleLine(string(a.Asset)), !singleLine(string(a.To)):
+		// The signed message has a line per field; a field with a line break
+		// could be read as another approval.
+		return refuse("approval", "a field that is empty or has control characters")
+	case a.To != e.To:
+		return refuse("approval", "approved for %s, pays %s", a.To, e.To)
+	case a.Asset != e.Asset:
+		return refuse("approval", "approved for %s, pays %s", a.Asset, e.Asset)
+	case a.Amount != e.Amount:
+		return refuse("approval", "approved for %s base units, pays %s", a.Amount, e.Amount)
+	case c.now.After(a.NotAfter.Truncate(time.Second)):
+		// The message has whole seconds, so fractions are not signed.
+		return refuse("approval", "ended %s", a.NotAfter.UTC().Format(time.RFC3339))
+	}
+	message := a.Message()
+	if !slices.ContainsFunc(c.approvers, func(key ed25519.PublicKey) bool {
+		return ed25519.Verify(key, message, a.Signature)
+	}) {
+		return refuse("approval", "no approver's signature")
+	}
+	if c.spent[a.Payout] {
+		return refuse("approval", "payout %q is paid twice in one batch", a.Payout)
+	}
+	c.spent[a.Payout] = true
+	return nil
+}
+
+func singleLine(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+// find returns the key that ref names, and its address on the chain. The path
+// must be the one that the chain has: a key of another coin type could sign a
+// valid transaction that nobody looks for.
+func (c *check) find(policy *chainPolicy, ref chain.KeyRef) (*signingKey, chain.Address, error) {
+	coinType, change, index, ok := parsePath(ref.Path)
+	if !ok || coinType != policy.coinType {
+		return nil, "", refuse("key", "%q is no path of this chain, want m/44'/%d'/0'/change/index", ref.Path, policy.coinType)
+	}
+	account := c.accounts[ref.Wallet]
+	if account == nil || account.public.CoinType() != coinType {
+		return nil, "", refuse("key", "no wallet %q with coin type %d", ref.Wallet, coinType)
+	}
+	public, err := account.public.PublicKey(change, index)
+	if err != nil {
+		return nil, "", refuse("key", "%v", err)
+	}
+	branch, err := account.public.branch(change)
+	if err != nil {
+		return nil, "", refuse("key", "%v", err)
+	}
+	address, err := policy.address(public)
+	if err != nil {
+		return nil, "", err
+	}
+	return &signingKey{account: account, branch: branch, index: index, public: public}, address, nil
+}
+
+// address returns the canonical address of a public key.
+func (p *chainPolicy) address(public []byte) (address chain.Address, err error) {
+	err = guard("codec", func() error {
+		raw, err := p.codec.FromPublicKey(nil, bytes.Clone(public))
+		if err != nil {
+			return refuse("codec", "%v", err)
+		}
+		address, err = p.codec.Format(raw)
+		if err != nil {
+			return refuse("codec", "%v", err)
+		}
+		return nil
+	})
+	if err == nil && address == "" {
+		err = refuse("codec", "an empty address")
+	}
+	return address, err
+}
+
+// decode returns what a payload would do and the digest to sign.
+func (p *chainPolicy) decode(r chain.SignRequest) (effects chain.Effects, digest [32]byte, err error) {
+	err = guard("codec", func() error {
+		e, d, err := p.codec.Decode(r)
+		switch {
+		case err != nil:
+			return refuse("payload", "%v", err)
+		case len(d) != len(digest):
+			return refuse("payload", "a digest of %d bytes", len(d))
+		}
+		effects, digest = e, [32]byte(d)
+		return nil
+	})
+	return effects, digest, err
+}

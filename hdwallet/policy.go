@@ -1,0 +1,161 @@
+package hdwallet
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Policy is what a Signer permits. It comes from the operator's configuration
+// and never from a database: whoever can write to the database must not be able
+// to choose where money goes. NewSigner copies it.
+type Policy struct {
+	// Codecs are the chains it signs for, at least one. A codec reads payloads;
+	// it must be the real one, not something that a node talked into existence.
+	Codecs map[chain.ID]chain.Codec
+	// Treasury are the addresses that may receive anything, for each chain in
+	// canonical form: with the EIP-55 checksum on EVM chains, so that a typing
+	// error cannot pass. A chain without any can still move money between own
+	// addresses.
+	Treasury map[chain.ID][]chain.Address
+	// Delegates are the contracts that an authorisation (EIP-7702) may bind an
+	// account to, in canonical form. A delegate rules over the account like its
+	// key does. Default: none, every authorisation is refused.
+	Delegates map[chain.ID][]chain.Address
+	// MaxFee is the most that one payload may cost, in base units of the native
+	// coin. It bounds what a broken process can burn. A chain that is not in it
+	// has no limit here.
+	MaxFee map[chain.ID]chain.Amount
+	// Approvers are the keys whose signature approves a payment to a stranger.
+	// Default: none, every such payment is refused.
+	Approvers []ed25519.PublicKey
+	// Now is the time by which approvals end. Default: time.Now.
+	Now func() time.Time
+}
+
+// chainPolicy is what Policy says of one chain, in the form that Sign asks for.
+type chainPolicy struct {
+	codec     chain.Codec
+	coinType  uint32
+	treasury  map[chain.Address]bool
+	delegates map[chain.Address]bool
+	maxFee    *chain.Amount
+}
+
+// compile validates p. All errors are *ConfigError, and which of several is
+// reported does not depend on chance.
+func (p Policy) compile() (map[chain.ID]*chainPolicy, error) {
+	if len(p.Codecs) == 0 {
+		return nil, &ConfigError{Field: "Policy.Codecs", Reason: "want at least one chain"}
+	}
+	chains := make(map[chain.ID]*chainPolicy, len(p.Codecs))
+	for _, id := range sortedKeys(p.Codecs) {
+		c, err := compileChain(id, p.Codecs[id])
+		if err != nil {
+			return nil, err
+		}
+		chains[id] = c
+	}
+	for _, id := range sortedKeys(p.MaxFee) {
+		if chains[id] == nil {
+			return nil, noCodec("MaxFee", id)
+		}
+		limit := p.MaxFee[id]
+		chains[id].maxFee = &limit
+	}
+	lists := []struct {
+		name string
+		of   map[chain.ID][]chain.Address
+		into func(*chainPolicy) *map[chain.Address]bool
+	}{
+		{"Treasury", p.Treasury, func(c *chainPolicy) *map[chain.Address]bool { return &c.treasury }},
+		{"Delegates", p.Delegates, func(c *chainPolicy) *map[chain.Address]bool { return &c.delegates }},
+	}
+	for _, list := range lists {
+		for _, id := range sortedKeys(list.of) {
+			if chains[id] == nil {
+				return nil, noCodec(list.name, id)
+			}
+			set, err := addressSet(fmt.Sprintf("Policy.%s[%s]", list.name, id), chains[id].codec, list.of[id])
+			if err != nil {
+				return nil, err
+			}
+			*list.into(chains[id]) = set
+		}
+	}
+	return chains, checkApprovers(p.Approvers)
+}
+
+func compileChain(id chain.ID, codec chain.Codec) (*chainPolicy, error) {
+	bad := func(reason string) (*chainPolicy, error) {
+		return nil, &ConfigError{Field: fmt.Sprintf("Policy.Codecs[%s]", id), Reason: reason}
+	}
+	if codec == nil {
+		return bad("nil")
+	}
+	if _, err := chain.ParseID(string(id)); err != nil {
+		return bad(err.Error())
+	}
+	var path string
+	if err := guard("codec", func() error { path = codec.Path(0, 0); return nil }); err != nil {
+		return bad(err.Error())
+	}
+	coinType, change, index, ok := parsePath(path)
+	if !ok || change != 0 || index != 0 {
+		return bad("its paths are not m/44'/coin'/0'/change/index")
+	}
+	return &chainPolicy{codec: codec, coinType: coinType}, nil
+}
+
+// addressSet accepts canonical addresses only: an EVM address in lower case
+// carries no checksum, so a flipped digit in it would be just another address.
+func addressSet(field string, codec chain.Codec, list []chain.Address) (map[chain.Address]bool, error) {
+	set := make(map[chain.Address]bool, len(list))
+	for i, a := range list {
+		var canonical chain.Address
+		err := guard("codec", func() (err error) { canonical, err = codec.Parse(string(a)); return err })
+		switch {
+		case err != nil:
+			return nil, &ConfigError{Field: fmt.Sprintf("%s[%d]", field, i), Reason: err.Error()}
+		case canonical != a:
+			return nil, &ConfigError{Field: fmt.Sprintf("%s[%d]", field, i), Reason: "not in canonical form with its checksum, which would be " + string(canonical) + " if the letters are right"}
+		}
+		set[a] = true
+	}
+	return set, nil
+}
+
+func checkApprovers(keys []ed25519.PublicKey) error {
+	for i, k := range keys {
+		if len(k) != ed25519.PublicKeySize {
+			return &ConfigError{Field: fmt.Sprintf("Policy.Approvers[%d]", i), Reason: fmt.Sprintf("%d bytes, want %d", len(k), ed25519.PublicKeySize)}
+		}
+	}
+	return nil
+}
+
+func noCodec(field string, id chain.ID) error {
+	return &ConfigError{Field: fmt.Sprintf("Policy.%s[%s]", field, id), Reason: "a chain that Policy.Codecs does not have"}
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+// guard turns a panic of a codec or a clock, which are the host's code, into a
+// refusal. It is never put around anything that holds a private key.
+func guard(rule string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = refuse(rule, "panicked: %.200s", fmt.Sprint(p))
+		}
+	}()
+	return f()
+}
+
+func refuse(rule, format string, args ...any) *chain.PolicyError {
+	return &chain.PolicyError{Rule: rule, Detail: fmt.Sprintf(format, args...)}
+}
