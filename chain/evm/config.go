@@ -1,0 +1,169 @@
+package evm
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Defaults of a Config.
+const (
+	// DefaultMaxResponse is the most bytes of one HTTP response.
+	DefaultMaxResponse = 32 << 20
+	// DefaultTimeout bounds one HTTP request with its whole body.
+	DefaultTimeout = 30 * time.Second
+	// DefaultMaxBatch is the most calls in one HTTP request; several providers
+	// refuse more than 100.
+	DefaultMaxBatch = 100
+)
+
+// Limits of a Config.
+const (
+	minMaxResponse = 64 << 10
+	maxMaxResponse = 1 << 30
+	maxTimeout     = 10 * time.Minute
+	maxMaxBatch    = 1000
+	maxPageBlocks  = 1000
+)
+
+// Config says which node to use and how. New copies it, fills in the defaults
+// and validates it; changing it afterwards has no effect.
+//
+// Its String form and every error of this package leave out all of the URL but
+// scheme and host, since providers put the access key into the path.
+type Config struct {
+	// Preset describes the chain: Ethereum(), Base(), Local(), or one's own.
+	// Required.
+	Preset Preset
+	// URL is the node's HTTP endpoint, http or https. Required. It is a secret.
+	URL string `json:"-"`
+	// HTTP sends the requests. Nil: a client of one's own that uses no proxy,
+	// follows no redirect and asks for no compression, which on a local
+	// network costs both sides more time than it saves.
+	HTTP *http.Client `json:"-"`
+	// Headers are added to each request, for providers that want their key
+	// there. Their values are secrets.
+	Headers http.Header `json:"-"`
+	// Genesis is the hash of the chain's first block, as a pin against a fork
+	// that kept the chain id. Empty: not checked. See Client.Identify.
+	Genesis chain.BlockHash
+	// Tokens are tokens whose movements Status reports, beside those of every
+	// Watch that the client has been given. Optional.
+	Tokens []chain.Asset
+	// MaxResponse is the most bytes one response may have, 64 KiB to 1 GiB.
+	// Default: DefaultMaxResponse.
+	MaxResponse int64
+	// Timeout bounds one request including the last byte of its body, up to
+	// ten minutes. Default: DefaultTimeout.
+	Timeout time.Duration
+	// MaxBatch is the most calls sent in one HTTP request, 1 to 1000.
+	// Default: DefaultMaxBatch.
+	MaxBatch int
+	// PageBlocks is the most blocks of one Transfers call, 1 to 1000. Default:
+	// that of the Preset.
+	PageBlocks uint64
+}
+
+// ConfigError names the field of a Config that New refuses.
+type ConfigError struct {
+	// Field is the Go path of the field, "Preset.Info.ID".
+	Field string
+	// Reason is what is wrong with it. It never repeats the URL.
+	Reason string
+}
+
+func (e *ConfigError) Error() string { return "evm: Config." + e.Field + ": " + e.Reason }
+
+// String describes the configuration without its secrets.
+func (c Config) String() string {
+	return fmt.Sprintf("evm.Config{%s %s}", c.Preset.Info.Name, displayURL(c.URL))
+}
+
+// Format prints String for every verb, so that %+v and %#v do not print the
+// URL either.
+func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// withDefaults returns a copy that shares no memory with c.
+func (c Config) withDefaults() Config {
+	c.Headers = c.Headers.Clone()
+	c.Tokens = slices.Clone(c.Tokens)
+	if c.MaxResponse == 0 {
+		c.MaxResponse = DefaultMaxResponse
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.MaxBatch == 0 {
+		c.MaxBatch = DefaultMaxBatch
+	}
+	if c.PageBlocks != 0 {
+		c.Preset.Info.PageBlocks = c.PageBlocks
+	}
+	if c.HTTP == nil {
+		c.HTTP = newHTTPClient()
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if err := c.Preset.validate(); err != nil {
+		return err
+	}
+	if _, err := parseURL(c.URL); err != nil {
+		return err
+	}
+	switch {
+	case c.Genesis != "" && !isHash(string(c.Genesis)):
+		return &ConfigError{Field: "Genesis", Reason: "want 0x and 64 lower case hex digits"}
+	case c.MaxResponse < minMaxResponse || c.MaxResponse > maxMaxResponse:
+		return &ConfigError{Field: "MaxResponse", Reason: fmt.Sprintf("%d bytes, want %d to %d", c.MaxResponse, minMaxResponse, maxMaxResponse)}
+	case c.Timeout < time.Millisecond || c.Timeout > maxTimeout:
+		return &ConfigError{Field: "Timeout", Reason: fmt.Sprintf("%s, want 1ms to %s", c.Timeout, maxTimeout)}
+	case c.MaxBatch < 1 || c.MaxBatch > maxMaxBatch:
+		return &ConfigError{Field: "MaxBatch", Reason: fmt.Sprintf("%d, want 1 to %d", c.MaxBatch, maxMaxBatch)}
+	}
+	return nil
+}
+
+// parseURL accepts an absolute http or https URL. Its error repeats nothing of
+// the text: whatever does not parse may still hold a key.
+func parseURL(text string) (*url.URL, error) {
+	bad := func(reason string) (*url.URL, error) {
+		return nil, &ConfigError{Field: "URL", Reason: reason}
+	}
+	if text == "" {
+		return bad("required")
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return bad("not a URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return bad("want the scheme http or https")
+	case u.Hostname() == "":
+		return bad("no host")
+	case u.Fragment != "":
+		return bad("a fragment makes no sense here")
+	}
+	return u, nil
+}
+
+// displayURL is what may be shown of a URL: scheme and host.
+func displayURL(text string) string {
+	u, err := parseURL(text)
+	if err != nil {
+		return "(no valid URL)"
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// isHash reports whether s is 0x and 64 lower case hex digits.
+func isHash(s string) bool {
+	return len(s) == 66 && strings.HasPrefix(s, "0x") && strings.Trim(s[2:], "0123456789abcdef") == ""
+}
