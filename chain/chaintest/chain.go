@@ -1,0 +1,248 @@
+package chaintest
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math/big"
+	"sync"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Chain is a simulated network: one tree of blocks, one mempool. All methods
+// may be called concurrently, and none holds its lock while it calls foreign
+// code (a Watch, a Signer, a fault hook).
+type Chain struct {
+	// Faults make the calls of every Client of this chain fail. A Client has
+	// faults of its own beside them.
+	Faults
+
+	info     chain.Info
+	genesis  *block
+	signer   types.Signer
+	number   *big.Int
+	tagged   bool
+	mu       sync.Mutex
+	fees     Fees
+	now      time.Time // of the newest block, or later after AdvanceTime
+	branches uint64    // counts rewinds, so that a new branch has new hashes
+	canon    []*block  // the canonical branch by height
+	blocks   map[chain.BlockHash]*block
+	receipts map[chain.TxID][]*receipt // of every branch
+	pool     pool
+	doomed   map[chain.TxID]bool // transactions of PayFailed
+	grants   []grant             // credited by the next block
+	granted  uint64              // how many grants there ever were
+	final    *uint64             // set by SetFinalized
+
+	contracts map[common.Address]contract
+	tokens    []chain.Asset // in order of deployment
+	listed    []chain.Asset // those a client knows
+	payers    map[string]*payer
+	external  map[common.Address]bool // accounts that never run dry
+}
+
+// block is immutable once it is in Chain.blocks.
+type block struct {
+	ref    chain.BlockRef
+	parent *block
+	txs    []*receipt
+	grants []grant
+	world  world
+}
+
+// New returns a chain that has a genesis block at height 0 and nothing else. It
+// panics where Options.Info.ID is no EVM chain.
+func New(o Options) *Chain {
+	o = o.withDefaults()
+	number := chainNumber(o.Info.ID)
+	c := &Chain{
+		info:      o.Info,
+		number:    number,
+		signer:    types.LatestSignerForChainID(number),
+		tagged:    o.Finalized,
+		fees:      o.Fees,
+		now:       o.Start,
+		blocks:    map[chain.BlockHash]*block{},
+		receipts:  map[chain.TxID][]*receipt{},
+		doomed:    map[chain.TxID]bool{},
+		contracts: map[common.Address]contract{},
+		payers:    map[string]*payer{},
+		external:  map[common.Address]bool{},
+	}
+	c.contracts[rejecterAddress] = rejecter{}
+	c.contracts[splitterAddress] = splitter{}
+	c.genesis = &block{world: newWorld()}
+	c.genesis.ref = chain.BlockRef{Time: o.Start, Hash: c.blockHash(c.genesis), Parent: zeroHash}
+	c.attach(c.genesis)
+	return c
+}
+
+// zeroHash is the parent of the first block.
+const zeroHash chain.BlockHash = "0x0000000000000000000000000000000000000000000000000000000000000000"
+
+// blockHash covers what makes a block differ from every other one: its place,
+// the branch it was made on, and its transactions in their order.
+func (c *Chain) blockHash(b *block) chain.BlockHash {
+	h := sha256.New()
+	var word [8]byte
+	number := func(n uint64) {
+		binary.BigEndian.PutUint64(word[:], n)
+		h.Write(word[:])
+	}
+	h.Write([]byte(c.info.ID))
+	h.Write([]byte(b.ref.Parent))
+	number(b.ref.Height)
+	number(uint64(b.ref.Time.Unix()))
+	number(c.branches)
+	for _, r := range b.txs {
+		h.Write([]byte(r.tx.id))
+	}
+	var text [66]byte
+	copy(text[:], "0x")
+	hex.Encode(text[2:], h.Sum(nil))
+	return chain.BlockHash(text[:])
+}
+
+// attach makes b the head.
+func (c *Chain) attach(b *block) {
+	c.canon = append(c.canon, b)
+	c.blocks[b.ref.Hash] = b
+	for _, r := range b.txs {
+		c.receipts[r.tx.id] = append(c.receipts[r.tx.id], r)
+	}
+}
+
+func (c *Chain) head() *block { return c.canon[len(c.canon)-1] }
+
+// isCanonical reports whether b lies on the present branch.
+func (c *Chain) isCanonical(b *block) bool {
+	return b.ref.Height < uint64(len(c.canon)) && c.canon[b.ref.Height] == b
+}
+
+// included returns where a transaction stands on the present branch, or nil.
+func (c *Chain) included(id chain.TxID) *receipt {
+	for _, r := range c.receipts[id] {
+		if c.isCanonical(r.block) {
+			return r
+		}
+	}
+	return nil
+}
+
+// Info describes the chain.
+func (c *Chain) Info() chain.Info { return c.info }
+
+// Head returns the newest block, whatever any client is made to see.
+func (c *Chain) Head() chain.BlockRef {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.head().ref
+}
+
+// Block returns the block at a height of the present branch.
+func (c *Chain) Block(height uint64) (chain.BlockRef, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if height >= uint64(len(c.canon)) {
+		return chain.BlockRef{}, false
+	}
+	return c.canon[height].ref, true
+}
+
+// Now returns the chain's clock: the time of the newest block, plus what
+// AdvanceTime added since.
+func (c *Chain) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// AdvanceTime moves the chain's clock without making a block. The next block
+// comes one block time after the moved clock.
+func (c *Chain) AdvanceTime(d time.Duration) {
+	if d < 0 {
+		panic("chaintest: AdvanceTime: time does not go backwards; MineAt makes a block in the past")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// SetFees replaces the fee market; zero fields get their defaults again.
+func (c *Chain) SetFees(f Fees) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fees = f.withDefaults()
+}
+
+// SetFinalized makes the node report the block at this height as finalized from
+// now on, also where it is lower than what was reported before: a tag that
+// stalls, or that goes backwards. It needs Options.Finalized.
+func (c *Chain) SetFinalized(height uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.tagged || height >= uint64(len(c.canon)) {
+		panic(fmt.Sprintf("chaintest: SetFinalized(%d): no such block, or Options.Finalized is off", height))
+	}
+	c.final = &height
+}
+
+// FollowFinalized undoes SetFinalized: the tag follows the head again.
+func (c *Chain) FollowFinalized() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.final = nil
+}
+
+// finalized returns the finalized block of a view that ends at the height top.
+// A block with FinalityDepth confirmations is final, its own block included, so
+// that the tag and the depth say the same.
+func (c *Chain) finalized(top uint64) *chain.BlockRef {
+	if !c.tagged {
+		return nil
+	}
+	height := uint64(0)
+	if top+1 > c.info.FinalityDepth {
+		height = top + 1 - c.info.FinalityDepth
+	}
+	if c.final != nil {
+		height = min(*c.final, top)
+	}
+	ref := c.canon[height].ref
+	return &ref
+}
+
+// BalanceOf returns what an address holds of an asset at the newest block.
+func (c *Chain) BalanceOf(a chain.Address, asset chain.Asset) chain.Amount {
+	owner, token := mustAddress("BalanceOf", a), c.mustContract("BalanceOf", asset)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.head().world.balance(token, owner)
+}
+
+// mustAddress reads an address given by a test's script.
+func mustAddress(what string, a chain.Address) common.Address {
+	raw, ok := rawAddress(a)
+	if !ok {
+		panic(fmt.Sprintf("chaintest: %s: %q is no address", what, a))
+	}
+	return raw
+}
+
+// mustContract returns the contract of an asset, zero for the native coin.
+func (c *Chain) mustContract(what string, a chain.Asset) common.Address {
+	if a.ID.Chain() != c.info.ID {
+		panic(fmt.Sprintf("chaintest: %s: asset %q is not of %s", what, a.ID, c.info.ID))
+	}
+	if a.Native() {
+		return common.Address{}
+	}
+	return mustAddress(what, a.Contract)
+}

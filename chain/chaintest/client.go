@@ -1,0 +1,311 @@
+package chaintest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/evm"
+)
+
+// Client is a node's view of a simulated chain. It implements chain.Client and
+// the capabilities BalanceReader, Identifier, TokenInspector, DryRunner and
+// FeeBumper. It is safe for concurrent use.
+type Client struct {
+	// Faults are those of this client alone.
+	Faults
+
+	chain *Chain
+}
+
+var (
+	_ chain.Client         = (*Client)(nil)
+	_ chain.BalanceReader  = (*Client)(nil)
+	_ chain.Identifier     = (*Client)(nil)
+	_ chain.TokenInspector = (*Client)(nil)
+	_ chain.DryRunner      = (*Client)(nil)
+	_ chain.FeeBumper      = (*Client)(nil)
+)
+
+// Client returns a new client of the chain. Clients differ in their faults
+// only, so that several of them make several providers.
+func (c *Chain) Client() *Client { return &Client{chain: c} }
+
+// Info describes the chain.
+func (l *Client) Info() chain.Info { return l.chain.info }
+
+// Codec returns evm.Codec.
+func (l *Client) Codec() chain.Codec { return evm.Codec() }
+
+// top is the height of the newest block that the client sees. The chain's lock
+// is held.
+func (l *Client) top(lag uint64) uint64 {
+	head := l.chain.head().ref.Height
+	return head - min(lag, head)
+}
+
+func (l *Client) lag() uint64 { return max(l.behind(), l.chain.behind()) }
+
+// see runs f with the chain's lock and the height of the newest visible block.
+func (l *Client) see(f func(top uint64)) {
+	lag := l.lag()
+	l.chain.mu.Lock()
+	defer l.chain.mu.Unlock()
+	f(l.top(lag))
+}
+
+// Head returns the newest and the finalized block.
+func (l *Client) Head(ctx context.Context) (chain.Head, error) {
+	return guard(ctx, l, MethodHead, func() (head chain.Head, err error) {
+		l.see(func(top uint64) {
+			head = chain.Head{Latest: l.chain.canon[top].ref, Finalized: l.chain.finalized(top)}
+		})
+		return head, nil
+	})
+}
+
+// maxHeaders bounds one answer of Headers.
+const maxHeaders = 1024
+
+// Headers returns blocks of the present branch, at most 1024 in one call.
+func (l *Client) Headers(ctx context.Context, from, to uint64) ([]chain.BlockRef, error) {
+	return guard(ctx, l, MethodHeaders, func() (refs []chain.BlockRef, err error) {
+		l.see(func(top uint64) {
+			for _, b := range l.run(from, to, top, maxHeaders) {
+				refs = append(refs, b.ref)
+			}
+		})
+		return refs, nil
+	})
+}
+
+// run returns the blocks from from to to, as far as they are visible.
+func (l *Client) run(from, to, top, most uint64) []*block {
+	if from > top || to < from {
+		return nil
+	}
+	to = min(to, top)
+	if to-from >= most {
+		to = from + most - 1
+	}
+	return slices.Clone(l.chain.canon[from : to+1])
+}
+
+// Transfers returns a page of at most Info.PageBlocks blocks.
+func (l *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
+	return guard(ctx, l, MethodTransfers, func() (chain.Page, error) {
+		if to < from {
+			return chain.Page{}, &chain.FormatError{What: "block range", Text: fmt.Sprintf("%d to %d", from, to), Reason: "it is empty"}
+		}
+		var blocks []*block
+		l.see(func(top uint64) { blocks = l.run(from, to, top, l.chain.info.PageBlocks) })
+		if len(blocks) == 0 {
+			return chain.Page{}, fmt.Errorf("block %d: %w", from, chain.ErrNotFound)
+		}
+		// Blocks never change, so the watched set, which is foreign code, is
+		// asked without the lock and the page is still of one moment.
+		listed := contracts(w.Assets())
+		page := chain.Page{Blocks: make([]chain.BlockRef, 0, len(blocks))}
+		for _, b := range blocks {
+			page.Blocks = append(page.Blocks, b.ref)
+			for _, r := range b.txs {
+				l.scan(&page, r, w, listed)
+			}
+		}
+		return page, ctx.Err()
+	})
+}
+
+func (l *Client) scan(page *chain.Page, r *receipt, w chain.Watch, listed map[common.Address]chain.AssetID) {
+	page.Transfers = append(page.Transfers, l.movements(r, listed, func(to common.Address) (uint32, bool) {
+		return w.Match(to[:])
+	})...)
+	if _, ours := w.Match(r.tx.from[:]); ours {
+		page.Spends = append(page.Spends, l.status(r, listed))
+	}
+}
+
+// contracts maps the contracts of a list to their asset ids. Native coin and
+// what is no address are left out.
+func contracts(assets []chain.Asset) map[common.Address]chain.AssetID {
+	out := make(map[common.Address]chain.AssetID, len(assets))
+	for _, a := range assets {
+		if raw, ok := rawAddress(a.Contract); ok && !a.Native() {
+			out[raw] = a.ID
+		}
+	}
+	return out
+}
+
+// movements reads the transfers of a receipt to the receivers that keep wants:
+// the transaction's own value, and exact ERC-20 Transfer logs of listed
+// contracts. Calldata is never read, nor is anything of a failed transaction.
+func (l *Client) movements(r *receipt, listed map[common.Address]chain.AssetID, keep func(common.Address) (uint32, bool)) []chain.Transfer {
+	if !r.ok {
+		return nil
+	}
+	var out []chain.Transfer
+	add := func(ordinal string, asset chain.AssetID, from, to common.Address, amount chain.Amount, key uint32) {
+		out = append(out, chain.Transfer{
+			ID: chain.TransferID{Tx: r.tx.id, Ordinal: ordinal}, Asset: asset, From: textAddress(from), To: textAddress(to),
+			Amount: amount, Key: key, Block: r.block.ref.Height, Hash: r.block.ref.Hash, TxIndex: r.index, Via: chain.ViaDirect,
+		})
+	}
+	if to := *r.tx.raw.To(); !r.tx.value.IsZero() {
+		if key, ok := keep(to); ok {
+			add("n", l.chain.info.Native.ID, r.tx.from, to, r.tx.value, key)
+		}
+	}
+	type pair struct{ token, to common.Address }
+	var seen map[pair]int
+	for _, e := range r.logs {
+		from, to, amount, ok := readTransferEvent(e)
+		asset, known := listed[e.contract]
+		if !ok || !known {
+			continue
+		}
+		key, ok := keep(to)
+		if !ok {
+			continue
+		}
+		// Events of nothing are counted, though not reported: an ordinal must
+		// not move because another transfer of the transaction became zero.
+		if seen == nil {
+			seen = map[pair]int{}
+		}
+		k := seen[pair{e.contract, to}]
+		seen[pair{e.contract, to}]++
+		if !amount.IsZero() {
+			add(fmt.Sprintf("t:%s:%s:%d", textAddress(e.contract), textAddress(to), k), asset, from, to, amount, key)
+		}
+	}
+	return out
+}
+
+// readTransferEvent reads an ERC-20 Transfer: exactly three topics, the last two
+// of them clean addresses, and exactly one word of data.
+func readTransferEvent(e event) (from, to common.Address, amount chain.Amount, ok bool) {
+	if len(e.topics) != 3 || e.topics[0] != transferTopic || len(e.data) != 32 {
+		return from, to, amount, false
+	}
+	from, to = common.BytesToAddress(e.topics[1][:]), common.BytesToAddress(e.topics[2][:])
+	if common.BytesToHash(from[:]) != e.topics[1] || common.BytesToHash(to[:]) != e.topics[2] {
+		return from, to, amount, false
+	}
+	amount, err := chain.AmountFromBytes(e.data)
+	return from, to, amount, err == nil
+}
+
+// status describes a mined transaction completely.
+func (l *Client) status(r *receipt, listed map[common.Address]chain.AssetID) chain.TxStatus {
+	state := chain.TxIncluded
+	if !r.ok {
+		state = chain.TxFailed
+	}
+	return chain.TxStatus{
+		ID: r.tx.id, State: state, Block: r.block.ref, TxIndex: r.index, From: textAddress(r.tx.from),
+		Locks: []chain.Lock{nonceLock(r.tx.from, r.tx.raw.Nonce())},
+		Fee:   r.fee, GasUsed: r.gasUsed, GasPrice: r.gasPrice,
+		Transfers: l.movements(r, listed, func(common.Address) (uint32, bool) { return 0, true }),
+	}
+}
+
+// Status looks transactions up. Listed tokens are those that were deployed
+// without Unlisted.
+func (l *Client) Status(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatus, error) {
+	return guard(ctx, l, MethodStatus, func() ([]chain.TxStatus, error) {
+		out := make([]chain.TxStatus, len(ids))
+		l.see(func(top uint64) {
+			listed := contracts(l.chain.listed)
+			for i, id := range ids {
+				r := l.chain.included(id)
+				switch {
+				case r != nil && r.block.ref.Height <= top:
+					out[i] = l.status(r, listed)
+				case r != nil || l.chain.pool.find(id) != nil:
+					out[i] = chain.TxStatus{ID: id, State: chain.TxPending}
+				default:
+					out[i] = chain.TxStatus{ID: id, State: chain.TxUnknown}
+				}
+			}
+		})
+		return out, nil
+	})
+}
+
+// Balances answers at any block that ever was, those of abandoned branches
+// included.
+func (l *Client) Balances(ctx context.Context, at chain.BlockHash, of []chain.Holding) ([]chain.Amount, error) {
+	return guard(ctx, l, MethodBalances, func() (out []chain.Amount, err error) {
+		l.see(func(top uint64) {
+			b := l.chain.canon[top]
+			if at != "" {
+				b = l.chain.blocks[at]
+			}
+			if b == nil || l.chain.isCanonical(b) && b.ref.Height > top {
+				err = fmt.Errorf("block %s: %w", at, chain.ErrNotFound)
+				return
+			}
+			out, err = l.chain.balances(b.world, of)
+		})
+		return out, err
+	})
+}
+
+func (c *Chain) balances(w world, of []chain.Holding) ([]chain.Amount, error) {
+	out := make([]chain.Amount, len(of))
+	for i, h := range of {
+		owner, ok := rawAddress(h.Address)
+		if !ok {
+			return nil, &chain.FormatError{What: "address", Text: string(h.Address), Reason: "no EVM address"}
+		}
+		token, err := c.tokenOf(h.Asset)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = w.balance(token, owner)
+	}
+	return out, nil
+}
+
+// tokenOf returns the contract of an asset, zero for the native coin, and
+// ErrNotFound where no token stands.
+func (c *Chain) tokenOf(a chain.Asset) (common.Address, error) {
+	if a.Native() {
+		return common.Address{}, nil
+	}
+	raw, ok := rawAddress(a.Contract)
+	if !ok {
+		return raw, &chain.FormatError{What: "contract", Text: string(a.Contract), Reason: "no EVM address"}
+	}
+	if _, ok := c.contracts[raw].(*token); !ok {
+		return raw, fmt.Errorf("token %s: %w", a.Contract, chain.ErrNotFound)
+	}
+	return raw, nil
+}
+
+// Identify returns the chain's id and the hash of its first block.
+func (l *Client) Identify(ctx context.Context) (chain.Identity, error) {
+	return guard(ctx, l, MethodIdentify, func() (chain.Identity, error) {
+		return chain.Identity{ID: l.chain.info.ID, Genesis: l.chain.genesis.ref.Hash}, nil
+	})
+}
+
+// Inspect returns what DeployToken was told.
+func (l *Client) Inspect(ctx context.Context, a chain.Asset) (chain.Token, error) {
+	return guard(ctx, l, MethodInspect, func() (out chain.Token, err error) {
+		l.see(func(uint64) {
+			raw, ok := rawAddress(a.Contract)
+			t, found := l.chain.contracts[raw].(*token)
+			if !ok || !found {
+				err = fmt.Errorf("token %q: %w", a.Contract, chain.ErrNotFound)
+				return
+			}
+			out = chain.Token{Decimals: t.spec.Decimals, Symbol: t.spec.Symbol}
+		})
+		return out, err
+	})
+}

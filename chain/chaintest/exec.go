@@ -1,0 +1,180 @@
+package chaintest
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Gas that transactions use. The figures are of the size that real chains have;
+// only their being plausible and constant matters.
+const (
+	gasTransaction = 21_000
+	gasZeroByte    = 4
+	gasByte        = 16
+	gasToken       = 12_500 // a token transfer beyond the transaction itself
+	gasFreshSlot   = 17_100 // where the receiver held nothing of the token
+	gasSplit       = 10_000 // one part of a splitter call
+	gasReject      = 200
+)
+
+// event is one log of a receipt.
+type event struct {
+	contract common.Address
+	topics   []common.Hash
+	data     []byte
+}
+
+// receipt is what a transaction did in one block. It is immutable once its
+// block is attached.
+type receipt struct {
+	tx       *tx
+	block    *block
+	index    uint32
+	ok       bool
+	reason   string // why not ok
+	gasUsed  uint64
+	gasPrice chain.Amount
+	fee      chain.Amount
+	logs     []event
+	output   []byte
+}
+
+// contract is the Go model of a contract's code.
+type contract interface {
+	// call runs a message that m.value was already credited for. An error
+	// reverts everything the transaction did.
+	call(m *message) (output []byte, err error)
+}
+
+// message is one call of a contract.
+type message struct {
+	c        *Chain
+	world    world
+	from, to common.Address
+	value    chain.Amount
+	data     []byte
+	logs     *[]event
+	gas      uint64 // used so far
+}
+
+func (m *message) emit(data []byte, topics ...common.Hash) {
+	*m.logs = append(*m.logs, event{contract: m.to, topics: topics, data: data})
+}
+
+func reverted(reason string) error { return &chain.RevertError{Reason: reason} }
+
+func intrinsicGas(data []byte) uint64 {
+	gas := uint64(gasTransaction)
+	for _, b := range data {
+		if b == 0 {
+			gas += gasZeroByte
+		} else {
+			gas += gasByte
+		}
+	}
+	return gas
+}
+
+// errNotNow reports a transaction that cannot be in the block being made, but
+// perhaps in a later one.
+var errNotNow = errors.New("chaintest: not executable in this block")
+
+// apply executes t on w and returns the world after it; w is not changed. It is
+// errNotNow where a miner would leave the transaction out.
+func (c *Chain) apply(w world, t *tx) (*receipt, world, error) {
+	base := c.fees.BaseFee
+	if t.raw.Nonce() != w.nonce(t.from) || t.cap.Less(base) {
+		return nil, w, errNotNow
+	}
+	after := w.copy()
+	if err := c.mintExternal(after, common.Address{}, t.from, t.cost); err != nil {
+		return nil, w, errNotNow
+	}
+	if after.balance(common.Address{}, t.from).Less(t.cost) {
+		return nil, w, errNotNow
+	}
+	after.setNonce(t.from, t.raw.Nonce()+1)
+
+	r := &receipt{tx: t}
+	done := after.copy()
+	gas, output, err := c.run(done, t.from, *t.raw.To(), t.value, t.raw.Data(), &r.logs)
+	if err == nil && c.doomed[t.id] {
+		err = reverted("doomed by the test")
+	}
+	if err == nil && gas > t.raw.Gas() {
+		err = reverted("out of gas")
+	}
+	r.gasUsed = min(gas, t.raw.Gas())
+	r.ok, r.output = err == nil, output
+	if err != nil {
+		// Value, token movements and logs are undone; nonce and fee stay.
+		r.reason, r.logs, done = err.Error(), nil, after
+	}
+	if err := r.charge(done, base); err != nil {
+		return nil, w, errNotNow
+	}
+	return r, done, nil
+}
+
+// charge takes the fee. Miners keep no account here: fees leave the world.
+func (r *receipt) charge(w world, base chain.Amount) error {
+	price, err := base.Add(r.tx.tip)
+	if err != nil {
+		price = r.tx.cap
+	}
+	r.gasPrice = price.Min(r.tx.cap)
+	if r.fee, err = r.gasPrice.Mul(r.gasUsed); err != nil {
+		return err
+	}
+	return w.debit(common.Address{}, r.tx.from, r.fee)
+}
+
+// run moves the value and calls the contract, if there is one. It changes w
+// also where it fails. The gas is what the call needs, whatever limit it has.
+func (c *Chain) run(w world, from, to common.Address, value chain.Amount, data []byte, logs *[]event) (gas uint64, output []byte, err error) {
+	gas = intrinsicGas(data)
+	if err := moveNative(w, from, to, value); err != nil {
+		return gas, nil, err
+	}
+	code, ok := c.contracts[to]
+	if !ok {
+		return gas, nil, nil
+	}
+	m := &message{c: c, world: w, from: from, to: to, value: value, data: data, logs: logs, gas: gas}
+	output, err = code.call(m)
+	return m.gas, output, err
+}
+
+func moveNative(w world, from, to common.Address, value chain.Amount) error {
+	if err := w.debit(common.Address{}, from, value); err != nil {
+		return reverted("insufficient balance for transfer")
+	}
+	if err := w.credit(common.Address{}, to, value); err != nil {
+		return reverted("balance overflow")
+	}
+	return nil
+}
+
+// mintExternal gives an external payer what it is about to spend: payers of a
+// test are rich, and their balances are nobody's concern.
+func (c *Chain) mintExternal(w world, token, owner common.Address, need chain.Amount) error {
+	if !c.external[owner] {
+		return nil
+	}
+	return w.credit(token, owner, need.SubFloor(w.balance(token, owner)))
+}
+
+// try runs a call on the newest block of a view without keeping anything, as
+// eth_call and eth_estimateGas do.
+func (c *Chain) try(w world, from, to common.Address, value chain.Amount, data []byte) (gas uint64, output []byte, err error) {
+	var logs []event
+	gas, output, err = c.run(w.copy(), from, to, value, data, &logs)
+	if err != nil {
+		return gas, nil, fmt.Errorf("execution reverted: %w", err)
+	}
+	return gas, output, nil
+}

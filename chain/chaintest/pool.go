@@ -1,0 +1,144 @@
+package chaintest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// pool is the mempool: transactions that wait, in order of arrival.
+type pool struct {
+	waiting []*tx
+}
+
+func (p *pool) find(id chain.TxID) *tx {
+	for _, t := range p.waiting {
+		if t.id == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// at returns the transaction that wants an account's nonce.
+func (p *pool) at(from common.Address, nonce uint64) *tx {
+	for _, t := range p.waiting {
+		if t.from == from && t.raw.Nonce() == nonce {
+			return t
+		}
+	}
+	return nil
+}
+
+func (p *pool) add(t *tx) { p.waiting = append(p.waiting, t) }
+
+// remove forgets those that gone says.
+func (p *pool) remove(gone func(*tx) bool) {
+	p.waiting = slices.DeleteFunc(p.waiting, gone)
+}
+
+// replaceBump is by how many percent a replacement must be dearer, as in geth.
+const replaceBump = 10
+
+// errIntrinsicGas is what nodes say to a gas limit that cannot do.
+var errIntrinsicGas = errors.New("chaintest: intrinsic gas too low")
+
+// submit takes a transaction into the mempool, or says why not.
+func (c *Chain) submit(t *tx) error {
+	if c.pool.find(t.id) != nil || c.included(t.id) != nil {
+		return nil
+	}
+	w := c.head().world
+	rival := c.pool.at(t.from, t.raw.Nonce())
+	switch {
+	case t.raw.Nonce() < w.nonce(t.from):
+		return fmt.Errorf("nonce too low: next nonce %d, tx nonce %d: %w", w.nonce(t.from), t.raw.Nonce(), chain.ErrLockSpent)
+	case t.raw.Gas() < intrinsicGas(t.raw.Data()):
+		return errIntrinsicGas
+	case t.tip.Less(c.fees.MinTip):
+		return fmt.Errorf("transaction underpriced: %w", chain.ErrUnderpriced)
+	}
+	if err := c.affordable(w, t, rival); err != nil {
+		return err
+	}
+	if rival != nil {
+		if !dearer(t, rival) {
+			return fmt.Errorf("replacement transaction underpriced: %w", chain.ErrUnderpriced)
+		}
+		c.pool.remove(func(o *tx) bool { return o == rival })
+	}
+	c.pool.add(t)
+	return nil
+}
+
+// onDemand makes the block that a development chain makes for each transaction.
+func (c *Chain) onDemand() {
+	if c.info.OnDemandBlocks && len(c.pool.waiting) > 0 {
+		c.mine(c.nextTime(), nil)
+	}
+}
+
+// dearer reports whether t offers enough more than old, in both of its prices.
+func dearer(t, old *tx) bool {
+	enough := func(offer, before chain.Amount) bool {
+		least, err := before.MulDiv(chain.NewAmount(100+replaceBump), chain.NewAmount(100))
+		return err == nil && !offer.Less(least)
+	}
+	return enough(t.cap, old.cap) && enough(t.tip, old.tip)
+}
+
+// affordable checks that the account can pay t beside all else that waits.
+func (c *Chain) affordable(w world, t, rival *tx) error {
+	if c.external[t.from] {
+		return nil
+	}
+	required := t.cost
+	for _, o := range c.pool.waiting {
+		if o.from == t.from && o != rival {
+			sum, err := required.Add(o.cost)
+			if err != nil {
+				return fmt.Errorf("chaintest: sum of the waiting transactions: %w", err)
+			}
+			required = sum
+		}
+	}
+	if available := w.balance(common.Address{}, t.from); available.Less(required) {
+		return &chain.InsufficientFundsError{Account: textAddress(t.from), Asset: c.info.Native, Required: required, Available: available}
+	}
+	return nil
+}
+
+// pendingNonce is the first nonce that neither a block nor the run of waiting
+// transactions that follows it uses.
+func (c *Chain) pendingNonce(w world, from common.Address) uint64 {
+	n := w.nonce(from)
+	for c.pool.at(from, n) != nil {
+		n++
+	}
+	return n
+}
+
+// Mempool returns the waiting transactions in the order in which they arrived.
+func (c *Chain) Mempool() []chain.TxID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ids := make([]chain.TxID, len(c.pool.waiting))
+	for i, t := range c.pool.waiting {
+		ids[i] = t.id
+	}
+	return ids
+}
+
+// Drop makes the node forget waiting transactions, and reports whether it had
+// them all. They can be broadcast again.
+func (c *Chain) Drop(ids ...chain.TxID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := len(c.pool.waiting)
+	c.pool.remove(func(t *tx) bool { return slices.Contains(ids, t.id) })
+	return before-len(c.pool.waiting) == len(ids)
+}
