@@ -1,9 +1,11 @@
 package send
 
 import (
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -131,15 +133,20 @@ func reservedHeader(name string) bool {
 
 // checkHeader refuses what could end a header early and begin another one.
 func checkHeader(h http.Header) error {
-	for name, values := range h {
-		field := "Header"
-		switch {
+	const field = "Header"
+	seen := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		switch key := strings.ToLower(name); {
 		case !isToken(name):
 			return &FieldError{field, "a name is no HTTP token"}
 		case reservedHeader(name):
 			return &FieldError{field, name + " is reserved"}
+		case seen[key]:
+			return &FieldError{field, name + " is given in two spellings"}
+		default:
+			seen[key] = true
 		}
-		for _, v := range values {
+		for _, v := range h[name] {
 			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f }) {
 				return &FieldError{field, name + ": want printable ASCII"}
 			}
