@@ -113,8 +113,11 @@ func (a *Account) PublicKey(change, index uint32) (publicKey []byte, err error) 
 }
 
 func (a *Account) branch(change uint32) (*branch, error) {
-	if change >= uint32(len(a.branches)) {
+	switch {
+	case change >= uint32(len(a.branches)):
 		return nil, &DerivationError{Path: a.path(change), Reason: "change is 0 or 1"}
+	case a.branches[change] == nil:
+		return nil, &DerivationError{Path: a.path(change), Reason: "an Account that no Wallet made"}
 	}
 	return a.branches[change], nil
 }

@@ -88,7 +88,33 @@ func (p Policy) compile() (map[chain.ID]*chainPolicy, error) {
 			*list.into(chains[id]) = set
 		}
 	}
+	for _, id := range sortedKeys(p.Treasury) {
+		if err := checkPayable(id, chains[id].codec, p.Treasury[id]); err != nil {
+			return nil, err
+		}
+	}
 	return chains, checkApprovers(p.Approvers)
+}
+
+// checkPayable refuses the address whose raw key is all zeros: on every chain
+// that is where coins are burnt. As a delegate it is legal, it revokes.
+func checkPayable(id chain.ID, codec chain.Codec, treasury []chain.Address) error {
+	for i, a := range treasury {
+		bad := func(reason string) error {
+			return &ConfigError{Field: fmt.Sprintf("Policy.Treasury[%s][%d]", id, i), Reason: reason}
+		}
+		var keys [][]byte
+		err := guard("codec", func() (err error) { keys, err = codec.WatchKeys(a); return err })
+		if err != nil {
+			return bad(err.Error())
+		}
+		for _, key := range keys {
+			if !slices.ContainsFunc(key, func(b byte) bool { return b != 0 }) {
+				return bad("the zero address, what it gets is lost")
+			}
+		}
+	}
+	return nil
 }
 
 func compileChain(id chain.ID, codec chain.Codec) (*chainPolicy, error) {

@@ -108,8 +108,8 @@ type signable struct {
 //
 // Signatures are deterministic (RFC 6979): the same request gives the same bytes.
 func (s *Signer) Sign(ctx context.Context, requests []chain.SignRequest) ([][]byte, error) {
-	if s.chains == nil {
-		return nil, refuse("policy", "a signer without a policy")
+	if s == nil || s.chains == nil {
+		return nil, refuse("policy", "a signer that NewSigner did not make")
 	}
 	batch, err := s.newCheck()
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *Signer) Sign(ctx context.Context, requests []chain.SignRequest) ([][]by
 	}
 	todo := make([]signable, len(requests))
 	for i := range requests {
-		if err := context.Cause(ctx); err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("hdwallet: signing: %w", err)
 		}
 		todo[i], err = batch.request(requests[i])
@@ -127,7 +127,7 @@ func (s *Signer) Sign(ctx context.Context, requests []chain.SignRequest) ([][]by
 	}
 	signatures := make([][]byte, len(todo))
 	for i := range todo {
-		if err := context.Cause(ctx); err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("hdwallet: signing: %w", err)
 		}
 		if signatures[i], err = todo[i].sign(); err != nil {
