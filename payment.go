@@ -61,9 +61,11 @@ type Payment struct {
 	// RequiredConfirmations is the depth at which a transfer is confirmed; a
 	// transfer in the newest block has depth 1.
 	RequiredConfirmations uint64 `json:"required_confirmations"`
-	// Confirmations is the depth of the least deep counting transfer at the
-	// last write that concerned the payment, at most RequiredConfirmations.
+	// Confirmations is the depth of the least deep counting transfer, at most
+	// RequiredConfirmations; it is worked out from Block when a payment is read.
 	Confirmations uint64 `json:"confirmations"`
+	// Block is the height of the newest block with counting money; 0: none.
+	Block uint64 `json:"block,omitempty"`
 	// Final is true when all counting money is final on its chain.
 	Final bool `json:"final"`
 	// Address is where the payer sends to, AddressID its row.
@@ -95,6 +97,8 @@ type Payment struct {
 	// ConfirmationNo counts how often the payment became confirmed: 2 means
 	// that a reorg took the first one back. Hosts fulfil once per payment.
 	ConfirmationNo int `json:"confirmation_no"`
+	// SettleNo counts how often the payment became settled.
+	SettleNo int `json:"settle_no"`
 	// Policy is the amount policy that was frozen at creation.
 	Policy AmountPolicy `json:"policy"`
 	// TTL is the time to live that was asked for.
