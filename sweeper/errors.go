@@ -1,0 +1,87 @@
+package sweeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Sentinels. Callers branch on them with errors.Is.
+var (
+	// ErrBusy: Step was called while another Step was at work.
+	ErrBusy = errors.New("sweeper: a step is at work already")
+	// ErrNoSponsor: a job needs gas and no sponsor is configured.
+	ErrNoSponsor = errors.New("sweeper: no sponsor to pay for gas")
+	// ErrTopUpLimit: a job had as many top-ups as it may have and still needs
+	// gas: its node tells an odd balance, or fees rise faster than blocks come.
+	ErrTopUpLimit = errors.New("sweeper: too many gas top-ups")
+	// ErrTopUpObsolete: the job that a top-up serves no longer needs it. The
+	// top-up can be given up.
+	ErrTopUpObsolete = errors.New("sweeper: nothing waits for this gas top-up")
+)
+
+// ConfigError names the field of a Config that cannot be used.
+type ConfigError struct {
+	// Field is the field's name, Reason what is wrong with it.
+	Field, Reason string
+}
+
+func (e *ConfigError) Error() string { return "sweeper: config: " + e.Field + ": " + e.Reason }
+
+// JobError tells which job failed at which call. Step returns those that the
+// journal could not be told of.
+type JobError struct {
+	// Job is the id, Call the method: "Signed", "Sent", "Defer".
+	Job, Call string
+	// Err is what it returned.
+	Err error
+}
+
+func (e *JobError) Error() string {
+	return fmt.Sprintf("sweeper: job %s: %s: %v", e.Job, e.Call, e.Err)
+}
+
+// Unwrap returns what the call returned.
+func (e *JobError) Unwrap() error { return e.Err }
+
+// RefusedError reports something that a Sweeper will not sign, record or send,
+// because it is not what was decided: a job that pays elsewhere than the
+// configured treasury, a draft or a signature that does not fit its job.
+type RefusedError struct {
+	// Field is the value that is wrong: "move.to", "draft.locks".
+	Field string
+	// Got is what it is, Reason why that is refused.
+	Got, Reason string
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("sweeper: refused: %s %q: %s", e.Field, e.Got, e.Reason)
+}
+
+// PanicError is a panic of a client, a journal or a signer.
+type PanicError struct {
+	// Call is the method that panicked.
+	Call string
+	// Value is what it panicked with, in words.
+	Value string
+	// Stack is where.
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return "sweeper: " + e.Call + " panicked: " + e.Value }
+
+func refuse(field, got, reason string) error {
+	return &RefusedError{Field: field, Got: got, Reason: reason}
+}
+
+func isRevert(err error) bool {
+	var revert *chain.RevertError
+	return errors.As(err, &revert)
+}
+
+func isTransient(err error) bool {
+	return errors.Is(err, chain.ErrTransient) || errors.Is(err, chain.ErrReorg) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}

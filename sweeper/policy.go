@@ -1,0 +1,172 @@
+package sweeper
+
+import (
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Defaults of a Policy.
+const (
+	DefaultMaxFeeShare     = 50               // DefaultMaxFeeShare is in percent.
+	DefaultMaxTopUps       = 3                // DefaultMaxTopUps is per job.
+	DefaultMaxOpen         = 64               // DefaultMaxOpen is per chain.
+	DefaultQuarantineAfter = 3                // DefaultQuarantineAfter is in failures.
+	DefaultResendCap       = 10 * time.Minute // DefaultResendCap is the longest pause between sends.
+	DefaultRetryCap        = 10 * time.Minute // DefaultRetryCap is the longest pause between tries.
+	DefaultQuarantineCap   = time.Hour        // DefaultQuarantineCap is that after a failed dry run.
+	DefaultMaxBumps        = 5                // DefaultMaxBumps is per attempt group.
+)
+
+// Policy says where money goes, what that may cost and how patient a Sweeper
+// is. It comes from configuration alone, never from a store.
+type Policy struct {
+	// Treasury receives all collections. Required where there is a signer.
+	Treasury chain.Address
+	// Sponsor pays the top-ups. Its zero value means that nobody does: tokens
+	// at an address without gas of its own then stay, and their jobs are
+	// deferred with ErrNoSponsor.
+	Sponsor chain.Account
+	// MaxFee caps the fee of every transaction, in base units of the native
+	// coin. An asset's MaxSweepFee can only lower it. Zero: the client's own cap
+	// alone counts.
+	MaxFee chain.Amount
+	// MaxFeeShare is the largest part of a native holding that its own sweep
+	// may cost, in percent, 1 to 100. Default: DefaultMaxFeeShare. What a
+	// token is worth in native coin is not known here; its MaxSweepFee and
+	// SweepMinimum say what is economic.
+	MaxFeeShare uint64
+	// MaxTopUp caps one top-up, in base units of the native coin. Zero: the
+	// fee cap of the job that needs it.
+	MaxTopUp chain.Amount
+	// MaxTopUps is how many top-ups one job may have. Default: DefaultMaxTopUps.
+	MaxTopUps int
+	// MaxOpen is how many jobs may be under way; jobs in quarantine and
+	// included ones do not count. Default: DefaultMaxOpen.
+	MaxOpen int
+	// QuarantineAfter is after how many failures in a row a planned job stops
+	// holding others up. It goes on being tried. Default: DefaultQuarantineAfter.
+	QuarantineAfter int
+	// Resend is the first pause before the same bytes are sent again; each
+	// further one is as long as all before it, up to ResendCap. Defaults: four
+	// block times, between 5 seconds and a minute; DefaultResendCap.
+	Resend, ResendCap time.Duration
+	// Retry is the first pause after a job could not be prepared or signed; it
+	// doubles with each failure up to RetryCap, after a failed dry run up to
+	// QuarantineCap, after a failing node up to a minute. Defaults: as Resend;
+	// DefaultRetryCap; DefaultQuarantineCap.
+	Retry, RetryCap, QuarantineCap time.Duration
+	// BumpAfter is how long after its signature an attempt counts as stuck and
+	// is replaced by a dearer one with the same locks, where the client can do
+	// that. Default: 25 block times, at least 5 minutes. Negative: never.
+	BumpAfter time.Duration
+	// MaxBumps is how many replacements one attempt group may have. Default:
+	// DefaultMaxBumps.
+	MaxBumps int
+}
+
+// withDefaults fills what is zero. It is idempotent.
+func (p Policy) withDefaults(blockTime time.Duration) Policy {
+	orDefault(&p.MaxFeeShare, DefaultMaxFeeShare)
+	orDefault(&p.MaxTopUps, DefaultMaxTopUps)
+	orDefault(&p.MaxOpen, DefaultMaxOpen)
+	orDefault(&p.QuarantineAfter, DefaultQuarantineAfter)
+	orDefault(&p.Resend, min(max(4*blockTime, 5*time.Second), time.Minute))
+	orDefault(&p.ResendCap, max(DefaultResendCap, p.Resend))
+	orDefault(&p.Retry, p.Resend)
+	orDefault(&p.RetryCap, max(DefaultRetryCap, p.Retry))
+	orDefault(&p.QuarantineCap, max(DefaultQuarantineCap, p.RetryCap))
+	orDefault(&p.BumpAfter, max(25*blockTime, 5*time.Minute))
+	orDefault(&p.MaxBumps, DefaultMaxBumps)
+	return p
+}
+
+func (p Policy) validate(signs bool) error {
+	switch {
+	case signs && p.Treasury == "":
+		return &ConfigError{"Policy.Treasury", "required"}
+	case p.Sponsor.Address != "" && p.Sponsor.Address == p.Treasury:
+		return &ConfigError{"Policy.Sponsor", "is the treasury"}
+	case p.Sponsor.Address == "" && p.Sponsor.Key != (chain.KeyRef{}):
+		return &ConfigError{"Policy.Sponsor", "has a key but no address"}
+	case p.MaxFeeShare > 100:
+		return &ConfigError{"Policy.MaxFeeShare", "want 1 to 100 percent"}
+	case p.MaxTopUps < 0:
+		return &ConfigError{"Policy.MaxTopUps", "negative"}
+	case p.MaxOpen < 0:
+		return &ConfigError{"Policy.MaxOpen", "negative"}
+	case p.QuarantineAfter < 0:
+		return &ConfigError{"Policy.QuarantineAfter", "negative"}
+	case p.MaxBumps < 0:
+		return &ConfigError{"Policy.MaxBumps", "negative"}
+	case p.Resend < 0 || p.ResendCap < p.Resend:
+		return &ConfigError{"Policy.ResendCap", "want 0 < Resend <= ResendCap"}
+	case p.Retry < 0 || p.RetryCap < p.Retry:
+		return &ConfigError{"Policy.RetryCap", "want 0 < Retry <= RetryCap"}
+	case p.QuarantineCap < p.RetryCap:
+		return &ConfigError{"Policy.QuarantineCap", "below RetryCap"}
+	}
+	return nil
+}
+
+// feeCap is the cap that holds for a job: the lower of what was planned and
+// what the policy says today. Zero: none.
+func (p Policy) feeCap(planned chain.Amount) chain.Amount { return lowerCap(p.MaxFee, planned) }
+
+// topUpCap is the most that one top-up for the job may bring. Zero: no cap.
+func (p Policy) topUpCap(j Job) chain.Amount {
+	if !p.MaxTopUp.IsZero() {
+		return p.MaxTopUp
+	}
+	return p.feeCap(j.Intent.MaxFee)
+}
+
+// quarantined reports whether a job fails so persistently that others no longer
+// wait for it. A job with a signature out there is never in quarantine.
+func (p Policy) quarantined(j Job) bool {
+	return j.State == Planned && !j.started() && j.Failures >= p.QuarantineAfter
+}
+
+// resendAt is when the attempt is due. Pauses double, counted from what the
+// journal knows alone: the next one is as long as the age at the last send.
+func (p Policy) resendAt(a Attempt) time.Time {
+	if a.SentAt.IsZero() {
+		return time.Time{}
+	}
+	pause := min(max(a.SentAt.Sub(a.SignedAt), p.Resend), p.ResendCap)
+	return a.SentAt.Add(pause)
+}
+
+// retryPause is how long a job rests after its next failure.
+func (p Policy) retryPause(failures int, cause error) time.Duration {
+	limit := p.RetryCap
+	switch {
+	case isRevert(cause):
+		limit = p.QuarantineCap
+	case isTransient(cause):
+		limit = max(min(time.Minute, p.RetryCap), p.Retry)
+	}
+	pause := p.Retry
+	for i := 0; i < failures && pause < limit; i++ {
+		pause *= 2
+	}
+	return min(pause, limit)
+}
+
+// lowerCap is the lower of two caps, where zero is none.
+func lowerCap(a, b chain.Amount) chain.Amount {
+	switch {
+	case a.IsZero():
+		return b
+	case b.IsZero():
+		return a
+	}
+	return a.Min(b)
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,144 @@
+package sweeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// resend sends again what is due, oldest job first: a gap in an account's
+// nonces is closed from below. A job that is stuck gets a dearer attempt, but
+// only when the network was just seen to still wait for it.
+func (r *round) resend(ctx context.Context) {
+	for _, j := range r.work.Jobs {
+		if ctx.Err() != nil {
+			return
+		}
+		if !j.inFlight() {
+			continue
+		}
+		stuck := r.stuck(j)
+		if !stuck && r.policy.resendAt(j.newest()).After(r.work.Now) {
+			continue
+		}
+		outcome := r.send(ctx, j)
+		if stuck && (outcome == nil || errors.Is(outcome, chain.ErrUnderpriced)) {
+			r.tried[j.ID] = true
+			r.bump(ctx, j)
+		}
+	}
+}
+
+// send hands the job's bytes to the network, the dearest attempt first, records
+// what happened and returns it. Only where the node finds that one unfit for
+// its pool do the older ones get their chance: any of them may win.
+func (r *round) send(ctx context.Context, j Job) (outcome error) {
+	for _, a := range slices.Backward(j.Attempts) {
+		if outcome = ctx.Err(); outcome != nil {
+			return outcome
+		}
+		outcome = r.broadcast(ctx, j, a.Signed)
+		if err := guard("Journal.Sent", func() error { return r.journal.Sent(ctx, j.ID, a.Signed.ID, outcome) }); err != nil {
+			r.fail(ctx, j, "Sent", err)
+		}
+		if outcome == nil {
+			return nil
+		}
+		r.log.WarnContext(ctx, "broadcast failed; the same bytes are sent again later",
+			"job", j.ID, "tx", string(a.Signed.ID), "err", outcome)
+		var funds *chain.InsufficientFundsError
+		if !errors.Is(outcome, chain.ErrUnderpriced) && !errors.As(outcome, &funds) {
+			return outcome
+		}
+	}
+	return outcome
+}
+
+// broadcast sends one attempt. A spent lock is no failure where the spender is
+// of the same group: then one of our own was faster than the answer. Otherwise
+// somebody else may have our key, and nothing new is made of it: the scanner
+// finds the spender, and what follows is decided when that is final.
+func (r *round) broadcast(ctx context.Context, j Job, s chain.Signed) error {
+	err := r.call(ctx, "Client.Broadcast", func(ctx context.Context) error { return r.client.Broadcast(ctx, s) })
+	if !errors.Is(err, chain.ErrLockSpent) {
+		return err
+	}
+	found, statusErr := r.status(ctx, j)
+	known := slices.ContainsFunc(found, func(s chain.TxStatus) bool { return s.State == chain.TxPending || mined(s) })
+	if known {
+		return nil
+	}
+	return errors.Join(err, statusErr)
+}
+
+func mined(s chain.TxStatus) bool { return s.State == chain.TxIncluded || s.State == chain.TxFailed }
+
+// status asks what the node knows of the group's transactions. Answers about
+// anything else are dropped.
+func (r *round) status(ctx context.Context, j Job) (found []chain.TxStatus, err error) {
+	ids := make([]chain.TxID, 0, len(j.Attempts))
+	for _, a := range j.Attempts {
+		ids = append(ids, a.Signed.ID)
+	}
+	err = r.call(ctx, "Client.Status", func(ctx context.Context) (err error) {
+		found, err = r.client.Status(ctx, ids...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sweeper: Status: %w", err)
+	}
+	return slices.DeleteFunc(slices.Clone(found), func(s chain.TxStatus) bool { return !slices.Contains(ids, s.ID) }), nil
+}
+
+// stuck reports whether the job is due for a replacement. One that was never
+// sent is not: its fee was never put to the test.
+func (r *round) stuck(j Job) bool {
+	last := j.newest()
+	return r.bumper != nil && !r.WatchOnly() && !r.work.Halted && r.policy.BumpAfter > 0 &&
+		!last.SentAt.IsZero() && len(j.Attempts) <= r.policy.MaxBumps &&
+		!j.NotBefore.After(r.work.Now) && r.work.Now.Sub(last.SignedAt) >= r.policy.BumpAfter
+}
+
+// bump replaces a stuck attempt by a dearer one of the same group. What the
+// attempts have in common is what makes it safe, so it is checked and not
+// assumed.
+func (r *round) bump(ctx context.Context, j Job) {
+	common := commonLocks(j.Attempts)
+	if len(common) == 0 {
+		r.errs = append(r.errs, &JobError{j.ID, "Work", refuse("job.attempts", string(j.newest().Signed.ID), "no lock in common")})
+		return
+	}
+	found, err := r.status(ctx, j)
+	if err != nil || slices.ContainsFunc(found, mined) {
+		r.log.InfoContext(ctx, "no replacement: mined already, or not known", "job", j.ID, "err", err)
+		return
+	}
+	in, others := r.intent(j), r.takenByOthers(j)
+	in.Taken = slices.DeleteFunc(in.Taken, func(l chain.Lock) bool { return !others[l] })
+	in.Reuse = common
+	draft, err := r.replacement(ctx, j, in, common)
+	if err != nil {
+		r.postpone(ctx, j, err)
+		return
+	}
+	r.commit(ctx, j, in, draft)
+}
+
+func (r *round) replacement(ctx context.Context, j Job, in chain.Intent, common []chain.Lock) (d chain.Draft, err error) {
+	// The parent of a top-up may have moved on; that makes a stuck top-up no
+	// less worth finishing, for it holds a nonce of the sponsor.
+	if err := r.policy.checkIntent(r.info.ID, j, r.work.Jobs); err != nil && !errors.Is(err, ErrTopUpObsolete) {
+		return d, err
+	}
+	err = r.call(ctx, "FeeBumper.Bump", func(ctx context.Context) (err error) {
+		d, err = r.bumper.Bump(ctx, in, j.newest().Signed)
+		return err
+	})
+	if err == nil && !slices.ContainsFunc(common, func(l chain.Lock) bool { return slices.Contains(d.Locks, l) }) {
+		err = refuse("draft.locks", fmt.Sprint(d.Locks), "shares none with the attempts that it replaces")
+	}
+	return d, err
+}
