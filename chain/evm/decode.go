@@ -21,7 +21,7 @@ const (
 )
 
 // transferSelector is the start of the call transfer(address,uint256).
-var transferSelector = [4]byte{0xa9, 0x05, 0x9c, 0xbb}
+const transferSelector = "\xa9\x05\x9c\xbb"
 
 // transferLength is the selector and two words.
 const transferLength = 4 + 32 + 32
@@ -109,7 +109,7 @@ func (t *transaction) effects(number uint64) (chain.Effects, error) {
 // decodeTransfer reads the data of transfer(address,uint256).
 func decodeTransfer(data []byte) (chain.Address, chain.Amount, error) {
 	switch {
-	case len(data) != transferLength, !bytes.HasPrefix(data, transferSelector[:]):
+	case len(data) != transferLength, string(data[:4]) != transferSelector:
 		return "", chain.Amount{}, badPayload("data is no transfer(address,uint256)")
 	case !bytes.Equal(data[4:16], make([]byte, 12)):
 		// Contracts differ in what they do with dirty upper bytes.
@@ -125,7 +125,7 @@ func decodeTransfer(data []byte) (chain.Address, chain.Amount, error) {
 // encodeTransfer is the opposite of decodeTransfer.
 func encodeTransfer(to [addressLength]byte, amount chain.Amount) []byte {
 	data := make([]byte, 0, transferLength)
-	data = append(data, transferSelector[:]...)
+	data = append(data, transferSelector...)
 	data = append(data, make([]byte, 12)...)
 	data = append(data, to[:]...)
 	word := amount.Bytes32()

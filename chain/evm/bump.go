@@ -1,0 +1,67 @@
+package evm
+
+import (
+	"context"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Bump drafts a replacement of a signed transaction: the same nonce, both fees
+// at least an eighth higher, rounded up, and at least what the market wants now.
+// The intent is the one the old transaction was made for, or a cancellation by
+// the same source. A sweep never gives up more than the old one did, so what
+// came in since stays out of it.
+//
+// Errors: those of Prepare; chain.ErrLockSpent where the nonce is mined,
+// *chain.FeeTooHighError where Intent.MaxFee forbids the step,
+// *chain.FormatError where old is none of ours or of another account.
+func (c *Client) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (chain.Draft, error) {
+	return c.writer().bump(ctx, in, old)
+}
+
+func (w writer) bump(ctx context.Context, in chain.Intent, old chain.Signed) (chain.Draft, error) {
+	m, err := w.only(in)
+	if err != nil {
+		return chain.Draft{}, err
+	}
+	t, from, err := decodeSigned(old.Raw)
+	if err != nil {
+		return chain.Draft{}, err
+	}
+	effects, err := t.effects(w.chain)
+	switch {
+	case err != nil:
+		return chain.Draft{}, err
+	case txID(old.Raw) != old.ID:
+		return chain.Draft{}, badSigned("the bytes are not those of %s", old.ID)
+	case checksummed(from) != m.From.Address:
+		return chain.Draft{}, badSigned("of %s, the intent is of %s", checksummed(from), m.From.Address)
+	}
+	in.Reuse = []chain.Lock{nonceLock(m.From.Address, t.Nonce)}
+	if m.All {
+		if in, err = w.bounded(in, m, effects); err != nil {
+			return chain.Draft{}, err
+		}
+	}
+	return w.prepare(ctx, in, t)
+}
+
+// bounded limits a sweep to what the old transaction gave up.
+func (w writer) bounded(in chain.Intent, m move, old chain.Effects) (chain.Intent, error) {
+	effect := old.Effects[0]
+	if effect.To != m.To || effect.Asset != m.Asset.ID {
+		return in, badSigned("pays %s of %s, the intent pays %s of %s", effect.To, effect.Asset, m.To, m.Asset.ID)
+	}
+	spent := effect.Amount
+	if m.Asset.Native() {
+		var err error
+		if spent, err = spent.Add(old.MaxFee); err != nil {
+			return in, badSigned("gives up more than 2^256-1")
+		}
+	}
+	if m.Amount.IsZero() || spent.Less(m.Amount) {
+		in.Moves = []chain.Move{in.Moves[0]}
+		in.Moves[0].Amount = spent
+	}
+	return in, nil
+}
