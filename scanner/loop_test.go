@@ -20,6 +20,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// elapse lets virtual time pass, and then whatever begins at its end.
+func elapse(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // run starts the loop and returns what stops it.
 func run(t *testing.T, sc *scanner.Scanner) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -40,8 +46,7 @@ func TestRunPolls(t *testing.T) {
 		follows(t, n, s) // caught up without a pause
 		heads := count(n.calls, "Head")
 		n.mine("a", 1)
-		time.Sleep(n.info.BlockTime) // virtual
-		synctest.Wait()
+		elapse(n.info.BlockTime)
 		follows(t, n, s)
 		require.Equal(t, heads+1, count(n.calls, "Head"), "one look a block")
 		stop()
@@ -75,7 +80,7 @@ func TestThreat_C6_WakeDoesNotCutABackoffShort(t *testing.T) {
 		stop := run(t, sc)
 		for range 1000 {
 			sc.Wake()
-			time.Sleep(10 * time.Millisecond) // virtual
+			elapse(10 * time.Millisecond)
 		}
 		require.Less(t, count(n.calls, "Head"), 8, "10 s of hints")
 		stop()
@@ -92,7 +97,7 @@ func TestThreat_C17_AllProvidersDownForDays(t *testing.T) {
 		n.mu.Lock()
 		n.hook = func(string, uint64, uint64) error { return errNode }
 		n.mu.Unlock()
-		time.Sleep(72 * time.Hour) // virtual
+		elapse(72 * time.Hour)
 		n.mu.Lock()
 		asked := len(n.calls)
 		n.hook = nil
@@ -108,8 +113,7 @@ func TestThreat_C17_AllProvidersDownForDays(t *testing.T) {
 		}
 
 		n.mine("a", 5000)
-		time.Sleep(scanner.DefaultMaxBackoff) // virtual
-		synctest.Wait()
+		elapse(scanner.DefaultMaxBackoff)
 		follows(t, n, s)
 		require.Zero(t, sc.Progress().Failures)
 		require.Equal(t, []bool{false, true, false}, s.reported(scanner.Failing))
@@ -126,20 +130,20 @@ func TestThreat_A13_StalledAndFinalityStalled(t *testing.T) {
 		sc, err := scanner.New(cfg)
 		require.NoError(t, err)
 		stop := run(t, sc)
-		time.Sleep(10*time.Minute - time.Second) // virtual
+		elapse(10*time.Minute - time.Second)
 		require.Equal(t, []bool{false}, s.reported(scanner.Stalled))
-		time.Sleep(5 * time.Second) // virtual
+		elapse(5 * time.Second)
 		require.Equal(t, []bool{false, true}, s.reported(scanner.Stalled))
 		require.Equal(t, []bool{false}, s.reported(scanner.FinalityStalled))
 		n.mine("a", 100) // the burst
-		time.Sleep(5 * time.Second)
+		elapse(5 * time.Second)
 		require.Equal(t, []bool{false, true, false}, s.reported(scanner.Stalled))
-		time.Sleep(20 * time.Minute) // virtual
+		elapse(20 * time.Minute)
 		require.Equal(t, []bool{false, true}, s.reported(scanner.FinalityStalled))
 		n.mu.Lock()
 		n.final = 50
 		n.mu.Unlock()
-		time.Sleep(5 * time.Second) // virtual
+		elapse(5 * time.Second)
 		require.Equal(t, []bool{false, true, false}, s.reported(scanner.FinalityStalled))
 		stop()
 	})
@@ -150,7 +154,7 @@ func TestChainsOnDemandNeverStall(t *testing.T) {
 		n, s := newNode(9), newSink(t)
 		n.info.OnDemandBlocks, n.final = true, 3
 		stop := run(t, newScanner(t, n, s))
-		time.Sleep(24 * time.Hour) // virtual
+		elapse(24 * time.Hour)
 		require.Empty(t, s.reported(scanner.Stalled))
 		require.Empty(t, s.reported(scanner.FinalityStalled))
 		stop()
