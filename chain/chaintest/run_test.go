@@ -1,0 +1,21 @@
+package chaintest_test
+
+import (
+	"testing"
+
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/chaintest"
+)
+
+func TestSimulatedChainConforms(t *testing.T) {
+	for name, o := range map[string]chaintest.Options{
+		"plain":     {},
+		"finalized": {Finalized: true},
+		"on demand": {Info: chain.Info{OnDemandBlocks: true}},
+		"other id":  {Info: chain.Info{ID: "eip155:56", Name: "bsc", PageBlocks: 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			chaintest.Run(t, func(*testing.T) chaintest.Harness { return chaintest.New(o).Harness() })
+		})
+	}
+}

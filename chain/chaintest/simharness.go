@@ -1,0 +1,41 @@
+package chaintest
+
+import "github.com/bursar-go/bursar/chain"
+
+// Harness returns a harness on this chain, with a new client and one token of
+// each kind: for Run on the chain itself, or on a client that wraps a simulated
+// one, such as a quorum or a cache.
+func (c *Chain) Harness() Harness {
+	h := Harness{Client: c.Client(), Tokens: map[TokenKind]chain.Asset{}, Rejecter: c.Rejecter(), MinesAtOnce: c.info.OnDemandBlocks}
+	for _, kind := range []TokenKind{TokenPlain, TokenNoReturn, TokenFalse, TokenLookAlike, TokenNFT, TokenLongData, TokenSpoofer} {
+		h.Tokens[kind] = c.DeployToken(TokenSpec{Kind: kind, Symbol: "USDC", Decimals: 6, Imitates: h.Tokens[TokenPlain]})
+	}
+	h.Mine = c.Mine
+	h.Fund = func(to chain.Address, amount chain.Amount) {
+		c.Fund(to, amount)
+		c.Mine(1)
+	}
+	h.PayNative = func(to chain.Address, amount chain.Amount) chain.TxID {
+		return c.Pay("stranger", to, c.info.Native, amount)
+	}
+	h.PayToken = func(kind TokenKind, to chain.Address, amount chain.Amount) chain.TxID {
+		return c.Pay("stranger", to, h.Tokens[kind], amount)
+	}
+	h.PayMany = func(kind TokenKind, to chain.Address, amounts ...chain.Amount) chain.TxID {
+		var parts []Payment
+		for _, a := range amounts {
+			parts = append(parts, Payment{To: to, Asset: h.Tokens[kind], Amount: a})
+		}
+		return c.PayMany("stranger", parts...)
+	}
+	h.Reorg = func(depth int) {
+		o := ReorgOptions{Delay: 1, Length: max(depth+1, 2)}
+		if !c.info.OnDemandBlocks {
+			// A stranger's token payment comes first, so that places in blocks and
+			// block-wide log numbers differ from those before.
+			o.First = []chain.TxID{c.Pay("first", c.Payer("elsewhere"), h.Tokens[TokenPlain], chain.NewAmount(1))}
+		}
+		c.Reorg(depth, o)
+	}
+	return h
+}
