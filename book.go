@@ -1,0 +1,380 @@
+package bursar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/hdwallet"
+)
+
+// The change levels of BIP-44 as bursar uses them.
+const (
+	changeDeposit = 0 // changeDeposit: addresses issued to payers.
+	changeOwn     = 1 // changeOwn: the gateway's own accounts.
+)
+
+// The gateway's own accounts on the change level changeOwn.
+const (
+	indexSponsor = 0 // indexSponsor pays gas.
+	indexFloat   = 1 // indexFloat pays refunds and withdrawals.
+)
+
+// reserveBlock is how many indexes are reserved at once. Derivation shares one
+// field inversion in a block of this size.
+const reserveBlock = 256
+
+// book knows every address of ours of one family of chains: which raw key
+// belongs to which wallet and path. It is a cache of what the store's index
+// pools imply, shared by the chains of the family and by payment creation, and
+// the set that scanners watch.
+//
+// It only grows: an address stays watched for ever.
+type book struct {
+	store    Store
+	codec    chain.Codec
+	coinType uint32
+	accounts []*hdwallet.Account // the first one is active
+
+	mu    sync.RWMutex
+	short map[[20]byte]uint32 // the usual key length, without a string header
+	long  map[string]uint32
+	slots []slot
+	done  map[string]uint32 // pool → indexes derived so far
+	gaps  map[string][]span // pool → derived ranges above done
+	free  []numbered        // reserved here and not issued
+
+	// refill bounds how many callers derive at once.
+	refill chan struct{}
+}
+
+// slot is one address: which account, change level and index.
+type slot struct {
+	account uint16
+	change  uint16
+	index   uint32
+}
+
+type span struct{ from, to uint32 }
+
+// numbered is a slot's number with its raw key.
+type numbered struct {
+	n   uint32
+	key []byte
+}
+
+func newBook(store Store, codec chain.Codec, coinType uint32, wallets []*hdwallet.Wallet) (*book, error) {
+	b := &book{
+		store: store, codec: codec, coinType: coinType,
+		short: map[[20]byte]uint32{}, long: map[string]uint32{}, done: map[string]uint32{}, gaps: map[string][]span{},
+		refill: make(chan struct{}, runtime.GOMAXPROCS(0)),
+	}
+	for i, w := range wallets {
+		account, err := w.Account(coinType)
+		if errors.Is(err, hdwallet.ErrNoAccount) && i > 0 {
+			continue // a retired watch-only wallet may lack a coin type
+		}
+		if err != nil {
+			return nil, &FieldError{Field: walletField(i), Code: CodeInvalid, Reason: fmt.Sprintf("no account for coin type %d", coinType), Err: err}
+		}
+		b.accounts = append(b.accounts, account)
+		if _, err := b.derive(len(b.accounts)-1, changeOwn, indexSponsor, indexFloat+1); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+func walletField(i int) string {
+	if i == 0 {
+		return "Config.Wallet"
+	}
+	return fmt.Sprintf("Config.Retired[%d]", i-1)
+}
+
+// pool is the name of an account's index pool.
+func poolName(a *hdwallet.Account) string {
+	return fmt.Sprintf("%d/%s/%d", a.CoinType(), a.ID(), changeDeposit)
+}
+
+// sync derives every index that any instance has reserved. A scanner calls it
+// before each page, after it has read the head: no address can have been paid
+// that is not watched then.
+func (b *book) sync(ctx context.Context, pools []Pool) error {
+	for i, account := range b.accounts {
+		name := poolName(account)
+		for _, p := range pools {
+			if p.Name != name {
+				continue
+			}
+			for _, missing := range b.missing(name, p.Next) {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				if _, err := b.derive(i, changeDeposit, missing.from, missing.to); err != nil {
+					return err
+				}
+				b.mark(name, missing)
+			}
+		}
+	}
+	return nil
+}
+
+// missing lists the ranges below next that were not derived, in blocks.
+func (b *book) missing(pool string, next uint32) []span {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var out []span
+	from := b.done[pool]
+	add := func(to uint32) {
+		for from < to {
+			end := min(from+reserveBlock, to)
+			out = append(out, span{from, end})
+			from = end
+		}
+	}
+	for _, g := range b.gaps[pool] {
+		add(min(g.from, next))
+		from = max(from, g.to)
+	}
+	add(next)
+	return out
+}
+
+// mark records a derived range.
+func (b *book) mark(pool string, s span) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	gaps := b.gaps[pool]
+	at := len(gaps)
+	for at > 0 && gaps[at-1].from > s.from {
+		at--
+	}
+	gaps = append(gaps, span{})
+	copy(gaps[at+1:], gaps[at:])
+	gaps[at] = s
+	for len(gaps) > 0 && gaps[0].from <= b.done[pool] {
+		b.done[pool] = max(b.done[pool], gaps[0].to)
+		gaps = gaps[1:]
+	}
+	b.gaps[pool] = gaps
+}
+
+// derive computes a range of keys, adds those that are new, and returns them.
+func (b *book) derive(account int, change, from, to uint32) ([]numbered, error) {
+	a := b.accounts[account]
+	made := make([]numbered, 0, to-from)
+	arena := make([]byte, 0, 20*int(to-from))
+	err := a.PublicKeys(change, from, int(to-from), func(_ uint32, publicKey []byte) error {
+		start := len(arena)
+		var err error
+		arena, err = b.codec.FromPublicKey(arena, publicKey)
+		made = append(made, numbered{key: arena[start:len(arena):len(arena)]})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bursar: derive %d/%d: %w", change, from, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range made {
+		key := made[i].key
+		if n, known := b.lookup(key); known {
+			made[i].n = n
+			continue
+		}
+		n := uint32(len(b.slots))
+		b.slots = append(b.slots, slot{uint16(account), uint16(change), from + uint32(i)})
+		if len(key) == 20 {
+			b.short[[20]byte(key)] = n
+		} else {
+			b.long[string(key)] = n
+		}
+		made[i].n = n
+	}
+	return made, nil
+}
+
+func (b *book) lookup(key []byte) (uint32, bool) {
+	if len(key) == 20 {
+		n, ok := b.short[[20]byte(key)]
+		return n, ok
+	}
+	n, ok := b.long[string(key)]
+	return n, ok
+}
+
+// issued is an address with all that is to know of it.
+type issued struct {
+	numbered
+	slot
+	address chain.Address
+	id      string
+	pool    string
+	keyRef  chain.KeyRef
+}
+
+// row is the store's row of the address.
+func (it issued) row(role Role) Address {
+	return Address{ID: it.id, Address: it.address, Pool: it.pool, Index: it.index, Key: it.keyRef, Role: role}
+}
+
+func (it issued) account() chain.Account {
+	return chain.Account{Address: it.address, Key: it.keyRef}
+}
+
+// take returns an address that was reserved in a committed transaction, is
+// watched, and was never taken before.
+func (b *book) take(ctx context.Context) (issued, error) {
+	for {
+		if free, ok := b.pop(); ok {
+			return b.describe(free)
+		}
+		select {
+		case b.refill <- struct{}{}:
+		case <-ctx.Done():
+			return issued{}, ctx.Err()
+		}
+		var err error
+		// Somebody may have filled up while this caller waited.
+		if b.empty() {
+			err = b.reserve(ctx)
+		}
+		<-b.refill
+		if err != nil {
+			return issued{}, err
+		}
+	}
+}
+
+func (b *book) empty() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return len(b.free) == 0
+}
+
+func (b *book) pop() (numbered, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.free) == 0 {
+		return numbered{}, false
+	}
+	last := len(b.free) - 1
+	free := b.free[last]
+	b.free = b.free[:last]
+	return free, true
+}
+
+// giveBack returns an address that was taken and not issued.
+func (b *book) giveBack(it issued) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free = append(b.free, it.numbered)
+}
+
+// reserve takes a block of indexes from the store and derives it.
+func (b *book) reserve(ctx context.Context) error {
+	pool := poolName(b.accounts[0])
+	first, err := b.store.Reserve(ctx, pool, reserveBlock)
+	if err != nil {
+		return fmt.Errorf("bursar: reserve addresses: %w", err)
+	}
+	made, err := b.derive(0, changeDeposit, first, first+reserveBlock)
+	if err != nil {
+		return err
+	}
+	b.mark(pool, span{first, first + reserveBlock})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// The lowest index comes first out of the stack.
+	for i := len(made) - 1; i >= 0; i-- {
+		b.free = append(b.free, made[i])
+	}
+	return nil
+}
+
+func (b *book) describe(at numbered) (issued, error) {
+	address, err := b.codec.Format(at.key)
+	if err != nil {
+		return issued{}, err
+	}
+	b.mu.RLock()
+	s := b.slots[at.n]
+	b.mu.RUnlock()
+	a := b.accounts[s.account]
+	return issued{
+		numbered: at, slot: s, address: address, keyRef: a.KeyRef(uint32(s.change), s.index),
+		pool: fmt.Sprintf("%d/%s/%d", b.coinType, a.ID(), s.change),
+		id:   fmt.Sprintf("addr_%d_%s_%d_%d", b.coinType, a.ID(), s.change, s.index),
+	}, nil
+}
+
+// own looks up an address among ours, as derived by this process.
+func (b *book) own(address chain.Address) (issued, bool) {
+	keys, err := b.codec.WatchKeys(address)
+	if err != nil || len(keys) == 0 {
+		return issued{}, false
+	}
+	b.mu.RLock()
+	n, ok := b.lookup(keys[0])
+	b.mu.RUnlock()
+	if !ok {
+		return issued{}, false
+	}
+	it, err := b.describe(numbered{n, keys[0]})
+	return it, err == nil
+}
+
+// ownAccount returns one of the gateway's own accounts of the active wallet.
+func (b *book) ownAccount(index uint32) (issued, error) {
+	made, err := b.derive(0, changeOwn, index, index+1)
+	if err != nil {
+		return issued{}, err
+	}
+	return b.describe(made[0])
+}
+
+// watch is the book as a scanner of one chain sees it. It may grow while it is
+// used, which only means that an address is watched early.
+type watch struct {
+	*book
+	assets []chain.Asset
+}
+
+// Match implements chain.Watch.
+func (w watch) Match(key []byte) (uint32, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.lookup(key)
+}
+
+// Len implements chain.Watch.
+func (w watch) Len() int {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return len(w.slots)
+}
+
+// Keys implements chain.Watch. It works on a copy, so that the caller may take
+// its time.
+func (w watch) Keys() iter.Seq[[]byte] {
+	w.mu.RLock()
+	keys := make([][]byte, 0, len(w.slots))
+	for key := range w.short {
+		keys = append(keys, key[:])
+	}
+	for key := range w.long {
+		keys = append(keys, []byte(key))
+	}
+	w.mu.RUnlock()
+	return slices.Values(keys)
+}
+
+// Assets implements chain.Watch.
+func (w watch) Assets() []chain.Asset { return w.assets }

@@ -1,0 +1,308 @@
+package bursar
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/hdwallet"
+)
+
+// ChainClient is the port of a chain; see package chain.
+type ChainClient = chain.Client
+
+// Bounds and defaults of a Config and of requests.
+const (
+	// DefaultTTL is how long a payment waits for money; MinTTL and MaxTTL bound it.
+	DefaultTTL = 24 * time.Hour
+	MinTTL     = time.Minute
+	MaxTTL     = 366 * 24 * time.Hour
+	// MaxGrace bounds AmountPolicy.Grace.
+	MaxGrace = 366 * 24 * time.Hour
+	// DefaultLease is how long an instance keeps a chain after its last sign of
+	// life.
+	DefaultLease = 30 * time.Second
+)
+
+// SweepAt says when money may be swept.
+type SweepAt string
+
+// When money may be swept.
+const (
+	// SweepFinal: when its block is final. The default.
+	SweepFinal SweepAt = "final"
+	// SweepOff: never by itself.
+	SweepOff SweepAt = "off"
+)
+
+// Config is what a Gateway is made of. New copies it, fills defaults and
+// validates; a bad field is a *FieldError with its path.
+type Config struct {
+	// Store keeps everything. Required.
+	Store Store
+	// Wallet makes the addresses. Required. With a wallet made from xpubs the
+	// gateway only watches, unless Signer signs for it.
+	Wallet *hdwallet.Wallet
+	// Retired are wallets of earlier times: watched, and swept, never issued
+	// from.
+	Retired []*hdwallet.Wallet
+	// Signer signs. Default: in process, with the keys of Wallet and Retired
+	// and a policy that knows the treasuries of Chains; none where Wallet only
+	// watches.
+	Signer chain.Signer
+	// Chains are the networks, at least one. All are live or all are test
+	// networks.
+	Chains []Chain
+	// Notify receives the events. Names are unique.
+	Notify []Notifier
+	// TTL is a payment's time to live where the request says none. Default 24 h,
+	// 1 min to 366 days.
+	TTL time.Duration
+	// Policy is the amount policy where the request says none. Tolerance is in
+	// base units and hence rarely useful here; ToleranceBps is.
+	Policy AmountPolicy
+	// Instance names this process among those that share the store. Default: a
+	// random name.
+	Instance string
+	// Lease is how long a chain stays with an instance that has gone silent.
+	// Default 30 s, at least 1 s.
+	Lease time.Duration
+	// Logger gets what happens. Default slog.Default().
+	Logger *slog.Logger
+	// Rand is the source of ids. Default crypto/rand.
+	Rand io.Reader
+}
+
+// Chain is one network of a Config.
+type Chain struct {
+	// Client reaches the network. Required.
+	Client ChainClient
+	// Assets are the tokens that are accepted. The native coin is implicit; it
+	// may be listed to set its minimums.
+	Assets []chain.Asset
+	// Treasury is where money is swept to, in canonical form (on EVM chains
+	// with its EIP-55 checksum, so that a typing error cannot pass). It is
+	// never read from the store. Required unless Sweep is SweepOff.
+	Treasury chain.Address
+	// Confirmations is the depth at which a transfer is confirmed; its own
+	// block counts. Default: the chain's.
+	Confirmations uint64
+	// Sweep says when money is swept. Default SweepFinal.
+	Sweep SweepAt
+	// MaxTopUp caps the gas given to one address for one sweep, in base units
+	// of the native coin. Zero: no cap beside MaxFee.
+	MaxTopUp chain.Amount
+	// MaxFee caps the fee of each transaction, in base units of the native
+	// coin. Zero: no cap beside the client's.
+	MaxFee chain.Amount
+	// Start is the first block to scan on a fresh store; 0 begins at the head.
+	Start uint64
+	// Poll is the pause between two looks at the head. Default: the block time.
+	Poll time.Duration
+}
+
+// prepared copies the configuration, fills defaults and validates.
+func (c Config) prepared() (Config, error) {
+	c.Chains = append([]Chain(nil), c.Chains...)
+	c.Notify = append([]Notifier(nil), c.Notify...)
+	c.Retired = append([]*hdwallet.Wallet(nil), c.Retired...)
+	if c.TTL == 0 {
+		c.TTL = DefaultTTL
+	}
+	if c.Lease == 0 {
+		c.Lease = DefaultLease
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	switch {
+	case c.Store == nil:
+		return c, fieldErr("Config.Store", CodeRequired, "a gateway needs a store")
+	case c.Wallet == nil:
+		return c, fieldErr("Config.Wallet", CodeRequired, "a gateway needs a wallet")
+	case len(c.Chains) == 0:
+		return c, fieldErr("Config.Chains", CodeRequired, "a gateway needs at least one chain")
+	case c.Lease < time.Second:
+		return c, fieldErr("Config.Lease", CodeOutOfRange, "%s is shorter than 1 s", c.Lease)
+	}
+	if err := checkTTL("Config.TTL", c.TTL); err != nil {
+		return c, err
+	}
+	if err := c.Policy.check("Config.Policy"); err != nil {
+		return c, err
+	}
+	for i, w := range c.Retired {
+		if w == nil {
+			return c, fieldErr(fmt.Sprintf("Config.Retired[%d]", i), CodeRequired, "nil wallet")
+		}
+	}
+	if err := c.checkNotifiers(); err != nil {
+		return c, err
+	}
+	seen := map[chain.ID]bool{}
+	for i := range c.Chains {
+		path := fmt.Sprintf("Config.Chains[%d]", i)
+		if err := c.Chains[i].prepare(path); err != nil {
+			return c, err
+		}
+		info := c.Chains[i].Client.Info()
+		if seen[info.ID] {
+			return c, fieldErr(path+".Client", CodeDuplicate, "chain %s is configured twice", info.ID)
+		}
+		seen[info.ID] = true
+		if first := c.Chains[0].Client.Info(); info.Testnet != first.Testnet {
+			return c, fieldErr(path+".Client", CodeMismatch, "live and test networks never mix: %s and %s", first.ID, info.ID)
+		}
+	}
+	return c, nil
+}
+
+func (c Config) checkNotifiers() error {
+	names := map[string]bool{}
+	for i, n := range c.Notify {
+		path := fmt.Sprintf("Config.Notify[%d]", i)
+		if n == nil {
+			return fieldErr(path, CodeRequired, "nil notifier")
+		}
+		name := n.Name()
+		switch {
+		case !validName(name):
+			return fieldErr(path, CodeInvalid, "name %q: want 1 to 64 of a-z, A-Z, 0-9, . _ and -", name)
+		case names[name]:
+			return fieldErr(path, CodeDuplicate, "name %q stands twice", name)
+		}
+		names[name] = true
+	}
+	return nil
+}
+
+// prepare fills a chain's defaults and validates it.
+func (c *Chain) prepare(path string) error {
+	if c.Client == nil {
+		return fieldErr(path+".Client", CodeRequired, "a chain needs a client")
+	}
+	info := c.Client.Info()
+	if c.Confirmations == 0 {
+		c.Confirmations = max(info.Confirmations, 1)
+	}
+	if c.Sweep == "" {
+		c.Sweep = SweepFinal
+	}
+	switch {
+	case info.ID == "" || c.Client.Codec() == nil:
+		return fieldErr(path+".Client", CodeInvalid, "the client tells no chain id or no codec")
+	case c.Confirmations >= info.MaxReorg:
+		return fieldErr(path+".Confirmations", CodeOutOfRange, "%d confirmations need a reorg window of more than %d blocks", c.Confirmations, info.MaxReorg)
+	case c.Sweep != SweepFinal && c.Sweep != SweepOff:
+		return fieldErr(path+".Sweep", CodeInvalid, "%q is neither %q nor %q", c.Sweep, SweepFinal, SweepOff)
+	case c.Poll < 0:
+		return fieldErr(path+".Poll", CodeOutOfRange, "negative")
+	}
+	if err := c.checkTreasury(path); err != nil {
+		return err
+	}
+	return c.checkAssets(path)
+}
+
+func (c *Chain) checkTreasury(path string) error {
+	field := path + ".Treasury"
+	if c.Treasury == "" {
+		if c.Sweep == SweepOff {
+			return nil
+		}
+		return fieldErr(field, CodeRequired, "an address to sweep to, or Sweep: SweepOff")
+	}
+	parsed, err := c.Client.Codec().Parse(string(c.Treasury))
+	switch {
+	case err != nil:
+		return &FieldError{Field: field, Code: CodeInvalid, Reason: "not an address", Err: err}
+	case parsed != c.Treasury:
+		return fieldErr(field, CodeInvalid, "%s is not in canonical form, with checksum: %s", c.Treasury, parsed)
+	case isZeroAddress(c.Client.Codec(), parsed):
+		return fieldErr(field, CodeInvalid, "%s is the zero address", parsed)
+	}
+	for _, a := range c.Assets {
+		if a.Contract == c.Treasury {
+			return fieldErr(field, CodeInvalid, "%s is the contract of %s", parsed, a.Symbol)
+		}
+	}
+	return nil
+}
+
+func (c *Chain) checkAssets(path string) error {
+	info := c.Client.Info()
+	seen := map[chain.AssetID]bool{}
+	symbols := map[string]bool{}
+	assets := make([]chain.Asset, 0, len(c.Assets)+1)
+	for i, a := range c.Assets {
+		field := fmt.Sprintf("%s.Assets[%d]", path, i)
+		switch {
+		case a.Chain() != info.ID:
+			return fieldErr(field+".ID", CodeMismatch, "%s is not on chain %s", a.ID, info.ID)
+		case a.Native() && (a.ID != info.Native.ID || a.Decimals != info.Native.Decimals):
+			return fieldErr(field, CodeMismatch, "%s without a contract is not the chain's coin %s", a.ID, info.Native.ID)
+		case a.Symbol == "":
+			return fieldErr(field+".Symbol", CodeRequired, "an asset needs a symbol")
+		case a.Decimals > chain.MaxDecimals:
+			return fieldErr(field+".Decimals", CodeOutOfRange, "%d is above %d", a.Decimals, chain.MaxDecimals)
+		case seen[a.ID]:
+			return fieldErr(field+".ID", CodeDuplicate, "%s stands twice", a.ID)
+		case symbols[a.Symbol]:
+			return fieldErr(field+".Symbol", CodeDuplicate, "%s stands twice; the alias would be ambiguous", a.Symbol)
+		}
+		if _, err := chain.ParseAssetID(string(a.ID)); err != nil {
+			return &FieldError{Field: field + ".ID", Code: CodeInvalid, Reason: "not a CAIP-19 id", Err: err}
+		}
+		if err := checkContract(c.Client.Codec(), field, a); err != nil {
+			return err
+		}
+		seen[a.ID], symbols[a.Symbol] = true, true
+		assets = append(assets, a)
+	}
+	if !seen[info.Native.ID] {
+		if symbols[info.Native.Symbol] {
+			return fieldErr(path+".Assets", CodeDuplicate, "%s is the symbol of the chain's own coin", info.Native.Symbol)
+		}
+		assets = append(assets, info.Native)
+	}
+	c.Assets = assets
+	return nil
+}
+
+// checkContract makes sure that a token's id and contract name the same thing.
+func checkContract(codec chain.Codec, field string, a chain.Asset) error {
+	if a.Native() {
+		return nil
+	}
+	parsed, err := codec.Parse(string(a.Contract))
+	switch {
+	case err != nil:
+		return &FieldError{Field: field + ".Contract", Code: CodeInvalid, Reason: "not an address", Err: err}
+	case parsed != a.Contract:
+		return fieldErr(field+".Contract", CodeInvalid, "%s is not in canonical form: %s", a.Contract, parsed)
+	case a.ID.Reference() != string(a.Contract):
+		return fieldErr(field+".ID", CodeMismatch, "the id names %s, the contract is %s", a.ID.Reference(), a.Contract)
+	}
+	return nil
+}
+
+func isZeroAddress(codec chain.Codec, a chain.Address) bool {
+	keys, err := codec.WatchKeys(a)
+	if err != nil {
+		return false
+	}
+	for _, key := range keys {
+		for _, b := range key {
+			if b != 0 {
+				return false
+			}
+		}
+	}
+	return true
+}

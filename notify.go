@@ -1,0 +1,64 @@
+package bursar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Notifier takes events. The gateway calls it from its outbox, after the
+// business step has committed: at least once for each event, first attempts in
+// order of Seq for each subject, one at a time per subject. It may call the
+// Gateway. A panic counts as an error.
+type Notifier interface {
+	// Name identifies the notifier in the outbox for ever: what it has been
+	// given is kept under this name. 1 to 64 of a-z, A-Z, 0-9, '.', '_', '-'.
+	Name() string
+	// Notify handles one event. nil means that it is done; an error that it is
+	// tried again on the schedule, or never again where the error is a
+	// *PermanentError.
+	Notify(ctx context.Context, e Event) error
+}
+
+// PermanentError tells the outbox not to try again: the receiver is gone for
+// good. The delivery is dead and stays listed.
+type PermanentError struct{ Err error }
+
+func (e *PermanentError) Error() string { return "bursar: permanent: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+// RetryError asks the outbox to wait at least After before the next try.
+type RetryError struct {
+	// After is the least pause; Err why.
+	After time.Duration
+	Err   error
+}
+
+func (e *RetryError) Error() string {
+	return fmt.Sprintf("bursar: retry after %s: %v", e.After, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *RetryError) Unwrap() error { return e.Err }
+
+// NotifyFunc makes a Notifier of a function in the host's process.
+func NotifyFunc(name string, fn func(ctx context.Context, e Event) error) Notifier {
+	return notifyFunc{name, fn}
+}
+
+type notifyFunc struct {
+	name string
+	fn   func(context.Context, Event) error
+}
+
+func (n notifyFunc) Name() string { return n.name }
+
+func (n notifyFunc) Notify(ctx context.Context, e Event) error {
+	if n.fn == nil {
+		return &PermanentError{errors.New("nil function")}
+	}
+	return n.fn(ctx, e)
+}
