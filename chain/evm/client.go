@@ -18,6 +18,7 @@ type Client struct {
 	secrets redactor
 	nextID  atomic.Uint64
 	buffers sync.Pool // of *[]byte, response bodies
+	readers sync.Pool // of *pageReader
 	listed  atomic.Pointer[tokenTable]
 	page    atomic.Uint64 // most blocks of a page that the node could answer; 0: no limit seen
 	stats   counters
@@ -41,6 +42,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.listed.Store(listed)
 	c.buffers.New = func() any { return new([]byte) }
+	c.readers.New = func() any { return new(pageReader) }
 	return c, nil
 }
 
