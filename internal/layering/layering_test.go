@@ -1,0 +1,85 @@
+package layering_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bursar-go/bursar/internal/layering"
+)
+
+// goList runs go list at the module's root.
+func goList(t *testing.T, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-e"}, args...)...)
+	cmd.Dir = filepath.Join("..", "..")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	return out
+}
+
+// packages returns every package of the module.
+func packages(t *testing.T) (out []layering.Package) {
+	t.Helper()
+	in := json.NewDecoder(bytes.NewReader(goList(t, "-find", "-json", "./...")))
+	for {
+		var p layering.Package
+		err := in.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		out = append(out, p)
+	}
+	require.Greater(t, len(out), 3, "go list found the module")
+	return out
+}
+
+// parse returns a package's files.
+func parse(t *testing.T, p layering.Package) (*token.FileSet, []layering.File) {
+	t.Helper()
+	fset := token.NewFileSet()
+	var files []layering.File
+	for _, list := range [][]string{p.GoFiles, p.TestGoFiles, p.XTestGoFiles} {
+		for _, name := range list {
+			tree, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.ParseComments)
+			require.NoError(t, err)
+			files = append(files, layering.File{Name: name, Syntax: tree})
+		}
+	}
+	return fset, files
+}
+
+// TestModule runs every rule over the whole module.
+func TestModule(t *testing.T) {
+	var found []layering.Violation
+	for _, p := range packages(t) {
+		found = append(found, layering.Imports(p)...)
+		fset, files := parse(t, p)
+		found = append(found, layering.Source(fset, p, files)...)
+	}
+	for _, rel := range []string{"", "/scanner", "/sweeper", "/hdwallet", "/webhook", "/webhook/send", "/rates"} {
+		path := layering.Module + rel
+		if deps := strings.Fields(string(goList(t, "-f", "{{join .Deps \" \"}}", path))); len(deps) > 0 {
+			found = append(found, layering.Reach(path, deps)...)
+		}
+	}
+	left, unused := layering.Filter(found, layering.Exceptions())
+	for _, v := range left {
+		t.Error(v)
+	}
+	for _, e := range unused {
+		t.Errorf("the exception for %q is not needed any more", e.Match)
+	}
+}
