@@ -127,13 +127,14 @@ func classify(ctx, attempt context.Context, err error) FailureKind {
 		untrusted *tls.CertificateVerificationError
 		hostname  x509.HostnameError
 		op        *net.OpError
+		slow      net.Error
 	)
 	switch {
 	case errors.Is(err, ErrBlocked):
 		return FailBlocked
 	case ctx.Err() != nil:
 		return FailCanceled
-	case attempt.Err() != nil:
+	case attempt.Err() != nil, errors.As(err, &slow) && slow.Timeout():
 		return FailTimeout
 	case errors.As(err, &dns):
 		return FailDNS

@@ -98,17 +98,20 @@ var publicAddress = netip.AddrFrom4([4]byte{1, 1, 1, 1})
 
 // newTransport makes a transport that does nothing but the one request: no
 // proxy, no decompression, no redirects (those are http.Client's), every part
-// of the answer bounded. The attempt's context bounds the time of all of it.
+// of the answer bounded. The attempt's context bounds the time of all of it,
+// except that net/http lets a dial go on without the request that wanted it;
+// dial and handshake therefore have the limit of their own.
 func newTransport(c Config, g *guard) *http.Transport {
 	dial := c.dial
 	if dial == nil {
-		dial = (&net.Dialer{Control: g.control, Resolver: c.Resolver, KeepAlive: idleTimeout}).DialContext
+		dial = (&net.Dialer{Control: g.control, Resolver: c.Resolver, Timeout: c.Timeout}).DialContext
 	}
 	return &http.Transport{
 		Proxy:                  nil,
 		DialContext:            dial,
 		ForceAttemptHTTP2:      true, // A dialer of our own would switch it off.
 		DisableCompression:     true,
+		TLSHandshakeTimeout:    c.Timeout,
 		MaxResponseHeaderBytes: maxResponseHeaders,
 		MaxConnsPerHost:        c.Concurrency,
 		MaxIdleConnsPerHost:    max(maxIdleConns, c.Concurrency),
