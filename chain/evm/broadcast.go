@@ -169,7 +169,7 @@ func (w writer) rejected(ctx context.Context, s chain.Signed, cause error) error
 func (w writer) spent(ctx context.Context, s chain.Signed, cause error) error {
 	for _, method := range []string{"eth_getTransactionByHash", "eth_getTransactionReceipt"} {
 		var found *struct{}
-		if err := w.node.call(ctx, method, &found, s.ID); err != nil {
+		if err := w.ask(ctx, method, &found, s.ID); err != nil {
 			return fmt.Errorf("evm: looking for %s after %q: %w", s.ID, cause.Error(), err)
 		}
 		if found != nil {

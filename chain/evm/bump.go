@@ -32,6 +32,8 @@ func (w writer) bump(ctx context.Context, in chain.Intent, old chain.Signed) (ch
 	switch {
 	case err != nil:
 		return chain.Draft{}, err
+	case t.FeeCap.BitLen() > priceBits:
+		return chain.Draft{}, badSigned("offers an absurd price")
 	case txID(old.Raw) != old.ID:
 		return chain.Draft{}, badSigned("the bytes are not those of %s", old.ID)
 	case checksummed(from) != m.From.Address:
@@ -59,7 +61,9 @@ func (w writer) bounded(in chain.Intent, m move, old chain.Effects) (chain.Inten
 			return in, badSigned("gives up more than 2^256-1")
 		}
 	}
-	if m.Amount.IsZero() || spent.Less(m.Amount) {
+	// The intent may be that of the old draft, whose amount has the old fee taken
+	// out already.
+	if m.Amount.IsZero() || !m.Amount.Less(effect.Amount) {
 		in.Moves = []chain.Move{in.Moves[0]}
 		in.Moves[0].Amount = spent
 	}

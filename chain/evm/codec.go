@@ -18,6 +18,9 @@ type codec struct{}
 // The value is comparable and safe for concurrent use.
 func Codec() chain.Codec { return codec{} }
 
+// Codec returns the same as the function Codec.
+func (c *Client) Codec() chain.Codec { return Codec() }
+
 // Parse reads an EVM address. All-lower and all-upper case hex is accepted;
 // mixed case must be a correct EIP-55 checksum. The result is in EIP-55 form,
 // so a caller that insists on a checksum compares it with what was given. The

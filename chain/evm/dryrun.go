@@ -56,6 +56,7 @@ func (w writer) tryPayment(ctx context.Context, m move) error {
 	if message, ok := refusal(err); !ok || !says(message, poorTexts) {
 		return err
 	}
+	// Three parameters are an extension that most nodes have.
 	lent := map[string]any{string(m.From.Address): map[string]any{"balance": new(uint256.Int).Lsh(uint256.NewInt(1), 128).Hex()}}
 	if _, retried := w.ethCall(ctx, args, lent); retried == nil || reverted(retried) {
 		return retried
@@ -90,7 +91,7 @@ func (w writer) tryTransfer(ctx context.Context, m move, units chain.Amount) err
 // answers, which a call cannot.
 func (w writer) hasCode(ctx context.Context, contract chain.Address) error {
 	var code *hexData
-	if err := w.node.call(ctx, "eth_getCode", &code, contract, "latest"); err != nil {
+	if err := w.ask(ctx, "eth_getCode", &code, contract, "latest"); err != nil {
 		return err
 	}
 	if code == nil || len(*code) == 0 {
@@ -190,7 +191,7 @@ func callArgs(from, to chain.Address, value *uint256.Int, data []byte) map[strin
 func (w writer) ethCall(ctx context.Context, args map[string]any, overrides ...any) ([]byte, error) {
 	var out *hexData
 	params := append([]any{args, "latest"}, overrides...)
-	if err := w.node.call(ctx, "eth_call", &out, params...); err != nil {
+	if err := w.ask(ctx, "eth_call", &out, params...); err != nil {
 		return nil, asRevert(err)
 	}
 	if out == nil {

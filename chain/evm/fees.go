@@ -54,7 +54,7 @@ func (w writer) market(ctx context.Context) (quote, error) {
 		BaseFee *hexNumber `json:"baseFeePerGas"`
 	}
 	if !w.legacy {
-		if err := w.node.call(ctx, "eth_getBlockByNumber", &head, "latest", false); err != nil {
+		if err := w.ask(ctx, "eth_getBlockByNumber", &head, "latest", false); err != nil {
 			return quote{}, err
 		}
 		if head == nil {
@@ -113,7 +113,7 @@ func (w writer) tip(ctx context.Context) (uint256.Int, error) {
 	var history *struct {
 		Reward [][]hexNumber `json:"reward"`
 	}
-	if err := w.node.call(ctx, "eth_feeHistory", &history, "0x14", "latest", []int{50}); err != nil {
+	if err := w.ask(ctx, "eth_feeHistory", &history, "0x14", "latest", []int{50}); err != nil {
 		if _, answered := refusal(err); !answered {
 			return uint256.Int{}, err
 		}
@@ -263,10 +263,18 @@ type hexNumber struct{ v uint256.Int }
 
 func (n *hexNumber) UnmarshalText(text []byte) error { return n.v.SetFromHex(string(text)) }
 
+// ask makes a call that reads. See readError.
+func (w writer) ask(ctx context.Context, method string, out any, params ...any) error {
+	if err := w.node.call(ctx, method, out, params...); err != nil {
+		return readError(err)
+	}
+	return nil
+}
+
 // number makes a call that returns one quantity.
 func (w writer) number(ctx context.Context, method string, params ...any) (uint256.Int, error) {
 	var n *hexNumber
-	if err := w.node.call(ctx, method, &n, params...); err != nil {
+	if err := w.ask(ctx, method, &n, params...); err != nil {
 		return uint256.Int{}, err
 	}
 	if n == nil {

@@ -227,7 +227,7 @@ func (b *builder) native(ctx context.Context) (chain.Draft, error) {
 		return chain.Draft{}, b.insufficient(b.coin, required, spend)
 	}
 	b.tx.Value = *fromAmount(rest)
-	return b.draft(spend, fee)
+	return b.draft(rest, fee)
 }
 
 // token drafts a transfer of a token. An account without the coin for the fee
@@ -309,23 +309,22 @@ func (b *builder) priced(ctx context.Context, p price) (chain.Amount, error) {
 	return times(&p.Cap, uint256.NewInt(gas)).Add(below)
 }
 
-// fixed is the intent with the amount that the source gives up: preparing it
-// again moves the same and not what came in since.
-func (b *builder) fixed(spend chain.Amount) chain.Intent {
+// fixed is the intent with the amount that the receiver gets.
+func (b *builder) fixed(amount chain.Amount) chain.Intent {
 	in := b.in
 	in.Moves = slices.Clone(in.Moves)
 	in.Moves[0].From.Address, in.Moves[0].To = b.move.From.Address, b.move.To
-	in.Moves[0].Amount = spend
+	in.Moves[0].Amount = amount
 	return in
 }
 
-func (b *builder) draft(spend, fee chain.Amount) (chain.Draft, error) {
+func (b *builder) draft(amount, fee chain.Amount) (chain.Draft, error) {
 	payload, err := b.tx.payload()
 	if err != nil {
 		return chain.Draft{}, err
 	}
 	return chain.Draft{
-		Chain: b.coin.Chain(), Intent: b.fixed(spend), Fee: fee, Payload: payload,
+		Chain: b.coin.Chain(), Intent: b.fixed(amount), Fee: fee, Payload: payload,
 		Locks: []chain.Lock{nonceLock(b.move.From.Address, b.tx.Nonce)},
 	}, nil
 }

@@ -14,6 +14,13 @@ import (
 	"github.com/bursar-go/bursar/chain"
 )
 
+// The client has these capabilities beside chain.Reader.
+var (
+	_ chain.Client    = (*Client)(nil)
+	_ chain.FeeBumper = (*Client)(nil)
+	_ chain.DryRunner = (*Client)(nil)
+)
+
 // caller makes one JSON-RPC call and decodes its result into out. A refusal by
 // the node is an *RPCError; what may be cured by asking again wraps
 // chain.ErrTransient.
@@ -64,8 +71,9 @@ func (c *Client) writer() writer {
 // mined). A token transfer is tried by eth_call before anything else; where
 // only the coin for its fee is missing, the draft says so in Needs.
 //
-// The draft's intent has the amount that the source gives up: for a sweep of
-// the native coin (All) the receiver gets that less the draft's Fee.
+// The draft's intent has the amount that the receiver gets. A sweep of the native
+// coin (All) to an account without code gives up exactly that and the draft's
+// Fee, so that nothing stays behind.
 //
 // Errors: *chain.FormatError (a part of the intent, by name),
 // chain.ErrUnsupported, *chain.InsufficientFundsError, *chain.FeeTooHighError,
@@ -138,11 +146,6 @@ func (w writer) verify(d chain.Draft) (*transaction, error) {
 		return nil, err
 	}
 	want := chain.Effect{To: m.To, Asset: m.Asset.ID, Amount: m.Amount}
-	if m.All && m.Asset.Native() {
-		if want.Amount, err = m.Amount.Sub(d.Fee); err != nil {
-			return nil, badDraft("the fee is above what the source gives up")
-		}
-	}
 	lock := nonceLock(m.From.Address, t.Nonce)
 	switch {
 	case effects.Effects[0] != want:
