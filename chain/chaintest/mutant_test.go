@@ -1,0 +1,652 @@
+package chaintest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// recorder stands in for a subtest's *testing.T, so that a check may fail
+// without failing the test that watches it.
+type recorder struct {
+	*testing.T
+	name            string
+	failed, skipped bool
+	said            []string
+}
+
+func (r *recorder) Name() string { return r.name }
+func (r *recorder) Helper()      {}
+func (r *recorder) FailNow()     { r.failed = true; runtime.Goexit() }
+func (r *recorder) Errorf(format string, args ...any) {
+	r.failed = true
+	r.said = append(r.said, fmt.Sprintf(format, args...))
+}
+func (r *recorder) Skipf(format string, args ...any) {
+	r.skipped = true
+	r.said = append(r.said, fmt.Sprintf(format, args...))
+	runtime.Goexit()
+}
+
+// judge runs one check on a harness and tells what became of it.
+func judge(t *testing.T, c check, h Harness) *recorder {
+	r := &recorder{T: t, name: c.name}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.run(newSuite(r, h))
+	}()
+	<-done
+	return r
+}
+
+// mutant is a correct client with one of its methods spoilt.
+type mutant struct {
+	*Client
+	info      func(chain.Info) chain.Info
+	head      func(chain.Head) chain.Head
+	headers   func(ctx context.Context, from, to uint64) ([]chain.BlockRef, error)
+	transfers func(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error)
+	status    func(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatus, error)
+	prepare   func(context.Context, chain.Intent) (chain.Draft, error)
+	sign      func(context.Context, chain.Draft, chain.Signer) (chain.Signed, error)
+	broadcast func(context.Context, chain.Signed) error
+	balances  func(context.Context, chain.BlockHash, []chain.Holding) ([]chain.Amount, error)
+	identify  func(chain.Identity) chain.Identity
+	inspect   func(chain.Token, error) (chain.Token, error)
+	dryRun    func(error) error
+	bump      func(context.Context, chain.Intent, chain.Signed) (chain.Draft, error)
+	as        func(any) bool
+	codec     chain.Codec
+}
+
+func (m *mutant) Info() chain.Info {
+	if m.info != nil {
+		return m.info(m.Client.Info())
+	}
+	return m.Client.Info()
+}
+
+func (m *mutant) Head(ctx context.Context) (chain.Head, error) {
+	h, err := m.Client.Head(ctx)
+	if m.head != nil && err == nil {
+		h = m.head(h)
+	}
+	return h, err
+}
+
+func (m *mutant) Headers(ctx context.Context, from, to uint64) ([]chain.BlockRef, error) {
+	if m.headers != nil {
+		return m.headers(ctx, from, to)
+	}
+	return m.Client.Headers(ctx, from, to)
+}
+
+func (m *mutant) Transfers(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
+	if m.transfers != nil {
+		return m.transfers(ctx, from, to, w)
+	}
+	return m.Client.Transfers(ctx, from, to, w)
+}
+
+func (m *mutant) Status(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatus, error) {
+	if m.status != nil {
+		return m.status(ctx, ids...)
+	}
+	return m.Client.Status(ctx, ids...)
+}
+
+func (m *mutant) Prepare(ctx context.Context, in chain.Intent) (chain.Draft, error) {
+	if m.prepare != nil {
+		return m.prepare(ctx, in)
+	}
+	return m.Client.Prepare(ctx, in)
+}
+
+func (m *mutant) Sign(ctx context.Context, d chain.Draft, s chain.Signer) (chain.Signed, error) {
+	if m.sign != nil {
+		return m.sign(ctx, d, s)
+	}
+	return m.Client.Sign(ctx, d, s)
+}
+
+func (m *mutant) Broadcast(ctx context.Context, x chain.Signed) error {
+	if m.broadcast != nil {
+		return m.broadcast(ctx, x)
+	}
+	return m.Client.Broadcast(ctx, x)
+}
+
+func (m *mutant) Balances(ctx context.Context, at chain.BlockHash, of []chain.Holding) ([]chain.Amount, error) {
+	if m.balances != nil {
+		return m.balances(ctx, at, of)
+	}
+	return m.Client.Balances(ctx, at, of)
+}
+
+func (m *mutant) Identify(ctx context.Context) (chain.Identity, error) {
+	id, err := m.Client.Identify(ctx)
+	if m.identify != nil {
+		id = m.identify(id)
+	}
+	return id, err
+}
+
+func (m *mutant) Inspect(ctx context.Context, a chain.Asset) (chain.Token, error) {
+	token, err := m.Client.Inspect(ctx, a)
+	if m.inspect != nil {
+		return m.inspect(token, err)
+	}
+	return token, err
+}
+
+func (m *mutant) DryRun(ctx context.Context, in chain.Intent) error {
+	err := m.Client.DryRun(ctx, in)
+	if m.dryRun != nil {
+		return m.dryRun(err)
+	}
+	return err
+}
+
+func (m *mutant) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (chain.Draft, error) {
+	if m.bump != nil {
+		return m.bump(ctx, in, old)
+	}
+	return m.Client.Bump(ctx, in, old)
+}
+
+func (m *mutant) As(target any) bool {
+	if m.as != nil {
+		return m.as(target)
+	}
+	switch t := target.(type) {
+	case *chain.BalanceReader:
+		*t = m
+	case *chain.Identifier:
+		*t = m
+	case *chain.TokenInspector:
+		*t = m
+	case *chain.DryRunner:
+		*t = m
+	case *chain.FeeBumper:
+		*t = m
+	default:
+		return false
+	}
+	return true
+}
+
+func (m *mutant) Codec() chain.Codec {
+	if m.codec != nil {
+		return m.codec
+	}
+	return m.Client.Codec()
+}
+
+// page spoils the pages of a mutant.
+func (m *mutant) page(spoil func(p *chain.Page)) {
+	m.transfers = func(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
+		p, err := m.Client.Transfers(ctx, from, to, w)
+		if err == nil {
+			spoil(&p)
+		}
+		return p, err
+	}
+}
+
+// believe adds transfers that a careless reader takes from a transaction.
+func (m *mutant) believe(read func(r *receipt, add func(asset chain.AssetID, to chain.Address, n chain.Amount))) {
+	m.page(func(p *chain.Page) {
+		for _, ref := range p.Blocks {
+			m.chain.mu.Lock()
+			b := m.chain.blocks[ref.Hash]
+			m.chain.mu.Unlock()
+			for _, r := range b.txs {
+				k := 0
+				read(r, func(asset chain.AssetID, to chain.Address, n chain.Amount) {
+					k++
+					p.Transfers = append(p.Transfers, chain.Transfer{
+						ID: chain.TransferID{Tx: r.tx.id, Ordinal: fmt.Sprint("believed ", k)}, Asset: asset, To: to, Amount: n,
+						Block: ref.Height, Hash: ref.Hash, TxIndex: r.index, Via: chain.ViaDirect,
+					})
+				})
+			}
+		}
+		slices.SortStableFunc(p.Transfers, func(a, b chain.Transfer) int {
+			return int(a.Block*1000+uint64(a.TxIndex)) - int(b.Block*1000+uint64(b.TxIndex))
+		})
+	})
+}
+
+// believeEvents takes an event as a transfer where odd says so.
+func (m *mutant) believeEvents(odd func(e event) bool) {
+	m.believe(func(r *receipt, add func(chain.AssetID, chain.Address, chain.Amount)) {
+		for _, e := range r.logs {
+			if odd(e) {
+				word := e.data
+				if len(word) == 0 {
+					word = e.topics[3][:]
+				}
+				n, _ := chain.AmountFromBytes(word[:32])
+				add("eip155:1337/erc20:"+chain.AssetID(e.contract.Hex()), chain.Address("0x"+e.topics[2].Hex()[26:]), n)
+			}
+		}
+	})
+}
+
+// drop leaves transfers out of the pages.
+func (m *mutant) drop(which func(x chain.Transfer) bool) {
+	m.page(func(p *chain.Page) { p.Transfers = slices.DeleteFunc(p.Transfers, which) })
+}
+
+// spends spoils what the pages say of our own transactions.
+func (m *mutant) spends(spoil func(x *chain.TxStatus)) {
+	m.page(func(p *chain.Page) {
+		for i := range p.Spends {
+			spoil(&p.Spends[i])
+		}
+	})
+}
+
+// draft spoils what Prepare makes.
+func (m *mutant) draft(spoil func(in chain.Intent, d *chain.Draft, err error) error) {
+	m.prepare = func(ctx context.Context, in chain.Intent) (chain.Draft, error) {
+		d, err := m.Client.Prepare(ctx, in)
+		err = spoil(in, &d, err)
+		return d, err
+	}
+}
+
+// intent spoils what Prepare is asked for.
+func (m *mutant) intent(spoil func(in *chain.Intent)) {
+	m.prepare = func(ctx context.Context, in chain.Intent) (chain.Draft, error) {
+		spoil(&in)
+		return m.Client.Prepare(ctx, in)
+	}
+}
+
+// broadcastAnswer spoils what Broadcast says.
+func (m *mutant) broadcastAnswer(spoil func(known bool, err error) error) {
+	m.broadcast = func(ctx context.Context, x chain.Signed) error {
+		st, err := m.Client.Status(ctx, x.ID)
+		known := err == nil && st[0].State != chain.TxUnknown
+		return spoil(known, m.Client.Broadcast(ctx, x))
+	}
+}
+
+// badCodec is a codec with some functions spoilt.
+type badCodec struct {
+	chain.Codec
+	decode func(chain.Effects, []byte, error) (chain.Effects, []byte, error)
+	parse  func(string, chain.Address, error) (chain.Address, error)
+	uri    func(string, error) (string, error)
+	keys   func([][]byte) [][]byte
+}
+
+func (c badCodec) Decode(r chain.SignRequest) (chain.Effects, []byte, error) {
+	e, digest, err := c.Codec.Decode(r)
+	if c.decode != nil {
+		return c.decode(e, digest, err)
+	}
+	return e, digest, err
+}
+
+func (c badCodec) Parse(text string) (chain.Address, error) {
+	a, err := c.Codec.Parse(text)
+	if c.parse != nil {
+		return c.parse(text, a, err)
+	}
+	return a, err
+}
+
+func (c badCodec) PaymentURI(a chain.Asset, to chain.Address, n chain.Amount) (string, error) {
+	uri, err := c.Codec.PaymentURI(a, to, n)
+	if c.uri != nil {
+		return c.uri(uri, err)
+	}
+	return uri, err
+}
+
+func (c badCodec) WatchKeys(a chain.Address) ([][]byte, error) {
+	keys, err := c.Codec.WatchKeys(a)
+	if c.keys != nil {
+		keys = c.keys(keys)
+	}
+	return keys, err
+}
+
+// everyone watches everything.
+type everyone struct{ chain.Watch }
+
+func (everyone) Match([]byte) (uint32, bool) { return 0, true }
+
+// withAssets is a watch of other tokens.
+type withAssets struct {
+	chain.Watch
+	assets []chain.Asset
+}
+
+func (w withAssets) Assets() []chain.Asset { return w.assets }
+
+var errSome = errors.New("some failure")
+
+// TestSuiteDetectsWrongClients is the proof that the suite is worth something:
+// each rule has a client that breaks it, and the rule's subtest fails on it.
+func TestSuiteDetectsWrongClients(t *testing.T) {
+	byName := map[string]check{}
+	for _, c := range checks() {
+		byName[c.name] = c
+	}
+	undetected := maps.Clone(byName)
+	for _, w := range wrongClients() {
+		t.Run(strings.ReplaceAll(w.name, " ", "_"), func(t *testing.T) {
+			for _, name := range w.caught {
+				c, ok := byName[name]
+				require.True(t, ok, "no check %q", name)
+				h := New(Options{Finalized: true}).Harness()
+				m := &mutant{Client: h.Client.(*Client)}
+				w.spoil(m)
+				h.Client = m
+				r := judge(t, c, h)
+				require.True(t, r.failed, "%s does not notice", name)
+				delete(undetected, name)
+			}
+		})
+	}
+	require.Empty(t, slices.Sorted(maps.Keys(undetected)), "checks that no wrong client fails")
+}
+
+// TestSuitePassesMutantHarness shows that it is the defects that are caught,
+// and not the way in which they are made.
+func TestSuitePassesMutantHarness(t *testing.T) {
+	for _, c := range checks() {
+		h := New(Options{Finalized: true}).Harness()
+		h.Client = &mutant{Client: h.Client.(*Client)}
+		r := judge(t, c, h)
+		require.False(t, r.failed, "%s: %v", c.name, r.said)
+		require.False(t, r.skipped, "%s: %v", c.name, r.said)
+	}
+}
+
+// TestSuiteSkipsWithReason runs on a network that can do nothing optional.
+func TestSuiteSkipsWithReason(t *testing.T) {
+	skipped := 0
+	for _, c := range checks() {
+		h := New(Options{}).Harness()
+		plain := h.Tokens[TokenPlain]
+		h.Tokens = map[TokenKind]chain.Asset{TokenPlain: plain}
+		h.Reorg, h.PayMany, h.Rejecter, h.MinesAtOnce = nil, nil, "", true
+		h.Client = struct{ chain.Client }{h.Client}
+		r := judge(t, c, h)
+		require.False(t, r.failed, "%s: %v", c.name, r.said)
+		if r.skipped {
+			skipped++
+			require.Contains(t, r.said[0], "skipped: ")
+		}
+	}
+	require.Greater(t, skipped, 10)
+}
+
+type wrongClient struct {
+	name   string
+	caught []string
+	spoil  func(m *mutant)
+}
+
+func wrongClients() []wrongClient {
+	return slices.Concat(wrongReaders(), wrongScanners(), wrongStatuses(), wrongWriters(), wrongCodecs())
+}
+
+func wrongReaders() []wrongClient {
+	return []wrongClient{
+		{"native coin with a contract", []string{"Info/Sane"}, func(m *mutant) {
+			m.info = func(i chain.Info) chain.Info { i.Native.Contract = "0x1"; return i }
+		}},
+		{"info that changes", []string{"Info/Sane"}, func(m *mutant) {
+			m.info = func(i chain.Info) chain.Info { i.Confirmations = m.chain.Head().Height + 3; m.chain.Mine(1); return i }
+		}},
+		{"head that stands still", []string{"Head/Grows", "Headers/StopAtHead"}, func(m *mutant) {
+			first := sync.OnceValue(func() chain.BlockRef { return m.chain.Head() })
+			m.head = func(h chain.Head) chain.Head { h.Latest = first(); return h }
+		}},
+		{"final block of another branch", []string{"Head/Finalized"}, func(m *mutant) {
+			m.head = func(h chain.Head) chain.Head { h.Finalized.Hash = "0x1"; return h }
+		}},
+		{"headers with a gap", []string{"Headers/Linked"}, func(m *mutant) {
+			m.headers = func(ctx context.Context, from, to uint64) ([]chain.BlockRef, error) {
+				refs, err := m.Client.Headers(ctx, from, to)
+				if len(refs) > 2 {
+					refs = slices.Delete(refs, 1, 2)
+				}
+				return refs, err
+			}
+		}},
+		{"headers without the last", []string{"Headers/SingleBlock", "Headers/Linked"}, func(m *mutant) {
+			m.headers = func(ctx context.Context, from, to uint64) ([]chain.BlockRef, error) {
+				return m.Client.Headers(ctx, from, max(to, 1)-1)
+			}
+		}},
+		{"headers above the head", []string{"Headers/StopAtHead", "Headers/NoneAboveHead"}, func(m *mutant) {
+			m.headers = func(ctx context.Context, from, to uint64) ([]chain.BlockRef, error) {
+				head := m.chain.Head().Height
+				refs, err := m.Client.Headers(ctx, from, to)
+				if to > head {
+					refs = append(refs, chain.BlockRef{Height: to, Hash: "0x1"})
+				}
+				return refs, err
+			}
+		}},
+		{"an error above the head", []string{"Headers/NoneAboveHead"}, func(m *mutant) {
+			m.headers = func(ctx context.Context, from, to uint64) ([]chain.BlockRef, error) {
+				refs, err := m.Client.Headers(ctx, from, to)
+				if len(refs) == 0 {
+					err = chain.ErrNotFound
+				}
+				return refs, err
+			}
+		}},
+		{"headers cached by height", []string{"Reorg/SeenByParentHash"}, func(m *mutant) {
+			cache := map[uint64]chain.BlockRef{}
+			m.head = func(h chain.Head) chain.Head { cache[h.Latest.Height] = h.Latest; return h }
+			m.headers = func(ctx context.Context, from, to uint64) ([]chain.BlockRef, error) {
+				refs, err := m.Client.Headers(ctx, from, to)
+				for i, r := range refs {
+					if old, ok := cache[r.Height]; ok {
+						refs[i] = old
+					}
+				}
+				return refs, err
+			}
+		}},
+		{"ignores the context", []string{"Context/Cancelled"}, func(m *mutant) {
+			m.transfers = func(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
+				return m.Client.Transfers(context.WithoutCancel(ctx), from, to, w)
+			}
+		}},
+		{"sends although cancelled", []string{"Context/Cancelled"}, func(m *mutant) {
+			m.broadcast = func(ctx context.Context, x chain.Signed) error {
+				_ = m.Client.Broadcast(context.WithoutCancel(ctx), x)
+				return ctx.Err()
+			}
+		}},
+		{"answers mixed up between callers", []string{"Concurrent/Use"}, func(m *mutant) {
+			var mu sync.Mutex
+			n := uint64(0)
+			m.status = func(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatus, error) {
+				st, err := m.Client.Status(ctx, ids...)
+				mu.Lock()
+				defer mu.Unlock()
+				n++
+				st[0].GasUsed += n
+				return st, err
+			}
+		}},
+		{"balances of the newest block", []string{"Balances/AtBlock", "Balances/UnknownBlock"}, func(m *mutant) {
+			m.balances = func(ctx context.Context, _ chain.BlockHash, of []chain.Holding) ([]chain.Amount, error) {
+				return m.Client.Balances(ctx, "", of)
+			}
+		}},
+		{"claims another chain", []string{"Identify/ThisChain"}, func(m *mutant) {
+			m.identify = func(id chain.Identity) chain.Identity { id.Genesis = "0x1"; return id }
+		}},
+		{"eighteen decimals for all", []string{"Inspect/Token"}, func(m *mutant) {
+			m.inspect = func(token chain.Token, err error) (chain.Token, error) { token.Decimals = 18; return token, err }
+		}},
+		{"a contract everywhere", []string{"Inspect/Token"}, func(m *mutant) {
+			m.inspect = func(token chain.Token, _ error) (chain.Token, error) { return token, nil }
+		}},
+		{"every dry run succeeds", []string{"DryRun/TellsFailure"}, func(m *mutant) {
+			m.dryRun = func(error) error { return nil }
+		}},
+		{"claims capabilities it has not", []string{"As/ThroughWrapper"}, func(m *mutant) {
+			m.as = func(target any) bool {
+				t, ok := target.(*interface{ NobodyHasThis() })
+				if ok {
+					*t = nobody{}
+				}
+				return true
+			}
+		}},
+	}
+}
+
+type nobody struct{}
+
+func (nobody) NobodyHasThis() {}
+
+func wrongScanners() []wrongClient {
+	return []wrongClient{
+		{"page with a gap", []string{"Transfers/PagesHaveNoGap"}, func(m *mutant) {
+			m.page(func(p *chain.Page) {
+				if len(p.Blocks) > 2 {
+					p.Blocks = slices.Delete(p.Blocks, 1, 2)
+				}
+			})
+		}},
+		{"page beyond its bound", []string{"Transfers/PagesHaveNoGap"}, func(m *mutant) {
+			m.info = func(i chain.Info) chain.Info { i.PageBlocks = 10; return i }
+		}},
+		{"page beyond to", []string{"Transfers/StopAtTo"}, func(m *mutant) {
+			m.transfers = func(ctx context.Context, from, _ uint64, w chain.Watch) (chain.Page, error) {
+				return m.Client.Transfers(ctx, from, ^uint64(0), w)
+			}
+		}},
+		{"empty page above the head", []string{"Transfers/NotFoundAboveHead"}, func(m *mutant) {
+			m.transfers = func(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
+				p, err := m.Client.Transfers(ctx, from, to, w)
+				if errors.Is(err, chain.ErrNotFound) {
+					err = nil
+				}
+				return p, err
+			}
+		}},
+		{"no native coin", []string{"Transfers/NativeFound", "Prepare/Native", "Prepare/AllNative", "Prepare/TakenLocksAvoided"}, func(m *mutant) {
+			m.drop(func(x chain.Transfer) bool { return x.ID.Ordinal == "n" })
+		}},
+		{"a key for all", []string{"Transfers/KeysAreTheWatchs", "Spends/BetweenOurOwn_B16"}, func(m *mutant) {
+			m.page(func(p *chain.Page) {
+				for i := range p.Transfers {
+					p.Transfers[i].Key = 0
+				}
+			})
+		}},
+		{"everybody's transfers", []string{"Transfers/UnwatchedIgnored"}, func(m *mutant) {
+			m.transfers = func(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
+				return m.Client.Transfers(ctx, from, to, everyone{w})
+			}
+		}},
+		{"transfers of nothing", []string{"Transfers/ZeroIgnored"}, func(m *mutant) {
+			m.believe(func(r *receipt, add func(chain.AssetID, chain.Address, chain.Amount)) {
+				if r.tx.value.IsZero() {
+					add(m.chain.info.Native.ID, textAddress(*r.tx.raw.To()), r.tx.value)
+				}
+			})
+		}},
+		{"value of failed transactions", []string{"Transfers/FailedIgnored_B1"}, func(m *mutant) {
+			m.believe(func(r *receipt, add func(chain.AssetID, chain.Address, chain.Amount)) {
+				if !r.ok {
+					add(m.chain.info.Native.ID, textAddress(*r.tx.raw.To()), r.tx.value)
+				}
+			})
+		}},
+		{"newest first", []string{"Transfers/SeveralBlocksInOrder"}, func(m *mutant) {
+			m.page(func(p *chain.Page) { slices.Reverse(p.Transfers) })
+		}},
+		{"no tokens", []string{"Tokens/PlainFound", "Tokens/NoReturnFound", "Prepare/Token"}, func(m *mutant) {
+			m.drop(func(x chain.Transfer) bool { return x.ID.Ordinal != "n" })
+		}},
+		{"asset by its position", []string{"Tokens/PlainFound"}, func(m *mutant) {
+			m.page(func(p *chain.Page) {
+				for i := range p.Transfers {
+					p.Transfers[i].Asset = m.chain.listed[1].ID
+				}
+			})
+		}},
+		{"believes calldata", []string{"Tokens/FalseReturningNotCredited_B2"}, func(m *mutant) {
+			m.believe(func(r *receipt, add func(chain.AssetID, chain.Address, chain.Amount)) {
+				if to, n, ok := readTransferCall(r.tx.raw.Data()); ok {
+					add(m.chain.info.Native.ID, textAddress(to), n)
+				}
+			})
+		}},
+		{"matches the symbol", []string{"Tokens/LookAlikeIgnored_B3"}, func(m *mutant) {
+			m.transfers = func(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
+				return m.Client.Transfers(ctx, from, to, withAssets{w, m.chain.tokens})
+			}
+		}},
+		{"believes the token named in data", []string{"Tokens/SpoofedEventIgnored_B4"}, func(m *mutant) {
+			plain := m.chain.tokens[0].Contract
+			m.believeEvents(func(e event) bool {
+				return len(e.data) == 64 && bytes.Contains(e.data[32:], mustAddress("test", plain).Bytes())
+			})
+		}},
+		{"takes long data", []string{"Tokens/LongDataIgnored_B4"}, func(m *mutant) {
+			m.believeEvents(func(e event) bool { return len(e.data) == 64 && len(e.topics) == 3 })
+		}},
+		{"takes four topics", []string{"Tokens/FourTopicsIgnored_B5"}, func(m *mutant) {
+			m.believeEvents(func(e event) bool { return len(e.topics) == 4 })
+		}},
+		{"a list of its own", []string{"Tokens/NotAskedForIgnored"}, func(m *mutant) {
+			m.transfers = func(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
+				return m.Client.Transfers(ctx, from, to, withAssets{w, m.chain.listed})
+			}
+		}},
+		{"one transfer for a transaction", []string{"Tokens/SeveralInOneTransaction_B15"}, func(m *mutant) {
+			m.page(func(p *chain.Page) {
+				p.Transfers = slices.CompactFunc(p.Transfers, func(a, b chain.Transfer) bool { return a.ID.Tx == b.ID.Tx })
+			})
+		}},
+		{"ordinals that repeat", []string{"Tokens/SeveralInOneTransaction_B15"}, func(m *mutant) {
+			m.page(func(p *chain.Page) {
+				for i, x := range p.Transfers {
+					p.Transfers[i].ID.Ordinal = x.ID.Ordinal[:len(x.ID.Ordinal)-1] + "0"
+				}
+			})
+		}},
+		{"identity with the block hash", []string{"Reorg/IdentityStable_A3_A4"}, func(m *mutant) {
+			m.page(func(p *chain.Page) {
+				for i, x := range p.Transfers {
+					p.Transfers[i].ID.Ordinal += "@" + string(x.Hash)
+				}
+			})
+		}},
+		{"identity with the place in the block", []string{"Reorg/IdentityStable_A3_A4"}, func(m *mutant) {
+			m.page(func(p *chain.Page) {
+				for i, x := range p.Transfers {
+					p.Transfers[i].ID.Ordinal = fmt.Sprint(x.TxIndex, "/", i)
+				}
+			})
+		}},
+	}
+}
