@@ -171,3 +171,23 @@ func txOf(t testing.TB, d chain.Draft) *transaction {
 	require.NoError(t, err)
 	return tx
 }
+
+// lender answers the first eth_call with a lack of funds, and those that bring
+// their own balance with then.
+type lender struct {
+	*figures
+	then error
+}
+
+func (l *lender) call(ctx context.Context, method string, out any, params ...any) error {
+	if len(params) < 3 {
+		return refused(-32000, "insufficient funds for transfer")
+	}
+	overrides, ok := params[2].(map[string]any)
+	require.True(l.t, ok)
+	require.Contains(l.t, overrides, string(alice))
+	if l.then != nil {
+		return l.then
+	}
+	return l.figures.call(ctx, method, out, params...)
+}
