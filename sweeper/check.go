@@ -60,7 +60,7 @@ func (p Policy) checkIntent(on chain.ID, j Job, jobs []Job) error {
 
 func (p Policy) checkTopUp(j Job, jobs []Job) error {
 	i := slices.IndexFunc(jobs, func(other Job) bool { return other.ID == j.Parent })
-	if i < 0 || jobs[i].State != Planned || jobs[i].started() {
+	if i < 0 || jobs[i].State == Included {
 		return ErrTopUpObsolete
 	}
 	limit := p.topUpCap(jobs[i])

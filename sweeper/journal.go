@@ -21,7 +21,8 @@ type Journal interface {
 	// Plan records new jobs as planned, group 1, without attempts, and reserves
 	// what they cover. A plan is passed over silently where its Key was ever
 	// used, or where a Ref in Covers no longer names exactly the transfers that
-	// it named in Work. All of a call happens or nothing.
+	// it named in Work. All of a call happens or nothing; while the journal is
+	// halted nothing does.
 	Plan(ctx context.Context, plans []Plan) error
 
 	// Signed makes a planned job signed, or adds a replacement to the group of
@@ -31,6 +32,7 @@ type Journal interface {
 	//   - a job that has attempts where d.Intent.Reuse is empty, so that two
 	//     workers with the same snapshot cannot both sign it,
 	//   - a replacement without a lock common to all attempts of the group,
+	//   - a transaction id that is recorded already,
 	//   - anything at all while it is halted.
 	// After an error the bytes are not sent.
 	Signed(ctx context.Context, jobID string, d chain.Draft, s chain.Signed) error

@@ -16,21 +16,22 @@ type round struct {
 	*Sweeper
 	work Work
 	// taken are all locks that must not be used again: those of the journal and
-	// those of this round, recorded or not.
+	// those of this round.
 	taken map[chain.Lock]bool
 	// tried are the jobs that had their turn.
 	tried map[string]bool
-	// drawn are the accounts from which a transaction under way takes money,
-	// and whose.
-	drawn map[chain.Address]string
+	// drawn are the accounts from which a transaction under way takes money.
+	drawn map[chain.Address]bool
+	// unsure are the accounts with a signature of which it is not known whether
+	// it was recorded. If a later nonce were recorded and this one not, the gap
+	// would hold up everything behind it.
+	unsure map[chain.Address]bool
 	// nodeFailures counts the preparations that the node failed.
 	nodeFailures int
 	errs         []error
 }
 
-// load takes a new snapshot. Locks and accounts used in this round stay used,
-// also where the journal does not show them: the answer to a write may have got
-// lost, and then the write may yet appear.
+// load takes a new snapshot. Locks and accounts used in this round stay used.
 func (r *round) load(ctx context.Context) error {
 	err := guard("Journal.Work", func() (err error) {
 		r.work, err = r.journal.Work(ctx)
@@ -66,7 +67,7 @@ func (r *round) draw(j Job) {
 		return
 	}
 	for _, a := range j.sources() {
-		r.drawn[a] = j.ID
+		r.drawn[a] = true
 	}
 }
 
@@ -96,15 +97,17 @@ func (r *round) advanceAll(ctx context.Context) (plans []Plan) {
 //   - for its own top-up, until that is in a block;
 //   - for a transaction under way from the same source: the node still shows
 //     the balance that it will take, and a transaction that turns out unfunded
-//     can neither be mined nor, having been sent, be replaced by another plan.
+//     can neither be mined nor, having been sent, be replaced by another plan;
+//   - where a signature of its source got lost on the way to the journal.
 func (r *round) waits(j Job) bool {
-	if r.topUp(j, func(t Job) bool { return t.State != Included }) {
+	if r.awaitsTopUp(j) {
 		return true
 	}
-	if j.Intent.Purpose == chain.PurposeTopUp {
-		return false
-	}
-	return slices.ContainsFunc(j.sources(), func(a chain.Address) bool { return r.drawn[a] != "" })
+	return slices.ContainsFunc(j.sources(), func(a chain.Address) bool { return r.unsure[a] || r.drawn[a] })
+}
+
+func (r *round) awaitsTopUp(j Job) bool {
+	return r.topUp(j, func(t Job) bool { return t.State != Included })
 }
 
 // topUp reports whether an open top-up of the job satisfies match.
@@ -162,9 +165,8 @@ func (r *round) needs(ctx context.Context, j Job, needs []chain.Need) []Plan {
 	return plans
 }
 
-// commit signs a draft, records it and only then sends it. Once a signature
-// exists, its locks and sources stay used for the rest of the round, whatever
-// the journal answers.
+// commit signs a draft, records it and only then sends it. Where the journal
+// fails nothing is sent; the next round finds out whether it was recorded.
 func (r *round) commit(ctx context.Context, j Job, in chain.Intent, d chain.Draft) {
 	held := r.taken
 	if len(in.Reuse) > 0 {
@@ -188,12 +190,15 @@ func (r *round) commit(ctx context.Context, j Job, in chain.Intent, d chain.Draf
 		r.postpone(ctx, j, err)
 		return
 	}
-	r.take(d.Locks)
-	r.draw(j)
 	if err := guard("Journal.Signed", func() error { return r.journal.Signed(ctx, j.ID, d, signed) }); err != nil {
+		for _, a := range j.sources() {
+			r.unsure[a] = true
+		}
 		r.fail(ctx, j, "Signed", err)
 		return
 	}
+	r.take(d.Locks)
+	r.draw(j)
 	j.Attempts = append(slices.Clip(j.Attempts), Attempt{Signed: signed, SignedAt: r.work.Now})
 	r.send(ctx, j)
 }

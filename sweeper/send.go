@@ -11,11 +11,12 @@ import (
 
 // resend sends again what is due, oldest job first: a gap in an account's
 // nonces is closed from below. A job that is stuck gets a dearer attempt, but
-// only when the network was just seen to still wait for it.
-func (r *round) resend(ctx context.Context) {
+// only when the network was just seen to still wait for it. It returns the
+// top-ups without which a dearer attempt cannot be paid.
+func (r *round) resend(ctx context.Context) (plans []Plan) {
 	for _, j := range r.work.Jobs {
 		if ctx.Err() != nil {
-			return
+			return nil
 		}
 		if !j.inFlight() {
 			continue
@@ -26,10 +27,10 @@ func (r *round) resend(ctx context.Context) {
 		}
 		outcome := r.send(ctx, j)
 		if stuck && (outcome == nil || errors.Is(outcome, chain.ErrUnderpriced)) {
-			r.tried[j.ID] = true
-			r.bump(ctx, j)
+			plans = append(plans, r.bump(ctx, j)...)
 		}
 	}
+	return plans
 }
 
 // send hands the job's bytes to the network, the dearest attempt first, records
@@ -105,29 +106,39 @@ func (r *round) stuck(j Job) bool {
 // bump replaces a stuck attempt by a dearer one of the same group. What the
 // attempts have in common is what makes it safe, so it is checked and not
 // assumed.
-func (r *round) bump(ctx context.Context, j Job) {
+func (r *round) bump(ctx context.Context, j Job) []Plan {
+	if r.awaitsTopUp(j) {
+		return nil
+	}
 	common := commonLocks(j.Attempts)
 	if len(common) == 0 {
 		r.errs = append(r.errs, &JobError{j.ID, "Work", refuse("job.attempts", string(j.newest().Signed.ID), "no lock in common")})
-		return
+		return nil
 	}
 	found, err := r.status(ctx, j)
 	if err != nil || slices.ContainsFunc(found, mined) {
 		r.log.InfoContext(ctx, "no replacement: mined already, or not known", "job", j.ID, "err", err)
-		return
+		return nil
 	}
 	in, others := r.intent(j), r.takenByOthers(j)
 	in.Taken = slices.DeleteFunc(in.Taken, func(l chain.Lock) bool { return !others[l] })
 	in.Reuse = common
-	draft, err := r.replacement(ctx, j, in, common)
-	if err != nil {
+	draft, err := r.replacement(ctx, j, in)
+	switch {
+	case err != nil:
 		r.postpone(ctx, j, err)
-		return
+	case len(draft.Needs) > 0:
+		// Dearer gas, or gas that a reorg let another attempt use up.
+		return r.needs(ctx, j, draft.Needs)
+	case !slices.ContainsFunc(common, func(l chain.Lock) bool { return slices.Contains(draft.Locks, l) }):
+		r.postpone(ctx, j, refuse("draft.locks", fmt.Sprint(draft.Locks), "shares none with the attempts that it replaces"))
+	default:
+		r.commit(ctx, j, in, draft)
 	}
-	r.commit(ctx, j, in, draft)
+	return nil
 }
 
-func (r *round) replacement(ctx context.Context, j Job, in chain.Intent, common []chain.Lock) (d chain.Draft, err error) {
+func (r *round) replacement(ctx context.Context, j Job, in chain.Intent) (d chain.Draft, err error) {
 	// The parent of a top-up may have moved on; that makes a stuck top-up no
 	// less worth finishing, for it holds a nonce of the sponsor.
 	if err := r.policy.checkIntent(r.info.ID, j, r.work.Jobs); err != nil && !errors.Is(err, ErrTopUpObsolete) {
@@ -137,8 +148,5 @@ func (r *round) replacement(ctx context.Context, j Job, in chain.Intent, common 
 		d, err = r.bumper.Bump(ctx, in, j.newest().Signed)
 		return err
 	})
-	if err == nil && !slices.ContainsFunc(common, func(l chain.Lock) bool { return slices.Contains(d.Locks, l) }) {
-		err = refuse("draft.locks", fmt.Sprint(d.Locks), "shares none with the attempts that it replaces")
-	}
 	return d, err
 }

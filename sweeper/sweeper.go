@@ -116,16 +116,20 @@ func (s *Sweeper) Step(ctx context.Context) (next time.Duration, err error) {
 	}
 	defer s.busy.Store(false)
 
-	r := &round{Sweeper: s, taken: map[chain.Lock]bool{}, tried: map[string]bool{}, drawn: map[chain.Address]string{}}
+	r := &round{
+		Sweeper: s, taken: map[chain.Lock]bool{}, tried: map[string]bool{},
+		drawn: map[chain.Address]bool{}, unsure: map[chain.Address]bool{},
+	}
 	if err := r.load(ctx); err != nil {
 		return s.interval, err
 	}
-	r.resend(ctx)
+	plans := r.resend(ctx)
 	for range maxPasses {
 		if s.WatchOnly() || r.work.Halted || ctx.Err() != nil {
 			break
 		}
-		plans := append(r.advanceAll(ctx), Decide(r.work, s.policy)...)
+		plans = append(plans, r.advanceAll(ctx)...)
+		plans = append(plans, Decide(r.work, s.policy)...)
 		if len(plans) == 0 || ctx.Err() != nil {
 			break
 		}
@@ -137,6 +141,7 @@ func (s *Sweeper) Step(ctx context.Context) (next time.Duration, err error) {
 			r.errs = append(r.errs, err)
 			break
 		}
+		plans = nil
 	}
 	if err := ctx.Err(); err != nil {
 		r.errs = append(r.errs, err)

@@ -1,0 +1,348 @@
+package sweeper
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+const (
+	testChain                  = chain.ID("eip155:1337")
+	treasury                   = chain.Address("treasury")
+	stranger                   = chain.Address("stranger")
+	finalDepth                 = 2
+	nativeID                   = chain.AssetID("eip155:1337/slip44:60")
+	usdcID, usdtID             = chain.AssetID("eip155:1337/erc20:0xusdc"), chain.AssetID("eip155:1337/erc20:0xusdt")
+	blockTime                  = 12 * time.Second
+	nativeTransfer, tokenCosts = 1, 2 // in units of world.price
+)
+
+var (
+	native  = chain.Asset{ID: nativeID, Symbol: "ETH", Decimals: 18}
+	usdc    = chain.Asset{ID: usdcID, Symbol: "USDC", Decimals: 6, Contract: "0xusdc"}
+	usdt    = chain.Asset{ID: usdtID, Symbol: "USDT", Decimals: 6, Contract: "0xusdt"}
+	sponsor = account("sponsor")
+)
+
+func account(name string) chain.Account {
+	return chain.Account{Address: chain.Address(name), Key: chain.KeyRef{Wallet: "w", Path: "m/" + name}}
+}
+
+func units(n uint64) chain.Amount { return chain.NewAmount(n) }
+
+// testTx is what the bytes of a transaction of the test chain say.
+type testTx struct {
+	From, To chain.Address
+	Nonce    uint64
+	Asset    chain.AssetID
+	Amount   uint64
+	Fee      uint64
+}
+
+func (x testTx) id() chain.TxID {
+	sum := sha256.Sum256(x.raw())
+	return chain.TxID(hex.EncodeToString(sum[:6]))
+}
+
+func (x testTx) raw() []byte {
+	raw, err := json.Marshal(x)
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
+func (x testTx) lock() chain.Lock { return nonceOf(x.From, x.Nonce) }
+
+func nonceOf(a chain.Address, n uint64) chain.Lock {
+	return chain.Lock(fmt.Sprintf("nonce:%s:%d", a, n))
+}
+
+// ledgerState is all that a block can change.
+type ledgerState struct {
+	height   int
+	balances map[place]uint64
+	nonces   map[chain.Address]uint64
+	mined    map[chain.TxID]minedTx
+}
+
+type minedTx struct {
+	testTx
+	height int
+	ok     bool
+}
+
+func (s ledgerState) clone() ledgerState {
+	s.balances, s.nonces, s.mined = maps.Clone(s.balances), maps.Clone(s.nonces), maps.Clone(s.mined)
+	return s
+}
+
+// world is a chain of accounts, nonces and one fee price, as a chain.Client. It
+// is small enough to look at whole, and fails on command.
+type world struct {
+	t *testing.T
+	ledgerState
+	history []ledgerState // one before each block
+	pool    map[chain.TxID]testTx
+	price   uint64
+	now     time.Time
+	frozen  map[chain.AssetID]bool // transfers revert
+	burned  uint64
+	// fault is asked before and after each call; it may return an error or panic.
+	fault func(call string, after bool) error
+	// sent sees each broadcast before the network does.
+	sent  func(chain.Signed)
+	calls map[string]int
+	// edit, where set, falsifies drafts and signatures.
+	editDraft  func(*chain.Draft)
+	editSigned func(*chain.Signed)
+	noBump     bool
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{
+		t: t, price: 10, now: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), pool: map[chain.TxID]testTx{},
+		ledgerState: ledgerState{balances: map[place]uint64{}, nonces: map[chain.Address]uint64{}, mined: map[chain.TxID]minedTx{}},
+		frozen:      map[chain.AssetID]bool{}, calls: map[string]int{},
+		fault: func(string, bool) error { return nil }, sent: func(chain.Signed) {},
+	}
+}
+
+// do runs fn between the two moments at which a fault can happen.
+func (w *world) do(ctx context.Context, call string, fn func() error) error {
+	w.calls[call]++
+	if err := w.fault(call, false); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := fn(); err != nil {
+		return err
+	}
+	return w.fault(call, true)
+}
+
+func (w *world) Info() chain.Info {
+	return chain.Info{ID: testChain, Name: "test", Native: native, BlockTime: blockTime}
+}
+func (w *world) Codec() chain.Codec                       { return nil }
+func (w *world) Head(context.Context) (chain.Head, error) { panic("not for a sweeper") }
+func (w *world) Headers(context.Context, uint64, uint64) ([]chain.BlockRef, error) {
+	panic("not for a sweeper")
+}
+func (w *world) Transfers(context.Context, uint64, uint64, chain.Watch) (chain.Page, error) {
+	panic("not for a sweeper")
+}
+
+func (w *world) Status(ctx context.Context, ids ...chain.TxID) (out []chain.TxStatus, err error) {
+	err = w.do(ctx, "Status", func() error {
+		for _, id := range ids {
+			s := chain.TxStatus{ID: id, State: chain.TxUnknown}
+			if _, ok := w.pool[id]; ok {
+				s.State = chain.TxPending
+			}
+			if m, ok := w.mined[id]; ok {
+				s.State = chain.TxFailed
+				if m.ok {
+					s.State = chain.TxIncluded
+				}
+			}
+			out = append(out, s)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (w *world) Prepare(ctx context.Context, in chain.Intent) (d chain.Draft, err error) {
+	err = w.do(ctx, "Prepare", func() error {
+		m := in.Moves[0]
+		nonce := w.nonces[m.From.Address]
+		for slices.Contains(in.Taken, nonceOf(m.From.Address, nonce)) {
+			nonce++
+		}
+		d, err = w.draft(in, nonce, w.price)
+		return err
+	})
+	return d, err
+}
+
+func (w *world) draft(in chain.Intent, nonce, price uint64) (chain.Draft, error) {
+	m := in.Moves[0]
+	have := func(a chain.AssetID) uint64 { return w.balances[place{m.From.Address, a}] }
+	d := chain.Draft{Chain: testChain, Intent: in, Fee: units(nativeTransfer * price)}
+	amount, fee := m.Amount.Big().Uint64(), nativeTransfer*price
+	if !m.Asset.Native() {
+		fee = tokenCosts * price
+		d.Fee = units(fee)
+	}
+	if !in.MaxFee.IsZero() && in.MaxFee.Less(d.Fee) {
+		return d, &chain.FeeTooHighError{Fee: d.Fee, Cap: in.MaxFee}
+	}
+	short := func(a chain.Asset, need uint64) error {
+		return &chain.InsufficientFundsError{Account: m.From.Address, Asset: a, Required: units(need), Available: units(have(a.ID))}
+	}
+	switch {
+	case m.All:
+		if give := min(amount, have(nativeID)); give > fee {
+			amount = give - fee
+		} else {
+			return d, short(native, fee+1)
+		}
+	case m.Asset.Native():
+		if have(nativeID) < amount+fee {
+			return d, short(native, amount+fee)
+		}
+	case have(m.Asset.ID) < amount:
+		return d, short(m.Asset, amount)
+	case w.frozen[m.Asset.ID]:
+		return d, &chain.RevertError{Reason: "frozen"}
+	case have(nativeID) < fee:
+		d.Needs = []chain.Need{{Account: m.From, Asset: native, Amount: units(fee - have(nativeID))}}
+		return d, nil
+	}
+	m.Amount = units(amount)
+	d.Intent.Moves = []chain.Move{m}
+	x := testTx{From: m.From.Address, To: m.To, Nonce: nonce, Asset: m.Asset.ID, Amount: amount, Fee: fee}
+	d.Locks, d.Payload = []chain.Lock{x.lock()}, x.raw()
+	if w.editDraft != nil {
+		w.editDraft(&d)
+	}
+	return d, nil
+}
+
+func (w *world) Sign(ctx context.Context, d chain.Draft, s chain.Signer) (out chain.Signed, err error) {
+	err = w.do(ctx, "Sign", func() error {
+		if _, err := s.Sign(ctx, []chain.SignRequest{{Chain: d.Chain, Payload: d.Payload}}); err != nil {
+			return err
+		}
+		x := parse(d.Payload)
+		out = chain.Signed{Chain: d.Chain, ID: x.id(), Raw: d.Payload, Locks: d.Locks}
+		if w.editSigned != nil {
+			w.editSigned(&out)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func parse(raw []byte) (x testTx) {
+	if err := json.NewDecoder(bytes.NewReader(raw)).Decode(&x); err != nil {
+		panic(err)
+	}
+	return x
+}
+
+func (w *world) Broadcast(ctx context.Context, s chain.Signed) error {
+	w.sent(s)
+	return w.do(ctx, "Broadcast", func() error { return w.accept(parse(s.Raw)) })
+}
+
+func (w *world) accept(x testTx) error {
+	if _, ok := w.mined[x.id()]; ok {
+		return nil
+	}
+	if x.Nonce < w.nonces[x.From] {
+		return fmt.Errorf("nonce too low: %w", chain.ErrLockSpent)
+	}
+	for id, other := range w.pool {
+		if other.lock() == x.lock() && id != x.id() {
+			if x.Fee <= other.Fee {
+				return fmt.Errorf("replacement: %w", chain.ErrUnderpriced)
+			}
+			delete(w.pool, id)
+		}
+	}
+	w.pool[x.id()] = x
+	return nil
+}
+
+// bumper adds the capability, so that tests can do without it.
+type bumper struct{ *world }
+
+func (b bumper) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (d chain.Draft, err error) {
+	w := b.world
+	err = w.do(ctx, "Bump", func() error {
+		x := parse(old.Raw)
+		weight := uint64(nativeTransfer)
+		if x.Asset != nativeID {
+			weight = tokenCosts
+		}
+		d, err = w.draft(in, x.Nonce, max(w.price, x.Fee/weight*9/8+1))
+		return err
+	})
+	return d, err
+}
+
+func (w *world) client() chain.Client {
+	if w.noBump {
+		return w
+	}
+	return bumper{w}
+}
+
+// mine makes a block of what offers enough, in the order of nonces.
+func (w *world) mine() {
+	w.history = append(w.history, w.clone())
+	w.height++
+	w.now = w.now.Add(blockTime)
+	for again := true; again; {
+		again = false
+		for _, id := range slices.Sorted(maps.Keys(w.pool)) {
+			again = w.execute(id, w.pool[id]) || again
+		}
+	}
+}
+
+func (w *world) execute(id chain.TxID, x testTx) bool {
+	gas, from := place{x.From, nativeID}, place{x.From, x.Asset}
+	weight := uint64(nativeTransfer)
+	cost := x.Fee
+	if x.Asset != nativeID {
+		weight = tokenCosts
+	} else {
+		cost += x.Amount
+	}
+	switch {
+	case x.Nonce < w.nonces[x.From]:
+		delete(w.pool, id)
+		return false
+	case x.Nonce > w.nonces[x.From], x.Fee < weight*w.price, w.balances[gas] < cost:
+		return false
+	}
+	delete(w.pool, id)
+	w.nonces[x.From]++
+	w.balances[gas] -= x.Fee
+	ok := w.balances[from] >= x.Amount && !w.frozen[x.Asset]
+	if ok {
+		w.balances[from] -= x.Amount
+		w.balances[place{x.To, x.Asset}] += x.Amount
+	}
+	w.mined[id] = minedTx{x, w.height, ok}
+	return true
+}
+
+// reorg takes the newest block back; what was in it is forgotten or waits again.
+func (w *world) reorg(forget bool) {
+	if len(w.history) == 0 {
+		return
+	}
+	lost := w.mined
+	w.ledgerState = w.history[len(w.history)-1].clone()
+	w.history = w.history[:len(w.history)-1]
+	for id, m := range lost {
+		if _, still := w.mined[id]; !still && !forget {
+			w.pool[id] = m.testTx
+		}
+	}
+}
