@@ -91,8 +91,13 @@ type Client interface {
 // that a look-up never goes around it.
 func As[T any](c any) (T, bool) {
 	if w, ok := c.(interface{ As(target any) bool }); ok {
-		var t T
-		return t, w.As(&t) && any(t) != nil
+		// Only after the call is the target known; on a refusal nothing of it
+		// may get out.
+		var target, none T
+		if !w.As(&target) || any(target) == nil {
+			return none, false
+		}
+		return target, true
 	}
 	t, ok := c.(T)
 	return t, ok

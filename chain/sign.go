@@ -2,6 +2,7 @@ package chain
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -79,11 +80,17 @@ type Approval struct {
 	Signature []byte `json:"signature"`
 }
 
-// Message returns the bytes that an approver signs: one line per field, so
-// that no two approvals share a message.
+// Message returns the bytes that an approver signs: one line per field. Text
+// that comes from elsewhere stands behind its length, so that no content of one
+// field, a line break least of all, can pass for another one: two approvals
+// share a message only where they permit the same. NotAfter counts to the
+// second.
 func (a Approval) Message() []byte {
-	return []byte("bursar payout approval v1\n" + a.Payout + "\n" + string(a.Asset) + "\n" +
-		string(a.To) + "\n" + a.Amount.String() + "\n" + a.NotAfter.UTC().Format(time.RFC3339) + "\n")
+	m := []byte("bursar payout approval v1\n")
+	for _, text := range []string{a.Payout, string(a.Asset), string(a.To)} {
+		m = fmt.Appendf(m, "%d:%s\n", len(text), text)
+	}
+	return fmt.Appendf(m, "%s\n%s\n", a.Amount, a.NotAfter.UTC().Format(time.RFC3339))
 }
 
 // Effect is one movement that a payload would cause.
