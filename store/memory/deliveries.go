@@ -1,0 +1,140 @@
+package memory
+
+import (
+	"context"
+	"encoding/binary"
+
+	"github.com/bursar-go/bursar"
+)
+
+// job is a delivery with what the store derives of it.
+type job struct {
+	bursar.Delivery
+	// lane is endpoint and subject; tie continues it with sequence and event:
+	// the order of deliveries that are due at the same time.
+	lane, tie string
+	// head is true for the first pending delivery of its lane. It is part of
+	// the versioned row, so that a snapshot sees the heads of its own time.
+	head bool
+}
+
+func newJob(d *bursar.Delivery) job {
+	tie := make([]byte, 0, len(d.Endpoint)+len(d.Subject)+len(d.EventID)+10)
+	tie = append(append(append(tie, d.Endpoint...), 0), d.Subject...)
+	tie = append(tie, 0)
+	lane := len(tie)
+	tie = append(binary.BigEndian.AppendUint64(tie, uint64(d.Seq)), d.EventID...)
+	j := job{Delivery: *d, tie: string(tie)}
+	j.lane = j.tie[:lane]
+	return j
+}
+
+// due reports whether the delivery may be tried once its time has come.
+func (j *job) due() bool { return j.head || j.Status == bursar.DeliveryParked }
+
+// deliveries is the table of deliveries.
+type deliveries struct {
+	*table[job]
+	event *unique[job]
+	// dues has what may be tried, lanes what is pending.
+	status, dues, lanes *index[job]
+}
+
+func newDeliveries() *deliveries {
+	t := newTable("delivery",
+		func(j *job) string { return j.EventID + "\x00" + j.Endpoint },
+		func(j *job) *int64 { return &j.Version })
+	t.tie = func(j *job) string { return j.tie }
+	return &deliveries{
+		table:  t,
+		event:  t.shared(func(j *job) string { return j.EventID }),
+		status: t.ordered(func(j *job, to []key) []key { return append(to, at(string(j.Status), j.NextAt)) }),
+		dues: t.ordered(func(j *job, to []key) []key {
+			if !j.due() {
+				return to
+			}
+			return append(to, at("", j.NextAt))
+		}),
+		lanes: t.ordered(func(j *job, to []key) []key {
+			if j.Status != bursar.DeliveryPending {
+				return to
+			}
+			return append(to, key{part: j.lane, hi: j.Seq})
+		}),
+	}
+}
+
+// put writes a delivery and keeps exactly one head in its lane.
+func (t *deliveries) put(number uint64, v *version[job]) error {
+	j := &v.row
+	id := t.id(j)
+	left := ""
+	if rec := t.rows[id]; rec != nil && rec.newest.row.lane != j.lane {
+		left = rec.newest.row.lane
+	}
+	first := t.first(j.lane, id)
+	j.head = j.Status == bursar.DeliveryPending && (first == nil || j.tie < first.tie)
+	if err := t.table.put(number, v); err != nil {
+		return err
+	}
+	t.setHead(number, first, !j.head)
+	if left != "" {
+		t.setHead(number, t.first(left, id), true)
+	}
+	return nil
+}
+
+// first returns the first pending delivery of a lane, that one left out.
+func (t *deliveries) first(lane, except string) (found *record[job]) {
+	walk(t.lanes, start[job](span{}, &lane), false, false, func(e entry[job]) bool {
+		if e.part != lane {
+			return false
+		}
+		j := &e.rec.newest.row
+		if e.rec.id == except || j.Status != bursar.DeliveryPending || j.lane != lane || j.Seq != e.hi {
+			return true
+		}
+		found = e.rec
+		return false
+	})
+	return found
+}
+
+func (t *deliveries) setHead(number uint64, rec *record[job], head bool) {
+	if rec == nil || rec.newest.row.head == head {
+		return
+	}
+	v := &version[job]{row: rec.newest.row}
+	v.row.head = head
+	t.push(number, rec, v)
+}
+
+// Deliveries implements bursar.Reader.
+func (r *reader) Deliveries(ctx context.Context, q bursar.DeliveryQuery) ([]bursar.Delivery, error) {
+	match := func(j *job) bool { return wantsDelivery(&q, j) }
+	t := r.s.deliveries
+	var found []*job
+	var err error
+	switch {
+	case len(q.EventIDs) > 0:
+		found, err = byKey(ctx, r, t.event, q.EventIDs, match)
+	case !q.DueBy.IsZero():
+		found, err = scan(ctx, r, t.dues, span{parts: whole(), done: later(q.DueBy), limit: q.Limit}, match)
+	case len(q.Statuses) > 0:
+		found, err = scan(ctx, r, t.status, span{parts: parts(q.Statuses...), limit: q.Limit}, match)
+	default:
+		found, err = scan(ctx, r, t.status, span{}, match)
+	}
+	if err != nil {
+		return nil, err
+	}
+	order := func(a, b *job) int { return compareTime(a.NextAt, a.tie, b.NextAt, b.tie) }
+	return copies(finish(found, order, q.Limit), func(j *job) bursar.Delivery { return j.Delivery }), nil
+}
+
+func wantsDelivery(q *bursar.DeliveryQuery, j *job) bool {
+	if !q.DueBy.IsZero() && (!j.due() || j.NextAt.After(q.DueBy) || j.LeasedUntil.After(q.DueBy)) {
+		return false
+	}
+	return in(q.EventIDs, j.EventID) && is(q.Endpoint, j.Endpoint) && in(q.Statuses, j.Status)
+}

@@ -1,0 +1,185 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
+)
+
+// maxTries is how often Write runs a closure before it gives up. Conflicts in
+// one process last microseconds; a writer that loses this often is working on
+// a row that never rests.
+const maxTries = 40
+
+// Options are what New has defaults for.
+type Options struct {
+	// Now is the store's clock; nil means time.Now. It is called outside of all
+	// locks and may jump.
+	Now func() time.Time
+	// Seed starts the random numbers that spread retries, so that a simulation
+	// repeats. Any value will do.
+	Seed uint64
+}
+
+// Store is a bursar.Store in memory. Make it with New or NewWith.
+type Store struct {
+	now func() time.Time
+
+	// mu is held for single look-ups and commits, never across a call to a
+	// closure, to Options.Now or to anything that can wait.
+	mu     sync.Mutex
+	closed bool
+	rand   *rand.Rand
+	// last is the number of the newest commit.
+	last  uint64
+	snaps snapshots
+
+	payments     *payments
+	transactions *transactions
+	addresses    *addresses
+	payouts      *payouts
+	attempts     *attempts
+	deliveries   *deliveries
+	chains       *table[bursar.ChainState]
+	pools        *pools
+	ledger       *ledger
+	events       *eventLog
+	tables       []kept
+	leases       map[string]lease
+}
+
+var _ bursar.Store = (*Store)(nil)
+
+// New returns an empty store that follows the wall clock.
+func New() *Store { return NewWith(Options{}) }
+
+// NewWith returns an empty store.
+func NewWith(o Options) *Store {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{
+		now:          o.Now,
+		rand:         rand.New(rand.NewPCG(o.Seed, 0)),
+		payments:     newPayments(),
+		transactions: newTransactions(),
+		addresses:    newAddresses(),
+		payouts:      newPayouts(),
+		attempts:     newAttempts(),
+		deliveries:   newDeliveries(),
+		chains:       newChains(),
+		pools:        newPools(),
+		ledger:       newLedger(),
+		events:       newEventLog(),
+		leases:       map[string]lease{},
+	}
+	s.tables = []kept{
+		s.payments, s.transactions, s.addresses, s.payouts, s.attempts, s.deliveries,
+		s.chains, s.pools, s.ledger, s.events,
+	}
+	return s
+}
+
+// clock returns the time of a transaction.
+func (s *Store) clock() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
+
+// Read implements bursar.Store.
+func (s *Store) Read(ctx context.Context, fn func(bursar.Reader) error) error {
+	r, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.end()
+	return fn(r)
+}
+
+// Write implements bursar.Store.
+func (s *Store) Write(ctx context.Context, fn func(bursar.Tx) error) error {
+	for try := 1; ; try++ {
+		err := s.try(ctx, fn)
+		if !errors.Is(err, bursar.ErrConflict) || try == maxTries {
+			return err
+		}
+		if waitErr := s.backoff(ctx, try); waitErr != nil {
+			return waitErr
+		}
+	}
+}
+
+// try runs the closure once and commits what it applied.
+func (s *Store) try(ctx context.Context, fn func(bursar.Tx) error) error {
+	r, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	t := &tx{reader: r}
+	// A panic, or a runtime.Goexit of a failing test, passes through here with
+	// nothing written.
+	defer r.end()
+	if err := fn(t); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.commit(t)
+}
+
+// backoff waits before the next try: not at all at first, then up to 5 ms, at
+// random, so that equals do not meet again.
+func (s *Store) backoff(ctx context.Context, try int) error {
+	if try <= 2 {
+		return ctx.Err()
+	}
+	bound := min(20*time.Microsecond<<min(try, 10), 5*time.Millisecond)
+	s.mu.Lock()
+	wait := time.Duration(s.rand.Int64N(int64(bound)))
+	s.mu.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close implements bursar.Store. Transactions under way fail. Closing twice is
+// nil.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
+
+func conflict(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{bursar.ErrConflict}, args...)...)
+}
+
+func broken(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{bursar.ErrInvariant}, args...)...)
+}
+
+// newChains makes the table of chain states, which is only read by its key.
+func newChains() *table[bursar.ChainState] {
+	return newTable("chain",
+		func(c *bursar.ChainState) string { return string(c.Chain) },
+		func(c *bursar.ChainState) *int64 { return &c.Version })
+}
+
+// Chain implements bursar.Reader.
+func (r *reader) Chain(ctx context.Context, id chain.ID) (bursar.ChainState, error) {
+	found, err := byID(ctx, r, r.s.chains, []chain.ID{id}, always)
+	if err != nil || len(found) == 0 {
+		return bursar.ChainState{Chain: id}, err
+	}
+	return copyChain(found[0]), nil
+}
