@@ -15,7 +15,9 @@ func TestThreat_A1_ReorgShallow(t *testing.T) {
 	settle(t, sc)
 	n.pay("0xt", 7)
 	n.reorg("b", 1, 2)
+	n.calls = nil
 	step(t, sc)
+	require.NotContains(t, n.calls, "Transfers", "the head alone proves it")
 	last := s.steps[len(s.steps)-1]
 	require.Len(t, last.Disconnect, 1)
 	require.EqualValues(t, "0xa10", last.Disconnect[0].Hash)
@@ -136,15 +138,18 @@ func TestReorgBetweenHeadAndTransfers(t *testing.T) {
 
 // The branch changes while the ancestor is looked for.
 func TestReorgDuringTheSearch(t *testing.T) {
-	for name, before := range map[string]uint64{"at its first batch": 30, "at its second": 26} {
+	for name, at := range map[string]int{"at its first batch": 1, "at its second": 2, "inside its second": 3} {
 		t.Run(name, func(t *testing.T) {
 			n, s := newNode(30), newSink(t)
 			s.start = 10
 			sc := newScanner(t, n, s)
 			settle(t, sc)
 			n.reorg("b", 10, 10)
-			n.hook = func(call string, from, _ uint64) error {
-				if call == "Headers" && from < before {
+			n.hook = func(call string, _, _ uint64) error {
+				if call == "Headers" {
+					at--
+				}
+				if at == 0 {
 					n.hook = nil
 					n.reorg("c", 12, 14)
 				}
@@ -157,6 +162,37 @@ func TestReorgDuringTheSearch(t *testing.T) {
 			follows(t, n, s)
 		})
 	}
+}
+
+// One answer in the middle of the search comes from a node with another branch.
+func TestHeadersOfTwoNodes(t *testing.T) {
+	n, s := newNode(30), newSink(t)
+	s.start = 10
+	sc := newScanner(t, n, s)
+	settle(t, sc)
+	n.reorg("c", 12, 12)
+	other := n.branch()
+	n.become(s.view[:0])
+	n.mine("a", 30)
+	n.reorg("b", 10, 10)
+	own, asked := n.branch(), 0
+	n.hook = func(call string, _, _ uint64) error {
+		if call == "Headers" {
+			asked++
+			n.become(own)
+			if asked == 2 {
+				n.become(other)
+			}
+		}
+		return nil
+	}
+	_, err := sc.Step(t.Context())
+	require.ErrorIs(t, err, chain.ErrReorg)
+	require.Zero(t, disconnects(s), "less was shared with the other branch")
+	n.hook = nil
+	n.become(own)
+	settle(t, sc)
+	follows(t, n, s)
 }
 
 // A page of another branch, although the tip is canonical: two nodes.

@@ -28,7 +28,7 @@ type Scanner struct {
 	window Follower
 	start  uint64
 	loaded bool
-	// told is the head of the last commit, zero after an error.
+	// told is the head of the last step that surely was committed.
 	told chain.Head
 	// failures counts errors in a row.
 	failures int
@@ -67,32 +67,28 @@ func (s *Scanner) Step(ctx context.Context) (wait time.Duration, err error) {
 		return s.cfg.Poll, ErrBusy
 	}
 	defer s.busy.Store(false)
+	// After an error, or a panic in somebody else's code, the next step begins
+	// with what the store has.
+	clean := false
+	defer func() { s.loaded = s.loaded && clean }()
 
 	behind, err := s.step(ctx)
 	switch {
 	case err == nil:
-		s.failures = 0
+		clean, s.failures = true, 0
 		s.update(func(p *Progress) { p.Err, p.Failures, p.Stepped = nil, 0, time.Now().UTC() })
 		if !behind {
 			wait = s.cfg.Poll
 		}
 	case ctx.Err() != nil:
-		s.forget()
 		return 0, ctx.Err()
 	default:
-		s.forget()
 		s.failures++
 		s.update(func(p *Progress) { p.Err, p.Failures = err, s.failures })
 		wait = s.backoff()
 	}
 	s.report(ctx, err)
 	return wait, err
-}
-
-// forget drops what was loaded, so that the next step begins with what the
-// store has.
-func (s *Scanner) forget() {
-	s.loaded, s.told = false, chain.Head{}
 }
 
 // step does the work of Step; behind is whether more of it is at hand.

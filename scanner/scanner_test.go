@@ -451,6 +451,25 @@ func TestStepIsForOneGoroutine(t *testing.T) {
 	settle(t, sc)
 }
 
+// Whoever recovers a panic of the store and goes on gets no stale window.
+func TestPanicInTheSink(t *testing.T) {
+	n, s := newNode(20), newSink(t)
+	s.start = 4
+	sc := newScanner(t, n, s)
+	step(t, sc)
+	s.hook = func(call string, st *scanner.Step) error {
+		if call == "Commit" {
+			s.hook = nil
+			require.NoError(t, s.Commit(t.Context(), *st))
+			panic("after the commit")
+		}
+		return nil
+	}
+	require.Panics(t, func() { _, _ = sc.Step(t.Context()) })
+	settle(t, sc)
+	follows(t, n, s)
+}
+
 func TestNilWatch(t *testing.T) {
 	n, s := newNode(3), newSink(t)
 	sc, err := scanner.New(scanner.Config{Client: n, Sink: blind{s}, Logger: quiet()})

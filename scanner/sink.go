@@ -20,8 +20,11 @@ type Sink interface {
 	Watch(ctx context.Context) (chain.Watch, error)
 
 	// Commit applies the step and stores Step.Recent as the new cursor, all or
-	// nothing. After an error the outcome counts as unknown, and the scanner
-	// asks for the cursor again.
+	// nothing. A step that does not continue the stored cursor must be refused:
+	// Disconnect begins with the stored tip, the first of Connect has it as its
+	// parent, and a step with neither leaves it. That stops a second scanner,
+	// and this one after somebody else set the cursor. After an error the
+	// outcome counts as unknown, and the scanner asks for the cursor again.
 	Commit(ctx context.Context, step Step) error
 
 	// Report tells that a condition began or ended. It serves people and
