@@ -3,7 +3,9 @@ package chaintest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -101,7 +103,11 @@ func (l *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) 
 			return chain.Page{}, &chain.FormatError{What: "block range", Text: fmt.Sprintf("%d to %d", from, to), Reason: "it is empty"}
 		}
 		var blocks []*block
-		l.see(func(top uint64) { blocks = l.run(from, to, top, l.chain.info.PageBlocks) })
+		var known []chain.Asset
+		l.see(func(top uint64) {
+			blocks = l.run(from, to, top, l.chain.info.PageBlocks)
+			known = slices.Clone(l.chain.listed)
+		})
 		if len(blocks) == 0 {
 			return chain.Page{}, fmt.Errorf("block %d: %w", from, chain.ErrNotFound)
 		}
@@ -112,19 +118,23 @@ func (l *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) 
 		for _, b := range blocks {
 			page.Blocks = append(page.Blocks, b.ref)
 			for _, r := range b.txs {
-				l.scan(&page, r, w, listed)
+				l.scan(&page, r, w, listed, known)
 			}
 		}
 		return page, ctx.Err()
 	})
 }
 
-func (l *Client) scan(page *chain.Page, r *receipt, w chain.Watch, listed map[common.Address]chain.AssetID) {
+// scan adds what concerns the watched set. A spend tells the movements of all
+// tokens that the client knows, as Status does, also where w asks for fewer.
+func (l *Client) scan(page *chain.Page, r *receipt, w chain.Watch, listed map[common.Address]chain.AssetID, known []chain.Asset) {
 	page.Transfers = append(page.Transfers, l.movements(r, listed, func(to common.Address) (uint32, bool) {
 		return w.Match(to[:])
 	})...)
 	if _, ours := w.Match(r.tx.from[:]); ours {
-		page.Spends = append(page.Spends, l.status(r, listed))
+		both := contracts(known)
+		maps.Copy(both, listed)
+		page.Spends = append(page.Spends, l.status(r, both))
 	}
 }
 
@@ -182,6 +192,7 @@ func (l *Client) movements(r *receipt, listed map[common.Address]chain.AssetID, 
 			add(fmt.Sprintf("t:%s:%s:%d", textAddress(e.contract), textAddress(to), k), asset, from, to, amount, key)
 		}
 	}
+	slices.SortFunc(out, func(a, b chain.Transfer) int { return strings.Compare(a.ID.Ordinal, b.ID.Ordinal) })
 	return out
 }
 

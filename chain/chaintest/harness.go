@@ -1,8 +1,10 @@
 package chaintest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -212,8 +214,8 @@ func (s *suite) checkPage(p chain.Page, from, to uint64) {
 		require.NotEmpty(s, x.Via, "Via")
 		require.False(s, seen[x.ID], "transfer %s twice in one page", x.ID)
 		seen[x.ID] = true
-		ordered := x.Block > last.Block || x.Block == last.Block && x.TxIndex >= last.TxIndex
-		require.True(s, ordered, "transfers are ordered by height and index")
+		order := cmp.Or(cmp.Compare(last.Block, x.Block), cmp.Compare(last.TxIndex, x.TxIndex), strings.Compare(last.ID.Ordinal, x.ID.Ordinal))
+		require.Negative(s, order, "transfers are ordered by height, index and ordinal")
 		last = x
 	}
 	for _, x := range p.Spends {

@@ -133,17 +133,15 @@ func wrongWriters() []wrongClient {
 		{"taken locks used", []string{"Prepare/TakenLocksAvoided", "Spends/FailedComplete"}, func(m *mutant) {
 			m.intent(func(in *chain.Intent) { in.Taken = nil })
 		}},
-		{"waiting locks used", []string{"Prepare/WaitingLocksAvoided"}, func(m *mutant) {
+		{"cancels by a payment", []string{"Prepare/Cancel"}, func(m *mutant) {
 			m.intent(func(in *chain.Intent) {
-				if in.Taken == nil && in.Reuse == nil {
-					m.chain.mu.Lock()
-					from := mustAddress("test", in.Moves[0].From.Address)
-					in.Reuse = []chain.Lock{nonceLock(from, m.chain.head().world.nonce(from))}
-					m.chain.mu.Unlock()
+				if in.Purpose == chain.PurposeCancel {
+					in.Purpose = chain.PurposeWithdrawal
+					in.Moves = []chain.Move{{From: in.Moves[0].From, To: m.chain.Payer("x"), Asset: in.Moves[0].Asset, Amount: units(1)}}
 				}
 			})
 		}},
-		{"no reuse", []string{"Prepare/ReuseReplaces"}, func(m *mutant) {
+		{"no reuse", []string{"Prepare/ReuseHoldsTheLocks"}, func(m *mutant) {
 			m.intent(func(in *chain.Intent) { in.Reuse = nil })
 		}},
 		{"only the first move", []string{"Prepare/ManyMovesOrUnsupported"}, func(m *mutant) {

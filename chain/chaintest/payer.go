@@ -141,13 +141,13 @@ func (c *Chain) Replace(old chain.TxID, to chain.Address, asset chain.Asset, amo
 func (c *Chain) send(name string, to common.Address, value chain.Amount, data []byte, rival *tx) chain.TxID {
 	p := c.payer(name)
 	u := unsigned{ChainID: c.number, To: to, Value: value.Big(), Data: data, Gas: payerGas + 2*intrinsicGas(data)}
-	tip, limit := c.offer()
+	offer := c.fees.ordinary()
 	u.Nonce = c.pendingNonce(c.head().world, p.address)
 	if rival != nil {
 		u.Nonce = rival.raw.Nonce()
-		tip, limit = outbid(tip, limit, rival)
+		offer = offer.outbid(rival)
 	}
-	u.Tip, u.Cap = tip.Big(), limit.Big()
+	u.Tip, u.Cap = offer.tip.Big(), offer.cap.Big()
 	signed, err := types.SignTx(u.transaction(), c.signer, p.key)
 	if err != nil {
 		panic("chaintest: " + err.Error())
@@ -160,35 +160,6 @@ func (c *Chain) send(name string, to common.Address, value chain.Amount, data []
 		panic(fmt.Sprintf("chaintest: payer %s: %v", name, err))
 	}
 	return t.id
-}
-
-// offer is what new transactions bid: the tip of the fee market, and room for
-// the base fee to double.
-func (c *Chain) offer() (tip, limit chain.Amount) {
-	base, err := c.fees.BaseFee.Mul(2)
-	if err == nil {
-		limit, err = base.Add(c.fees.Tip)
-	}
-	if err != nil {
-		panic("chaintest: Fees: " + err.Error())
-	}
-	return c.fees.Tip, limit
-}
-
-// outbid raises a bid to what replaces rival, an eighth more in both prices.
-func outbid(tip, limit chain.Amount, rival *tx) (chain.Amount, chain.Amount) {
-	raise := func(bid, old chain.Amount) chain.Amount {
-		more, err := old.MulDiv(chain.NewAmount(9), chain.NewAmount(8))
-		if err != nil {
-			return bid
-		}
-		// Rounding down must not fall below the least increase.
-		if more, err = more.Add(chain.NewAmount(1)); err != nil || more.Less(bid) {
-			return bid
-		}
-		return more
-	}
-	return raise(tip, rival.tip), raise(limit, rival.cap)
 }
 
 // grant is a credit by the protocol itself, as a withdrawal or a block reward

@@ -21,8 +21,8 @@ func prepareChecks() []check {
 		{"Prepare/NothingToSweep", checkNothing},
 		{"Prepare/FeeTooHigh", checkFeeTooHigh},
 		{"Prepare/TakenLocksAvoided", checkTaken},
-		{"Prepare/WaitingLocksAvoided", checkWaiting},
-		{"Prepare/ReuseReplaces", checkReuse},
+		{"Prepare/ReuseHoldsTheLocks", checkReuse},
+		{"Prepare/Cancel", checkCancel},
 		{"Prepare/ManyMovesOrUnsupported", checkManyMoves},
 		{"Bump/Replaces", checkBump},
 	}
@@ -172,30 +172,34 @@ func checkTaken(s *suite) {
 	require.Len(s, s.scan(s.watch(in.Moves[0].To)).Transfers, len(drafts), "all of them can be mined")
 }
 
-// checkWaiting leaves Taken empty: what the node knows to wait must not be
-// replaced by accident.
-func checkWaiting(s *suite) {
-	in := intent(s.rich("from"), s.account("to").Address, s.info.Native, units(1000))
-	first := s.sign(s.prepare(in))
-	s.broadcast(first)
-	second := s.sign(s.prepare(in))
-	require.NotEqual(s, first.Locks, second.Locks)
-	s.broadcast(second)
-	s.Mine(1)
-	require.Equal(s, chain.TxIncluded, s.status(first.ID).State)
-	require.Equal(s, chain.TxIncluded, s.status(second.ID).State)
-}
-
+// checkReuse: whoever is mined, it is one of both. The network may find the
+// second too cheap, since Prepare does not know what the first one offered.
 func checkReuse(s *suite) {
 	s.need(!s.MinesAtOnce, "on this network nothing ever waits")
 	in := intent(s.rich("from"), s.account("to").Address, s.info.Native, units(1000))
 	first := s.sign(s.prepare(in))
 	s.broadcast(first)
-	in.Reuse = first.Locks
+	in.Reuse, in.Taken = first.Locks, first.Locks
 	in.Moves[0].Amount = units(2000)
 	d := s.prepare(in)
 	require.Equal(s, first.Locks, d.Locks, "a replacement holds the same locks")
-	s.replaces(first, s.sign(d), in.Moves[0].To, units(2000))
+	second := s.sign(d)
+	if err := s.Client.Broadcast(s.ctx, second); err != nil {
+		require.ErrorIs(s, err, chain.ErrUnderpriced)
+	}
+	s.Mine(1)
+	require.Len(s, s.scan(s.watch(in.Moves[0].To)).Transfers, 1, "both can never be mined")
+}
+
+// checkCancel spends a lock by paying nothing to oneself.
+func checkCancel(s *suite) {
+	from := s.rich("from")
+	in := intent(from, from.Address, s.info.Native, units(0))
+	in.Purpose = chain.PurposeCancel
+	d, st := s.send(in)
+	require.Equal(s, chain.TxIncluded, st.State)
+	require.Empty(s, st.Transfers, "it moves nothing")
+	s.checkFacts(st, from, d)
 }
 
 // replaces broadcasts a replacement, and checks that it and only it is mined.

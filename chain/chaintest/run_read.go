@@ -1,6 +1,7 @@
 package chaintest
 
 import (
+	"math"
 	"strings"
 
 	"github.com/stretchr/testify/require"
@@ -92,6 +93,9 @@ func checkHeadersStop(s *suite) {
 	head := s.head()
 	refs, err := s.Client.Headers(s.ctx, head.Height, head.Height+5)
 	require.NoError(s, err)
+	require.Equal(s, []chain.BlockRef{head}, refs)
+	refs, err = s.Client.Headers(s.ctx, head.Height, math.MaxUint64)
+	require.NoError(s, err, "to may lie anywhere above")
 	require.Equal(s, []chain.BlockRef{head}, refs)
 }
 

@@ -2,6 +2,7 @@ package chaintest
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/stretchr/testify/require"
 
@@ -64,6 +65,10 @@ func checkPageStops(s *suite) {
 	require.NoError(s, err)
 	require.Len(s, p.Blocks, 1, "to is the last block")
 	require.Equal(s, s.start, p.Blocks[0].Height)
+	head := s.head()
+	p, err = s.Client.Transfers(s.ctx, head.Height, math.MaxUint64, s.watch())
+	require.NoError(s, err, "to may lie anywhere above the head")
+	require.Equal(s, []chain.BlockRef{head}, p.Blocks)
 }
 
 func checkPageAbove(s *suite) {

@@ -7,15 +7,16 @@ import (
 	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/bursar-go/bursar/chain"
 )
 
 // Prepare makes a transaction of an intent with one move whose source pays the
-// fee itself; others are ErrUnsupported. It offers twice the base fee plus the
-// tip. A token's gas is estimated by a dry run, with a fifth on top.
+// fee itself; others are chain.ErrUnsupported. It behaves as evm.Client does:
+// the nonce is the first above what is mined and what Intent.Taken holds, the
+// mempool is not asked; emptying an account leaves nothing behind; with All, an
+// amount above zero is an upper bound, fee included.
 func (l *Client) Prepare(ctx context.Context, in chain.Intent) (chain.Draft, error) {
 	return guard(ctx, l, MethodPrepare, func() (d chain.Draft, err error) {
 		l.see(func(top uint64) { d, err = l.chain.prepare(l.chain.canon[top].world, in, nil) })
@@ -24,7 +25,8 @@ func (l *Client) Prepare(ctx context.Context, in chain.Intent) (chain.Draft, err
 }
 
 // Bump makes a draft of the same intent at the same nonce that outbids the old
-// transaction by an eighth in both of its prices.
+// transaction by an eighth in both of its prices. Where everything is swept, it
+// gives up no more than the old one did.
 func (l *Client) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (chain.Draft, error) {
 	return guard(ctx, l, MethodBump, func() (d chain.Draft, err error) {
 		t, err := l.chain.readTx(old.Raw)
@@ -44,26 +46,29 @@ type plan struct {
 	token    common.Address // zero for native coin
 	nonce    uint64
 	gas      uint64
-	tip, cap chain.Amount
+	price    price
 	fee      chain.Amount
 }
 
+func (p *plan) native() bool { return p.token == common.Address{} }
+
 // prepare makes a draft on the world w. The chain's lock is held. old is the
-// transaction to outbid, nil where there is none or only the mempool knows it.
+// transaction to outbid, or nil.
 func (c *Chain) prepare(w world, in chain.Intent, old *tx) (chain.Draft, error) {
 	p, err := c.readIntent(in)
 	if err != nil {
 		return chain.Draft{}, err
 	}
-	if p.nonce, err = c.chooseNonce(w, p.from, in); err != nil {
+	if p.nonce, err = chooseNonce(w, p.from, in); err != nil {
 		return chain.Draft{}, err
 	}
-	p.tip, p.cap = c.offer()
-	if old == nil {
-		old = c.pool.at(p.from, p.nonce)
+	p.price = c.fees.ordinary()
+	if p.native() && p.move.All {
+		p.price = c.fees.emptying()
 	}
-	if old != nil && len(in.Reuse) > 0 {
-		p.tip, p.cap = outbid(p.tip, p.cap, old)
+	if old != nil {
+		p.price = p.price.outbid(old)
+		p.bound(old)
 	}
 	needs, err := c.settle(w, p, in.MaxFee)
 	if err != nil {
@@ -78,7 +83,21 @@ func (c *Chain) prepare(w world, in chain.Intent, old *tx) (chain.Draft, error) 
 	return d, nil
 }
 
-// readIntent checks the shape of an intent.
+// bound limits a sweep to what the old transaction gave up.
+func (p *plan) bound(old *tx) {
+	if !p.move.All {
+		return
+	}
+	most := old.cost
+	if !p.native() {
+		_, most, _ = readTransferCall(old.raw.Data())
+	}
+	if p.move.Amount.IsZero() || most.Less(p.move.Amount) {
+		p.move.Amount = most
+	}
+}
+
+// readIntent checks what needs no look at the chain's state.
 func (c *Chain) readIntent(in chain.Intent) (*plan, error) {
 	if len(in.Moves) != 1 || len(in.Coins) > 0 {
 		return nil, fmt.Errorf("chaintest: %d moves and %d coins in one transaction: %w", len(in.Moves), len(in.Coins), chain.ErrUnsupported)
@@ -87,92 +106,100 @@ func (c *Chain) readIntent(in chain.Intent) (*plan, error) {
 	if in.FeePayer.Address != "" && in.FeePayer.Address != p.move.From.Address {
 		return nil, fmt.Errorf("chaintest: a fee payer other than the source: %w", chain.ErrUnsupported)
 	}
-	for _, a := range []struct {
-		what string
-		text chain.Address
-		raw  *common.Address
-	}{{"source", p.move.From.Address, &p.from}, {"receiver", p.move.To, &p.to}} {
-		raw, ok := rawAddress(a.text)
-		if !ok || raw == (common.Address{}) {
-			return nil, &chain.FormatError{What: a.what, Text: string(a.text), Reason: "no EVM address to pay"}
-		}
-		*a.raw = raw
+	if err := c.readMove(p); err != nil {
+		return nil, err
 	}
+	m, cancel := p.move, in.Purpose == chain.PurposeCancel
+	bad := func(what, text, reason string) error {
+		return &chain.FormatError{What: "intent's " + what, Text: text, Reason: reason}
+	}
+	switch {
+	case cancel && (!p.native() || m.All || !m.Amount.IsZero() || p.to != p.from):
+		return nil, bad("cancellation", string(m.To), "pays nothing of the native coin to the source itself")
+	case !cancel && p.to == p.from:
+		return nil, bad("destination", string(m.To), "is the source")
+	case !cancel && !m.All && m.Amount.IsZero():
+		return nil, bad("amount", "0", "want above zero")
+	case !p.native() && p.to == p.token:
+		return nil, bad("destination", string(m.To), "is the token's contract")
+	}
+	return p, nil
+}
+
+// readMove reads the addresses and the asset of a move.
+func (c *Chain) readMove(p *plan) error {
+	var ok bool
+	if p.from, ok = rawAddress(p.move.From.Address); !ok || p.from == (common.Address{}) {
+		return &chain.FormatError{What: "intent's source", Text: string(p.move.From.Address), Reason: "no account"}
+	}
+	if p.to, ok = rawAddress(p.move.To); !ok || p.to == (common.Address{}) {
+		return &chain.FormatError{What: "intent's destination", Text: string(p.move.To), Reason: "no account"}
+	}
+	p.move.From.Address, p.move.To = textAddress(p.from), textAddress(p.to)
 	if p.move.Asset.ID.Chain() != c.info.ID {
-		return nil, &chain.FormatError{What: "asset", Text: string(p.move.Asset.ID), Reason: "not of chain " + string(c.info.ID)}
+		return &chain.FormatError{What: "intent's asset", Text: string(p.move.Asset.ID), Reason: "not of chain " + string(c.info.ID)}
 	}
 	var err error
 	p.token, err = c.tokenOf(p.move.Asset)
-	return p, err
+	return err
 }
 
-// chooseNonce takes the nonce to be used again, or else the first one that
-// neither the chain, nor the mempool, nor another attempt uses.
-func (c *Chain) chooseNonce(w world, from common.Address, in chain.Intent) (uint64, error) {
+// chooseNonce takes the nonce to be used again, or else the first one above
+// what the chain and the locks of other attempts have used.
+func chooseNonce(w world, from common.Address, in chain.Intent) (uint64, error) {
+	nonce := w.nonce(from)
 	if len(in.Reuse) > 0 {
-		nonce, ok := readNonceLock(in.Reuse[0], from)
+		reused, ok := readNonceLock(in.Reuse[0], from)
 		switch {
 		case !ok || len(in.Reuse) != 1:
-			return 0, &chain.FormatError{What: "lock", Text: string(in.Reuse[0]), Reason: "want one nonce of the source"}
-		case nonce < w.nonce(from):
+			return 0, &chain.FormatError{What: "intent's reused lock", Text: string(in.Reuse[0]), Reason: "want one nonce of the source"}
+		case reused < nonce:
 			return 0, fmt.Errorf("%s: %w", in.Reuse[0], chain.ErrLockSpent)
 		}
-		return nonce, nil
+		return reused, nil
 	}
-	nonce := w.nonce(from)
-	for c.pool.at(from, nonce) != nil || slices.Contains(in.Taken, nonceLock(from, nonce)) {
-		nonce++
+	for _, lock := range in.Taken {
+		if taken, ok := readNonceLock(lock, from); ok {
+			nonce = max(nonce, taken+1)
+		}
 	}
 	return nonce, nil
 }
 
-// settle fixes gas, fee and amount, and checks that the source has them.
-func (c *Chain) settle(w world, p *plan, most chain.Amount) ([]chain.Need, error) {
+// settle fixes amount, gas and fee, and checks that the source has them.
+func (c *Chain) settle(w world, p *plan, budget chain.Amount) ([]chain.Need, error) {
 	held := w.balance(p.token, p.from)
-	if p.move.All && p.token != (common.Address{}) {
-		p.move.Amount = held
-		if held.IsZero() {
-			return nil, p.short(p.move.Asset, chain.NewAmount(1), held)
-		}
+	spend := p.move.Amount
+	if p.move.All && (spend.IsZero() || held.Less(spend)) {
+		spend = held
 	}
-	if p.token != (common.Address{}) && held.Less(p.move.Amount) {
-		return nil, p.short(p.move.Asset, p.move.Amount, held)
+	if p.move.All && held.IsZero() || held.Less(spend) {
+		return nil, p.short(p.move.Asset, larger(spend, chain.NewAmount(1)), held)
 	}
+	p.move.Amount = spend
 	// A contract may refuse what it is paid, and a token may refuse to move.
-	if err := c.estimate(w, p); err != nil {
-		return nil, err
-	}
-	fee, err := p.cap.Mul(p.gas)
+	err := c.estimate(w, p)
 	if err != nil {
 		return nil, err
 	}
-	p.fee = fee
-	if !most.IsZero() && most.Less(fee) {
-		return nil, &chain.FeeTooHighError{Fee: fee, Cap: most}
+	if p.price, p.fee, err = p.price.within(p.gas, budget); err != nil {
+		return nil, err
 	}
-	coin := w.balance(common.Address{}, p.from)
-	if p.token != (common.Address{}) {
-		if coin.Less(fee) {
-			return []chain.Need{{Account: p.move.From, Asset: c.info.Native, Amount: fee.SubFloor(coin)}}, nil
+	if !p.native() {
+		if coin := w.balance(common.Address{}, p.from); coin.Less(p.fee) {
+			return []chain.Need{{Account: p.move.From, Asset: c.info.Native, Amount: p.fee.SubFloor(coin)}}, nil
 		}
 		return nil, nil
 	}
 	if p.move.All {
-		p.move.Amount = coin.SubFloor(fee)
+		p.move.Amount = spend.SubFloor(p.fee)
 		if p.move.Amount.IsZero() {
-			required, err := fee.Add(chain.NewAmount(1))
-			if err != nil {
-				return nil, err
-			}
-			return nil, p.short(c.info.Native, required, coin)
+			return nil, p.shortOfFee(chain.NewAmount(1), spend)
 		}
+		return nil, nil
 	}
-	required, err := fee.Add(p.move.Amount)
-	if err != nil {
-		return nil, err
-	}
-	if coin.Less(required) {
-		return nil, p.short(c.info.Native, required, coin)
+	if held.SubFloor(spend).Less(p.fee) {
+		return nil, p.shortOfFee(spend, held)
 	}
 	return nil, nil
 }
@@ -181,33 +208,46 @@ func (p *plan) short(a chain.Asset, required, available chain.Amount) error {
 	return &chain.InsufficientFundsError{Account: p.move.From.Address, Asset: a, Required: required, Available: available}
 }
 
-// estimate finds the gas limit by a dry run. A plain payment needs what it
-// needs; what a token needs can grow until it is mined.
-func (c *Chain) estimate(w world, p *plan) error {
-	to, value, data := p.call()
-	if _, isContract := c.contracts[to]; !isContract {
-		p.gas = intrinsicGas(data)
-		return nil
-	}
-	if p.token == (common.Address{}) {
-		// Enough coin for the dry run: what is missing is found out later.
-		w = w.copy()
-		w.setBalance(common.Address{}, p.from, value)
-	}
-	gas, output, err := c.try(w, p.from, to, value, data)
+// shortOfFee reports an account that cannot pay the fee on top of an amount.
+func (p *plan) shortOfFee(amount, available chain.Amount) error {
+	required, err := amount.Add(p.fee)
 	if err != nil {
 		return err
 	}
-	if p.token != (common.Address{}) && returnedFalse(output) {
-		return &chain.RevertError{Reason: "the token returned false", Data: output}
+	return p.short(p.move.Asset, required, available)
+}
+
+// estimate finds the gas limit by a dry run. A plain payment needs what it
+// needs; what code needs can grow until it is mined.
+func (c *Chain) estimate(w world, p *plan) error {
+	gas, err := c.tryMove(w, p)
+	if err != nil {
+		return err
 	}
-	p.gas = gas + gas/5
+	if p.gas = gas; gas > gasTransaction {
+		p.gas += gas / 4
+	}
 	return nil
+}
+
+// tryMove runs a move on a world without keeping anything. The source is lent
+// native coin, since what it lacks is told otherwise; tokens cannot be lent.
+func (c *Chain) tryMove(w world, p *plan) (gas uint64, err error) {
+	to, value, data := p.call()
+	w = w.copy()
+	if err := w.credit(common.Address{}, p.from, value.SubFloor(w.balance(common.Address{}, p.from))); err != nil {
+		return 0, err
+	}
+	gas, output, err := c.try(w, p.from, to, value, data)
+	if err == nil && !p.native() && returnedFalse(output) {
+		err = &chain.RevertError{Reason: "the token returned false", Data: output}
+	}
+	return gas, err
 }
 
 // call is the outermost call of the transaction.
 func (p *plan) call() (to common.Address, value chain.Amount, data []byte) {
-	if p.token == (common.Address{}) {
+	if p.native() {
 		return p.to, p.move.Amount, nil
 	}
 	return p.token, chain.Amount{}, transferCall(p.to, p.move.Amount)
@@ -216,40 +256,27 @@ func (p *plan) call() (to common.Address, value chain.Amount, data []byte) {
 func (p *plan) unsigned(c *Chain) unsigned {
 	to, value, data := p.call()
 	return unsigned{
-		ChainID: c.number, Nonce: p.nonce, Tip: p.tip.Big(), Cap: p.cap.Big(), Gas: p.gas,
+		ChainID: c.number, Nonce: p.nonce, Tip: p.price.tip.Big(), Cap: p.price.cap.Big(), Gas: p.gas,
 		To: to, Value: value.Big(), Data: data,
 	}
 }
 
-// DryRun tries every move of an intent on the newest block.
+// DryRun tries every move of an intent by itself on the newest block.
 func (l *Client) DryRun(ctx context.Context, in chain.Intent) error {
 	_, err := guard(ctx, l, MethodDryRun, func() (none struct{}, err error) {
-		for _, m := range in.Moves {
-			one := in
-			one.Moves = []chain.Move{m}
-			l.see(func(top uint64) { err = l.chain.dryRun(l.chain.canon[top].world, one) })
-			if err != nil {
-				return none, err
+		l.see(func(top uint64) {
+			for _, m := range in.Moves {
+				p := &plan{move: m}
+				if err = l.chain.readMove(p); err == nil {
+					_, err = l.chain.tryMove(l.chain.canon[top].world, p)
+				}
+				if err != nil {
+					return
+				}
 			}
-		}
-		return none, nil
+		})
+		return none, err
 	})
-	return err
-}
-
-func (c *Chain) dryRun(w world, in chain.Intent) error {
-	p, err := c.readIntent(in)
-	if err != nil {
-		return err
-	}
-	if p.move.All {
-		p.move.Amount = w.balance(p.token, p.from)
-	}
-	to, value, data := p.call()
-	_, output, err := c.try(w, p.from, to, value, data)
-	if err == nil && p.token != (common.Address{}) && returnedFalse(output) {
-		return &chain.RevertError{Reason: "the token returned false", Data: output}
-	}
 	return err
 }
 
@@ -283,8 +310,11 @@ func request(d chain.Draft) chain.SignRequest {
 		Chain: d.Chain, Purpose: chain.SignTransaction, Scheme: chain.ECDSA,
 		Key: move.From.Key, Payload: d.Payload, Approval: d.Intent.Approval,
 	}
-	if move.Own != nil {
+	switch {
+	case move.Own != nil:
 		r.Own = []chain.OwnTarget{{Address: move.To, Key: *move.Own}}
+	case d.Intent.Purpose == chain.PurposeCancel:
+		r.Own = []chain.OwnTarget{{Address: move.From.Address, Key: move.From.Key}}
 	}
 	return r
 }
@@ -318,8 +348,8 @@ func (l *Client) Broadcast(ctx context.Context, s chain.Signed) error {
 		if err != nil {
 			return none, err
 		}
-		if s.ID != "" && t.id != s.ID {
-			return none, &chain.FormatError{What: "signed transaction", Text: hexutil.Encode(s.Raw), Reason: "its id is not " + string(s.ID)}
+		if t.id != s.ID || s.Chain != l.chain.info.ID {
+			return none, &chain.FormatError{What: "signed transaction", Text: string(t.id), Reason: fmt.Sprintf("not %s of %s", s.ID, s.Chain)}
 		}
 		l.see(func(uint64) {
 			if err = l.chain.submit(t); err == nil {
