@@ -32,6 +32,7 @@ func TestThreat_C12_BumpRaisesBothFees(t *testing.T) {
 		d, err := bump(t, n, in, s)
 		require.NoError(r, err)
 		tx := txOf(t, d)
+		require.True(r, !in.Moves[0].All || tx.TipCap == tx.FeeCap, "a sweep still leaves nothing")
 		enough := func(now, before *uint256.Int) bool {
 			left := new(uint256.Int).Mul(now, uint256.NewInt(1000))
 			return !left.Lt(new(uint256.Int).Mul(before, uint256.NewInt(1125)))

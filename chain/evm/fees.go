@@ -44,7 +44,8 @@ type price struct {
 	Tip, Cap uint256.Int
 	// Floor is the least Cap with which it would still be mined.
 	Floor uint256.Int
-	// Exact keeps the tip as high as the cap, so that the cap is what is paid.
+	// Exact makes within set the tip as high as the cap in the end, so that the
+	// cap is what is paid.
 	Exact bool
 }
 
@@ -154,10 +155,9 @@ func (q quote) ordinary() price {
 // price for it is that the margin goes to the block's maker, so it is a quarter
 // of the base fee only, good for one or two full blocks.
 func (q quote) exact() price {
-	p := price{Floor: q.floor(), Exact: true}
+	p := price{Tip: q.Tip, Floor: q.floor(), Exact: true}
 	p.Cap.Add(&q.Base, fraction(&q.Base, 4))
 	p.Cap.Add(&p.Cap, &q.Tip)
-	p.Tip = p.Cap
 	return p
 }
 
@@ -181,9 +181,6 @@ func (p price) raise(tip, cap *uint256.Int) price {
 	p.Cap = *larger(&p.Cap, least)
 	p.Floor = *larger(&p.Floor, least)
 	p.Tip = *larger(&p.Tip, new(uint256.Int).Add(tip, fraction(tip, 8)))
-	if p.Exact {
-		p.Tip = p.Cap
-	}
 	return p
 }
 
