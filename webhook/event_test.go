@@ -94,6 +94,8 @@ func TestMarshalRefuses(t *testing.T) {
 		"invalid UTF-8":        {"data", func(e *webhook.Event) { e.Data = json.RawMessage("{\"a\":\"\xff\"}") }},
 		"lone high surrogate":  {"data", func(e *webhook.Event) { e.Data = json.RawMessage(`{"a":"\ud83d"}`) }},
 		"lone low surrogate":   {"data", func(e *webhook.Event) { e.Data = json.RawMessage(`{"a":"\udE00x"}`) }},
+		"two low ones":         {"data", func(e *webhook.Event) { e.Data = json.RawMessage(`{"a":"\ude00\ude00"}`) }},
+		"high and no escape":   {"data", func(e *webhook.Event) { e.Data = json.RawMessage(`{"a":"\ud83dxude00"}`) }},
 		"high then a letter":   {"data", func(e *webhook.Event) { e.Data = json.RawMessage(`{"a":"\ud83d\u0041"}`) }},
 		"high and a backslash": {"data", func(e *webhook.Event) { e.Data = json.RawMessage(`{"a":"\ud83d\\ude00"}`) }},
 		"too deep":             {"data" + strings.Repeat(".a", 32), func(e *webhook.Event) { e.Data = json.RawMessage(deep) }},

@@ -129,6 +129,7 @@ func TestThreat_E13_RotationSignsWithBoth(t *testing.T) {
 	body := h.Get("X-Gateway-Signature")
 	require.NoError(t, verifierAt(t, m.Timestamp, next).VerifyBody(body, m.Body))
 	require.NoError(t, verifierAt(t, m.Timestamp, old, next).VerifyBody(body, m.Body))
+	require.NoError(t, verifierAt(t, m.Timestamp, next, old).VerifyBody(body, m.Body))
 	require.ErrorIs(t, verifierAt(t, m.Timestamp, old).VerifyBody(body, m.Body), webhook.ErrBadSignature)
 }
 

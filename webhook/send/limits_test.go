@@ -171,6 +171,18 @@ func TestBreakerIgnoresTheCaller(t *testing.T) {
 	require.NoError(t, s.Send(t.Context(), message("a")))
 }
 
+// TestRefusalsHoldNoSlot: an open breaker and a used-up rate give the place
+// among the concurrent requests back.
+func TestRefusalsHoldNoSlot(t *testing.T) {
+	url, status, _ := switchable(t)
+	status.Store(503)
+	s := newLocal(t, url, func(c *Config) { c.Concurrency, c.Breaker = 1, &BreakerConfig{Failures: 1} })
+	require.Error(t, s.Send(t.Context(), message("a")))
+	for range 3 {
+		require.ErrorIs(t, s.Send(t.Context(), message("a")), ErrBreakerOpen)
+	}
+}
+
 func TestBreakerCountsSilence(t *testing.T) {
 	server := serve(t, nil)
 	url := server.URL

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,12 +209,15 @@ func TestThreat_C19_URLCredentialsStayInside(t *testing.T) { credentialsStayInsi
 
 func credentialsStayInside(t *testing.T) {
 	t.Helper()
-	mode := ""
+	var mode atomic.Value
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		switch mode {
+		switch mode.Load() {
 		case "echo":
 			w.WriteHeader(http.StatusInternalServerError)
 			fmt.Fprintf(w, "no route for %s (%s) with %v", r.URL.RequestURI(), r.URL.Query(), r.Header)
+		case "echo parts":
+			w.WriteHeader(http.StatusInternalServerError)
+			fmt.Fprintf(w, "no %s for %s", path.Base(r.URL.Path), strings.Fields(r.Header.Get("Authorization"))[1])
 		case "redirect":
 			http.Redirect(w, r, r.URL.RequestURI(), http.StatusFound)
 		case "break":
@@ -220,7 +225,7 @@ func credentialsStayInside(t *testing.T) {
 		case "nonsense":
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err == nil {
-				fmt.Fprintf(conn, "%s %s\r\n\r\n", r.URL.RequestURI(), r.Header)
+				fmt.Fprintf(conn, "HTTP/1.1 %s\r\n\r\n", r.URL.RequestURI())
 				conn.Close()
 			}
 		}
@@ -239,7 +244,8 @@ func credentialsStayInside(t *testing.T) {
 			said = append(said, status.Body)
 		}
 	}
-	for _, mode = range []string{"echo", "redirect", "break", "nonsense"} {
+	for _, m := range []string{"echo", "echo parts", "redirect", "break", "nonsense"} {
+		mode.Store(m)
 		note(s.Send(t.Context(), message("a")))
 	}
 	server.Close()
