@@ -144,3 +144,19 @@ func TestFollowerDepth(t *testing.T) {
 		}
 	})
 }
+
+func ExampleFollower() {
+	window, _ := scanner.NewFollower(chainOf(root, "a", 3), 10)
+	theirs := chainOf(chain.BlockRef{Height: 101, Hash: "0xa101"}, "b", 2) // another 102
+	headers := append(chainOf(root, "a", 2), theirs...)
+
+	depth, _ := window.Depth(headers)
+	window, gone := window.Disconnect(depth)
+	fmt.Println("left:", gone[0].Hash)
+	window, _ = window.Connect(theirs)
+	tip, _ := window.Tip()
+	fmt.Println("tip:", tip.Height, tip.Hash)
+	// Output:
+	// left: 0xa102
+	// tip: 103 0xb103
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,11 +18,14 @@ import (
 	"github.com/bursar-go/bursar/internal/layering"
 )
 
-// goList runs go list at the module's root.
-func goList(t *testing.T, args ...string) []byte {
+// root is where the module is, seen from this test.
+var root = filepath.Join("..", "..")
+
+// goList runs go list in a folder.
+func goList(t *testing.T, dir string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-e"}, args...)...)
-	cmd.Dir = filepath.Join("..", "..")
+	cmd.Dir = dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -29,20 +33,26 @@ func goList(t *testing.T, args ...string) []byte {
 	return out
 }
 
-// packages returns every package of the module.
+// packages returns every package of the module and of those nested in it.
 func packages(t *testing.T) (out []layering.Package) {
 	t.Helper()
-	in := json.NewDecoder(bytes.NewReader(goList(t, "-find", "-json", "./...")))
-	for {
-		var p layering.Package
-		err := in.Decode(&p)
-		if errors.Is(err, io.EOF) {
-			break
+	modules, err := filepath.Glob(filepath.Join(root, "*", "go.mod"))
+	require.NoError(t, err)
+	for _, mod := range append(modules, filepath.Join(root, "go.mod")) {
+		in := json.NewDecoder(bytes.NewReader(goList(t, filepath.Dir(mod), "-find", "-json", "./...")))
+		for {
+			var p layering.Package
+			err := in.Decode(&p)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err)
+			out = append(out, p)
 		}
-		require.NoError(t, err)
-		out = append(out, p)
 	}
-	require.Greater(t, len(out), 3, "go list found the module")
+	for _, rel := range []string{"", "chain", "scanner", "internal/layering"} {
+		require.True(t, slices.ContainsFunc(out, func(p layering.Package) bool { return p.ImportPath == ours(rel) }), "go list found %q", rel)
+	}
 	return out
 }
 
@@ -71,7 +81,7 @@ func TestModule(t *testing.T) {
 	}
 	for _, rel := range []string{"", "/scanner", "/sweeper", "/hdwallet", "/webhook", "/webhook/send", "/rates"} {
 		path := layering.Module + rel
-		if deps := strings.Fields(string(goList(t, "-f", "{{join .Deps \" \"}}", path))); len(deps) > 0 {
+		if deps := strings.Fields(string(goList(t, root, "-f", "{{join .Deps \" \"}}", path))); len(deps) > 0 {
 			found = append(found, layering.Reach(path, deps)...)
 		}
 	}

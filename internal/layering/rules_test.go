@@ -177,6 +177,7 @@ func TestFloats(t *testing.T) {
 		found := check(t, "scanner", "x.go", "// Package p is.\npackage p\n"+source)
 		require.Equal(t, bad, len(found) > 0, "%s: %v", source, found)
 		require.Empty(t, check(t, "storetest", "x.go", "// Package p is.\npackage p\n"+source))
+		require.Empty(t, check(t, "bench/figures", "x.go", "// Package p is.\npackage p\n"+source), "figures are no money")
 	}
 }
 

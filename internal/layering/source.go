@@ -27,7 +27,7 @@ func Source(fset *token.FileSet, p Package, files []File) []Violation {
 	c := &checker{fset: fset, pkg: p, files: files}
 	c.length()
 	c.sleeps()
-	if !ForTests(p.ImportPath) {
+	if rel, _ := Rel(p.ImportPath); !ForTests(p.ImportPath) && !program(rel) {
 		c.floats()
 		c.state()
 	}
