@@ -70,6 +70,9 @@ type Config struct {
 	// Lease is how long a chain stays with an instance that has gone silent.
 	// Default 30 s, at least 1 s.
 	Lease time.Duration
+	// Manual starts no background work: the host calls Step, from a scheduler of
+	// its own or in a test.
+	Manual bool
 	// Logger gets what happens. Default slog.Default().
 	Logger *slog.Logger
 	// Rand is the source of ids. Default crypto/rand.

@@ -79,6 +79,8 @@ type Transaction struct {
 	Fee      chain.Amount `json:"fee"`
 	GasUsed  uint64       `json:"gas_used,omitempty"`
 	GasPrice chain.Amount `json:"gas_price"`
+	// Lock is what it consumed, its nonce: set on our own transactions only.
+	Lock chain.Lock `json:"lock,omitempty"`
 	// Block is where the live observation is; zero while there is none.
 	Block     uint64          `json:"block"`
 	BlockHash chain.BlockHash `json:"block_hash,omitempty"`

@@ -1,0 +1,269 @@
+package bursar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/hdwallet"
+	"github.com/bursar-go/bursar/internal/lifecycle"
+	"github.com/bursar-go/bursar/scanner"
+	"github.com/bursar-go/bursar/sweeper"
+)
+
+// Gateway accepts payments. Make one with New, Start it, and Stop it. All
+// methods are safe for concurrent use; its zero value answers ErrNotStarted.
+type Gateway struct {
+	cfg     Config
+	store   Store
+	log     *slog.Logger
+	live    bool
+	table   []transition
+	ids     *idSource
+	books   map[uint32]*book // by coin type
+	nets    map[chain.ID]*network
+	order   []*network // as configured
+	aliases map[string]assetRef
+	pumps   []*pump
+	group   *lifecycle.Group
+
+	mu      sync.Mutex
+	state   gatewayState
+	stepped sync.Mutex // one manual Step at a time
+}
+
+type gatewayState int
+
+const (
+	stateZero gatewayState = iota
+	stateNew
+	stateRunning
+	stateStopped
+)
+
+// New checks a configuration and returns a gateway that has not started
+// anything. A bad field is a *FieldError with its path.
+func New(cfg Config) (*Gateway, error) {
+	cfg, err := cfg.prepared()
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{
+		cfg: cfg, store: cfg.Store, log: cfg.Logger, table: paymentTable(), ids: &idSource{random: cfg.Rand},
+		live:  !cfg.Chains[0].Client.Info().Testnet,
+		books: map[uint32]*book{}, nets: map[chain.ID]*network{}, aliases: map[string]assetRef{}, state: stateNew,
+	}
+	if g.cfg.Instance == "" {
+		random, err := g.ids.draw()
+		if err != nil {
+			return nil, err
+		}
+		g.cfg.Instance = fmt.Sprintf("bursar-%x", random[:])
+	} else if !validName(cfg.Instance) {
+		return nil, fieldErr("Config.Instance", CodeInvalid, "%q: want 1 to 64 of a-z, A-Z, 0-9, . _ and -", cfg.Instance)
+	}
+	wallets := append([]*hdwallet.Wallet{cfg.Wallet}, cfg.Retired...)
+	for i, c := range cfg.Chains {
+		if err := g.addChain(i, c, wallets); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.addWorkers(wallets); err != nil {
+		return nil, err
+	}
+	for _, n := range cfg.Notify {
+		g.pumps = append(g.pumps, newPump(g, n))
+	}
+	g.group = lifecycle.New(lifecycle.Config{Name: "bursar", Lanes: g.lanes(), Report: g.laneFailed})
+	return g, nil
+}
+
+func (g *Gateway) addChain(i int, c Chain, wallets []*hdwallet.Wallet) error {
+	info := c.Client.Info()
+	b := g.books[info.CoinType]
+	if b == nil {
+		var err error
+		if b, err = newBook(g.store, c.Client.Codec(), info.CoinType, wallets); err != nil {
+			return err
+		}
+		g.books[info.CoinType] = b
+	}
+	net := newNetwork(c, b)
+	if c.Treasury != "" {
+		if _, ours := b.own(c.Treasury); ours {
+			return fieldErr(fmt.Sprintf("Config.Chains[%d].Treasury", i), CodeInvalid, "%s is an account of the gateway's own wallet", c.Treasury)
+		}
+	}
+	g.nets[info.ID] = net
+	g.order = append(g.order, net)
+	for _, a := range c.Assets {
+		g.aliases[string(a.ID)] = assetRef{net, a}
+		alias := info.Name + "/" + a.Symbol
+		if _, taken := g.aliases[alias]; taken {
+			return fieldErr(fmt.Sprintf("Config.Chains[%d].Client", i), CodeDuplicate, "the alias %s stands twice; chain names must differ", alias)
+		}
+		g.aliases[alias] = assetRef{net, a}
+	}
+	return nil
+}
+
+// addWorkers makes the scanner and the sweeper of each chain.
+func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
+	signer := g.cfg.Signer
+	if signer == nil && !g.cfg.Wallet.WatchOnly() {
+		own, err := g.ownSigner(wallets)
+		if err != nil {
+			return err
+		}
+		signer = own
+	}
+	for i, net := range g.order {
+		path := fmt.Sprintf("Config.Chains[%d]", i)
+		var err error
+		if net.scanner, err = scanner.New(scanner.Config{Client: net.client, Sink: &sink{g, net}, Poll: net.cfg.Poll, Logger: g.log}); err != nil {
+			return &FieldError{Field: path, Code: CodeInvalid, Reason: "scanner", Err: err}
+		}
+		sponsor, err := net.book.ownAccount(indexSponsor)
+		if err != nil {
+			return err
+		}
+		use := signer
+		if net.cfg.Sweep == SweepOff {
+			use = nil
+		}
+		net.sweeper, err = sweeper.New(sweeper.Config{
+			Client: net.client, Journal: &journal{g, net}, Signer: use, Logger: g.log, Interval: net.cfg.Poll,
+			Policy: sweeper.Policy{Treasury: net.cfg.Treasury, Sponsor: sponsor.account(), MaxFee: net.cfg.MaxFee, MaxTopUp: net.cfg.MaxTopUp},
+		})
+		if err != nil {
+			return &FieldError{Field: path, Code: CodeInvalid, Reason: "sweeper", Err: err}
+		}
+	}
+	return nil
+}
+
+// ownSigner is the signer of wallets in this process. It holds its own copy of
+// the treasuries, from the configuration and from nowhere else.
+func (g *Gateway) ownSigner(wallets []*hdwallet.Wallet) (chain.Signer, error) {
+	policy := hdwallet.Policy{Codecs: map[chain.ID]chain.Codec{}, Treasury: map[chain.ID][]chain.Address{}, MaxFee: map[chain.ID]chain.Amount{}}
+	for _, net := range g.order {
+		policy.Codecs[net.info.ID] = net.codec
+		if net.cfg.Treasury != "" {
+			policy.Treasury[net.info.ID] = []chain.Address{net.cfg.Treasury}
+		}
+		if !net.cfg.MaxFee.IsZero() {
+			policy.MaxFee[net.info.ID] = net.cfg.MaxFee
+		}
+	}
+	keyed := make([]*hdwallet.Wallet, 0, len(wallets))
+	for _, w := range wallets {
+		if !w.WatchOnly() {
+			keyed = append(keyed, w)
+		}
+	}
+	signer, err := hdwallet.NewSigner(policy, keyed...)
+	if err != nil {
+		return nil, &FieldError{Field: "Config.Wallet", Code: CodeInvalid, Reason: "no signer", Err: err}
+	}
+	return signer, nil
+}
+
+// Start proves that the gateway can work and begins to: it checks the store
+// and each chain's node, and sets the cursor of chains that are new. ctx bounds
+// the start alone.
+//
+// A wrong answer (another chain id, other decimals of a token, a store of
+// another wallet) is an error, and nothing runs. A chain that cannot be reached
+// starts degraded: nothing is credited on it until it was verified, and Health
+// says so.
+func (g *Gateway) Start(ctx context.Context) error {
+	if g == nil || g.group == nil {
+		return ErrNotStarted
+	}
+	err := g.group.Start(ctx, g.setup)
+	switch {
+	case errors.Is(err, lifecycle.ErrStarted):
+		return ErrStarted
+	case errors.Is(err, lifecycle.ErrStopped):
+		return ErrStopped
+	}
+	return err
+}
+
+// Stop ends all work and waits for it, at any time, any number of times. Where
+// ctx ends first its error is returned; the work ends all the same, and another
+// Stop waits for it. The store stays open: it is the host's.
+func (g *Gateway) Stop(ctx context.Context) error {
+	if g == nil || g.group == nil {
+		return nil
+	}
+	g.setState(stateStopped)
+	return g.group.Stop(ctx)
+}
+
+// Run starts the gateway, works until ctx ends, and stops.
+func (g *Gateway) Run(ctx context.Context) error {
+	if err := g.Start(ctx); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.Lease)
+	defer cancel()
+	return g.Stop(patience)
+}
+
+func (g *Gateway) setState(s gatewayState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s > g.state {
+		g.state = s
+	}
+}
+
+// running reports why a call cannot be served, if so.
+func (g *Gateway) running() error {
+	if g == nil {
+		return ErrNotStarted
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch g.state {
+	case stateRunning:
+		return nil
+	case stateStopped:
+		return ErrStopped
+	}
+	return ErrNotStarted
+}
+
+// asset finds a configured asset; one that is no longer configured is shown in
+// base units.
+func (g *Gateway) asset(id chain.AssetID) chain.Asset {
+	if ref, ok := g.aliases[string(id)]; ok {
+		return ref.asset
+	}
+	return chain.Asset{ID: id}
+}
+
+func (g *Gateway) newID(kind string, now time.Time) (string, error) {
+	random, err := g.ids.draw()
+	if err != nil {
+		return "", err
+	}
+	return random.id(livePrefix(kind, g.live), now), nil
+}
+
+// Sponsor returns the account that pays the gas of token sweeps on a chain: the
+// operator keeps it funded with the chain's coin. It is derived from the active
+// wallet, at change level 1, index 0.
+func (g *Gateway) Sponsor(id ChainID) (chain.Address, error) {
+	if g == nil || g.nets[id] == nil {
+		return "", fieldErr("Sponsor.ID", CodeUnknown, "chain %q is not configured", id)
+	}
+	it, err := g.nets[id].book.ownAccount(indexSponsor)
+	return it.address, err
+}

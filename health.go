@@ -1,0 +1,155 @@
+package bursar
+
+import (
+	"context"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Health is how a gateway is.
+type Health struct {
+	// Running is true between Start and Stop.
+	Running bool
+	// Ready is true when payments can be made and are credited on every chain.
+	Ready bool
+	// Chains are the networks, in the order of the configuration.
+	Chains []ChainHealth
+	// Err is set where the store could not be read.
+	Err error
+}
+
+// ChainHealth is how one chain is.
+type ChainHealth struct {
+	// ID and Name are the chain's.
+	ID   ChainID
+	Name string
+	// Verified: the node proved to serve the configured chain and tokens.
+	// Ready: the cursor is set, payments can be made.
+	Verified, Ready bool
+	// Halted is why nothing is credited; empty while all is well.
+	Halted string
+	// Tip is the newest scanned block, Head the newest the node told of, Lag
+	// their distance, Final the highest final height.
+	Tip, Head chain.BlockRef
+	Lag       uint64
+	Final     uint64
+	// UpdatedAt is when the cursor was last written, by whichever instance.
+	UpdatedAt time.Time
+	// Problem is the last error of this instance's work on the chain; nil while
+	// all is well. Secrets in URLs do not show in it.
+	Problem error
+}
+
+// Health reports how the gateway is. It works before Start and after Stop too.
+func (g *Gateway) Health(ctx context.Context) Health {
+	h := Health{Running: g.running() == nil}
+	if g == nil || g.group == nil {
+		return h
+	}
+	h.Ready = h.Running
+	h.Err = g.store.Read(ctx, func(r Reader) error {
+		h.Chains = nil
+		for _, net := range g.order {
+			st, err := r.Chain(ctx, net.info.ID)
+			if err != nil {
+				return err
+			}
+			h.Chains = append(h.Chains, net.health(st))
+		}
+		return nil
+	})
+	for _, c := range h.Chains {
+		h.Ready = h.Ready && c.Verified && c.Ready && c.Halted == ""
+	}
+	h.Ready = h.Ready && h.Err == nil
+	return h
+}
+
+func (n *network) health(st ChainState) ChainHealth {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := ChainHealth{
+		ID: n.info.ID, Name: n.info.Name, Verified: n.verified, Ready: n.ready, Halted: st.Halted,
+		Tip: st.Tip(), Head: st.Head, Final: st.Final, UpdatedAt: st.UpdatedAt, Problem: n.problem,
+	}
+	if c.Head.Height > c.Tip.Height {
+		c.Lag = c.Head.Height - c.Tip.Height
+	}
+	return c
+}
+
+// AddressBalance is what the ledger has of one asset at one address of ours, in
+// base units.
+type AddressBalance struct {
+	// Asset is the journal.
+	Asset chain.AssetID
+	// Unconfirmed is included and not deep enough, Confirmed is, and Final is
+	// the part of Confirmed whose blocks are final. A sweep on its way makes
+	// Unconfirmed negative; Unconfirmed + Confirmed is the balance on the chain.
+	Unconfirmed, Confirmed, Final *big.Int
+}
+
+// Balances returns what the ledger has at an address of ours, by asset. The sum
+// of Unconfirmed and Confirmed equals the chain's balance at the newest scanned
+// block.
+func (g *Gateway) Balances(ctx context.Context, address chain.Address) ([]AddressBalance, error) {
+	row, err := g.Address(ctx, string(address))
+	if err != nil {
+		return nil, err
+	}
+	of := map[chain.AssetID]*AddressBalance{}
+	err = g.store.Read(ctx, func(r Reader) error {
+		clear(of)
+		sums, err := r.Balances(ctx, BalanceQuery{Accounts: []Account{accountU(row.Address), accountF(row.Address)}})
+		if err != nil {
+			return err
+		}
+		for _, s := range sums {
+			b := of[s.Asset]
+			if b == nil {
+				b = &AddressBalance{Asset: s.Asset, Unconfirmed: new(big.Int), Confirmed: new(big.Int), Final: new(big.Int)}
+				of[s.Asset] = b
+			}
+			if s.Account == accountU(row.Address) {
+				b.Unconfirmed.Set(s.Sum)
+			} else {
+				b.Confirmed.Set(s.Sum)
+				b.Final.Set(s.Sum)
+			}
+		}
+		young, err := r.Transactions(ctx, TransactionQuery{AddressIDs: []string{row.ID}, Types: []TransactionType{TypeIncoming}, Statuses: []TransactionStatus{TxConfirmed}})
+		for _, t := range young {
+			if b := of[t.Asset]; b != nil && !t.Final {
+				b.Final.Sub(b.Final, t.Amount.Big())
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]AddressBalance, 0, len(of))
+	for _, b := range of {
+		out = append(out, *b)
+	}
+	slices.SortFunc(out, func(a, b AddressBalance) int {
+		if a.Asset < b.Asset {
+			return -1
+		}
+		return 1
+	})
+	return out, nil
+}
+
+// Ledger returns the sums of the ledger's accounts whose names begin with
+// prefix; see Account for the names.
+func (g *Gateway) Ledger(ctx context.Context, prefix string) (rows []Balance, err error) {
+	err = g.store.Read(ctx, func(r Reader) (err error) {
+		rows, err = r.Balances(ctx, BalanceQuery{Prefix: prefix})
+		return err
+	})
+	return rows, err
+}

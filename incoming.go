@@ -1,0 +1,263 @@
+package bursar
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// include applies one observed transfer.
+func (d *desk) include(t chain.Transfer, block chain.BlockRef) error {
+	if t.Amount.IsZero() {
+		return nil
+	}
+	if _, ours := d.net.book.own(t.From); ours {
+		// Between our own addresses: the transaction's sender is watched too, and
+		// what it did is applied from the page's spends.
+		return nil
+	}
+	f, err := d.file(t.To)
+	if err != nil {
+		return err
+	}
+	id := transactionID(d.net.info.ID, t.ID)
+	row := f.tx(id)
+	if row != nil && row.Live() {
+		if row.BlockHash == t.Hash {
+			return nil // told twice
+		}
+		return fmt.Errorf("%w: transfer %s is live in blocks %s and %s", ErrInvariant, t.ID, row.BlockHash, t.Hash)
+	}
+	if row == nil {
+		f.txs = append(f.txs, d.newIncoming(id, f, t))
+	}
+	apply := d.observation(f, t, block)
+	switch {
+	case f.payment && t.Asset == f.kase.payment.Asset.ID:
+		return d.decide(f, factIncluded, id, apply)
+	case f.payment:
+		return d.decide(f, factUnexpected, id, apply)
+	}
+	apply(f.tx(id))
+	d.deposited(f, f.tx(id))
+	return nil
+}
+
+// transactionID is deterministic, so that a restored database makes it again.
+func transactionID(id chain.ID, t chain.TransferID) string {
+	return hashID("tx_", string(id), string(t.Tx), t.Ordinal)
+}
+
+func (d *desk) newIncoming(id string, f *file, t chain.Transfer) Transaction {
+	return Transaction{
+		ID: id, Chain: d.net.info.ID, Transfer: t.ID, Type: TypeIncoming, Asset: t.Asset, To: t.To,
+		AddressID: f.address.ID, PaymentID: f.address.PaymentID, Customer: f.customer(), CreatedAt: d.now,
+	}
+}
+
+func (f *file) customer() string {
+	if f.payment {
+		return f.kase.payment.Customer
+	}
+	return f.address.Customer
+}
+
+// observation writes what the block says onto a transaction's row. Amount
+// belongs to the observation: a transaction that is executed again may move
+// another one.
+func (d *desk) observation(f *file, t chain.Transfer, block chain.BlockRef) func(*Transaction) {
+	required := d.net.depth()
+	if f.payment && t.Asset == f.kase.payment.Asset.ID {
+		required = f.kase.payment.RequiredConfirmations
+	}
+	return func(row *Transaction) {
+		row.Status, row.FailureReason, row.ReplacedBy = TxConfirming, "", ""
+		row.Inclusion++
+		row.Amount, row.From, row.Via = t.Amount, t.From, t.Via
+		row.Block, row.BlockHash, row.BlockTime, row.TxIndex = block.Height, block.Hash, block.Time, t.TxIndex
+		row.Required, row.ConfirmAt = required, block.Height+required-1
+		row.Final, row.ConfirmedAt = false, time.Time{}
+	}
+}
+
+// decide applies a fact to the payment of a file.
+func (d *desk) decide(f *file, what fact, id string, apply func(*Transaction)) error {
+	c, err := decide(d.env(f.kase.payment), f.kase, what, id, apply)
+	if err != nil {
+		return err
+	}
+	d.settle(f, c)
+	if id != "" {
+		f.dirty[id] = true
+	}
+	return nil
+}
+
+// confirm applies that a transaction has its depth.
+func (d *desk) confirm(row Transaction) error {
+	f, err := d.file(row.To)
+	if err != nil {
+		return err
+	}
+	apply := func(t *Transaction) { t.Status, t.ConfirmedAt = TxConfirmed, d.now }
+	if f.payment {
+		return d.decide(f, factDeep, row.ID, apply)
+	}
+	t := f.tx(row.ID)
+	apply(t)
+	f.dirty[t.ID] = true
+	owner := string(t.To)
+	subject := f.address.ID
+	entries := postConfirmed(subject, owner, *t)
+	switch f.address.Role {
+	case RolePermanent:
+		e := incomingEntry("L3", subject, *t, accountHeld(owner), accountCustomer(f.address.Customer))
+		entries = append(entries, e)
+	case RoleSponsor, RoleFloat:
+		entries = entries[:1] // the owner's capital is no claim
+	}
+	d.post(entries)
+	f.notices = append(f.notices, d.transferNotice(TransactionConfirmed, f, *t))
+	return nil
+}
+
+// settleFinal applies that a transaction's block is final.
+func (d *desk) settleFinal(row Transaction) error {
+	f, err := d.file(row.To)
+	if err != nil {
+		return err
+	}
+	apply := func(t *Transaction) { t.Final = true }
+	if f.payment {
+		return d.decide(f, factFinal, row.ID, apply)
+	}
+	apply(f.tx(row.ID))
+	f.dirty[row.ID] = true
+	return nil
+}
+
+// orphan applies that a transaction's block left the chain.
+func (d *desk) orphan(row Transaction) error {
+	if row.Type != TypeIncoming {
+		return nil // ours: orphanPayouts has it
+	}
+	f, err := d.file(row.To)
+	if err != nil {
+		return err
+	}
+	apply := func(t *Transaction) {
+		t.Status, t.FailureReason = TxFailed, ReasonOrphaned
+		t.Block, t.BlockHash, t.BlockTime, t.TxIndex = 0, "", time.Time{}, 0
+		t.Final, t.ConfirmedAt = false, time.Time{}
+	}
+	if f.payment {
+		return d.decide(f, factOrphaned, row.ID, apply)
+	}
+	t := f.tx(row.ID)
+	was := *t
+	apply(t)
+	f.dirty[t.ID] = true
+	if err := d.reverse(EntryQuery{Transactions: []string{t.ID}, Unreversed: true}); err != nil {
+		return err
+	}
+	n := d.transferNotice(TransactionOrphaned, f, was)
+	n.data.Transaction.Status, n.data.Transaction.Reason = TxFailed, ReasonOrphaned
+	f.notices = append(f.notices, n)
+	return nil
+}
+
+// reverse undoes every unreversed entry that a query finds, newest first.
+func (d *desk) reverse(q EntryQuery) error {
+	rows, err := d.tx.Entries(d.ctx, q)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(rows)
+	for _, e := range rows {
+		if e.Height == 0 {
+			continue // a reservation, not something that happened on the chain
+		}
+		d.post([]Entry{reversal(e)})
+	}
+	return nil
+}
+
+func (d *desk) post(entries []Entry) {
+	for _, e := range entries {
+		e.At = d.now
+		d.entries = append(d.entries, e)
+	}
+}
+
+// deposited books a transfer to an address without a payment: a customer's
+// permanent one, an account of the gateway's own, or one not issued yet.
+func (d *desk) deposited(f *file, t *Transaction) {
+	f.dirty[t.ID] = true
+	if t.SeenAt.IsZero() {
+		t.SeenAt = d.now
+	}
+	entries := postIncluded(f.address.ID, string(t.To), *t)
+	switch f.address.Role {
+	case RoleSponsor, RoleFloat:
+		entries[0].Credit = AccountOwner
+	case RolePermanent:
+		t.Counting = true
+	case RoleUnissued:
+		n := d.transferNotice(AlertUnknownRecipient, f, *t)
+		f.notices = append(f.notices, n)
+	}
+	d.post(entries)
+	f.notices = append(f.notices, d.transferNotice(TransactionDetected, f, *t))
+}
+
+// transferNotice is an event about a transfer to an address without a payment.
+func (d *desk) transferNotice(kind Kind, f *file, t Transaction) notice {
+	a := d.gw.asset(t.Asset)
+	return notice{
+		kind: kind, cause: fmt.Sprintf("%s#%d", t.ID, t.Inclusion),
+		data: EventData{
+			Chain: t.Chain, Asset: t.Asset, TokenID: a.Symbol, Address: t.To, AddressID: f.address.ID,
+			Customer: f.address.Customer, Metadata: f.address.Metadata, Amount: a.Format(t.Amount),
+			Transaction: transactionData(t, a, d.state.Tip().Height),
+		},
+	}
+}
+
+// verdicts looks at the open payments whose deadline may be covered.
+func (d *desk) verdicts(upTo time.Time) error {
+	if d.net.info.OnDemandBlocks {
+		upTo = d.now
+	}
+	upTo = earlier(upTo, d.now)
+	if upTo.IsZero() {
+		return nil
+	}
+	due, err := d.tx.Payments(d.ctx, PaymentQuery{DueBy: upTo, DueChain: d.net.info.ID, Limit: 500})
+	if err != nil {
+		return err
+	}
+	var addresses []chain.Address
+	for _, p := range due {
+		addresses = append(addresses, p.Address)
+	}
+	if err := d.open(addresses); err != nil {
+		return err
+	}
+	for _, f := range d.order {
+		p := f.kase.payment
+		if !f.payment || p.Deadline.IsZero() || p.Deadline.After(upTo) || p.Asset.Chain() != d.net.info.ID {
+			continue
+		}
+		before := p
+		c, err := decide(d.env(p), f.kase, factCovered, "", nil)
+		if err != nil {
+			return err
+		}
+		if c.payment.Status != before.Status || !c.payment.HoldUntil.Equal(before.HoldUntil) {
+			d.settle(f, c)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,437 @@
+package bursar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/sweeper"
+)
+
+// journal gives the sweeper of one chain its work and records what it does.
+type journal struct {
+	gw  *Gateway
+	net *network
+}
+
+// write runs a fenced business step of the sweeper.
+func (j *journal) write(ctx context.Context, fn func(d *desk) error) error {
+	fence, err := j.gw.lease(ctx, j.net)
+	if err != nil {
+		return err
+	}
+	err = j.gw.store.Write(ctx, func(tx Tx) error {
+		d, err := newDesk(ctx, j.gw, j.net, tx)
+		if err != nil {
+			return err
+		}
+		// The cursor belongs to the scanner: the chain's row is read, not written.
+		d.moved = false
+		if err := fn(d); err != nil {
+			return err
+		}
+		b := d.batch()
+		b.Fences = append(b.Fences, fence)
+		return tx.Apply(ctx, b)
+	})
+	if err == nil {
+		j.gw.wakePump()
+	}
+	j.net.dropFence(err)
+	return err
+}
+
+// Work implements sweeper.Journal.
+func (j *journal) Work(ctx context.Context) (sweeper.Work, error) {
+	var w sweeper.Work
+	err := j.gw.store.Read(ctx, func(r Reader) error {
+		w = sweeper.Work{Now: r.Now()}
+		st, err := r.Chain(ctx, j.net.info.ID)
+		if err != nil {
+			return err
+		}
+		w.Halted = st.Halted != "" || !j.net.isVerified()
+		if w.Holdings, err = j.holdings(ctx, r); err != nil {
+			return err
+		}
+		if w.Jobs, err = j.jobs(ctx, r); err != nil {
+			return err
+		}
+		open, err := r.Attempts(ctx, AttemptQuery{Chain: j.net.info.ID, Open: true})
+		for _, a := range open {
+			w.Taken = append(w.Taken, a.Locks...)
+		}
+		return err
+	})
+	return w, err
+}
+
+// holdings groups the final, uncovered transactions by address and asset.
+func (j *journal) holdings(ctx context.Context, r Reader) ([]sweeper.Holding, error) {
+	if j.net.cfg.Sweep == SweepOff {
+		return nil, nil
+	}
+	rows, err := r.Transactions(ctx, TransactionQuery{Chain: j.net.info.ID, Sweepable: true})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(rows, byPlace)
+	var order []string
+	groups := map[string][]Transaction{}
+	for _, t := range rows {
+		if it, ours := j.net.book.own(t.To); !ours || it.change == changeOwn {
+			continue // the sponsor's and the float's money stays where it works
+		}
+		ref := string(t.To) + " " + string(t.Asset)
+		if groups[ref] == nil {
+			order = append(order, ref)
+		}
+		groups[ref] = append(groups[ref], t)
+	}
+	out := make([]sweeper.Holding, 0, len(order))
+	for _, name := range order {
+		group := groups[name]
+		asset, known := j.net.assets[group[0].Asset]
+		it, ours := j.net.book.own(group[0].To)
+		if !known || !ours {
+			continue // no longer configured: it stays in the ledger as held
+		}
+		h := sweeper.Holding{Ref: holdingRef(group), Account: it.account(), Asset: asset, Since: group[0].ConfirmedAt}
+		for _, t := range group {
+			h.Amount = sum(h.Amount, uncovered(t))
+		}
+		out = append(out, h)
+	}
+	return out, nil
+}
+
+// uncovered is what of a transaction is neither discharged nor reserved.
+func uncovered(t Transaction) chain.Amount {
+	return t.Amount.SubFloor(t.Discharged).SubFloor(t.Reserved)
+}
+
+// holdingRef names a set of transactions in their present versions: a
+// reservation that was given up makes another set of it.
+func holdingRef(group []Transaction) string {
+	parts := make([]string, 0, 2*len(group))
+	for _, t := range group {
+		parts = append(parts, t.ID, fmt.Sprint(t.Version))
+	}
+	return hashID("", parts...)
+}
+
+// jobs are the open payouts as the sweeper sees them.
+func (j *journal) jobs(ctx context.Context, r Reader) ([]sweeper.Job, error) {
+	rows, err := r.Payouts(ctx, PayoutQuery{Chain: j.net.info.ID, Open: true})
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	ids := make([]string, 0, len(rows))
+	for _, p := range rows {
+		ids = append(ids, p.ID)
+	}
+	attempts, err := r.Attempts(ctx, AttemptQuery{PayoutIDs: ids})
+	if err != nil {
+		return nil, err
+	}
+	of := map[string][]Attempt{}
+	for _, a := range attempts {
+		of[a.PayoutID] = append(of[a.PayoutID], a)
+	}
+	topUps, err := r.Payouts(ctx, PayoutQuery{Parents: ids})
+	if err != nil {
+		return nil, err
+	}
+	closed := map[string]int{}
+	for _, p := range topUps {
+		if !p.Status.Open() {
+			closed[p.Parent]++
+		}
+	}
+	var out []sweeper.Job
+	for _, p := range rows {
+		job, ok := j.job(p, of[p.ID])
+		if ok {
+			job.TopUps = closed[p.ID]
+			out = append(out, job)
+		}
+	}
+	return out, nil
+}
+
+var jobStates = map[PayoutStatus]sweeper.JobState{
+	PayoutPlanned: sweeper.Planned, PayoutSigned: sweeper.Signed, PayoutBroadcast: sweeper.Broadcast,
+	PayoutConfirming: sweeper.Included, PayoutConfirmingFailed: sweeper.Included,
+}
+
+func (j *journal) job(p Payout, attempts []Attempt) (sweeper.Job, bool) {
+	state, ok := jobStates[p.Status]
+	if !ok {
+		return sweeper.Job{}, false // waits for a person
+	}
+	job := sweeper.Job{
+		ID: p.ID, Key: p.Key, State: state, Parent: p.Parent, Group: p.Group, Failures: p.Failures, NotBefore: p.NotBefore,
+		Intent: chain.Intent{
+			Purpose: purposeOf(p.Kind), MaxFee: p.MaxFee, Approval: p.Approval,
+			Moves: []chain.Move{{From: p.From, To: p.To, Own: p.Own, Asset: p.Asset, Amount: p.Amount, All: p.LessFee}},
+		},
+	}
+	for _, a := range attempts {
+		if a.Group == p.Group {
+			job.Attempts = append(job.Attempts, sweeper.Attempt{
+				Signed:   chain.Signed{Chain: a.Chain, ID: a.TxID, Raw: a.Raw, Locks: a.Locks},
+				SignedAt: a.CreatedAt, SentAt: a.SentAt, Error: a.Error,
+			})
+		}
+	}
+	return job, true
+}
+
+// Plan implements sweeper.Journal.
+func (j *journal) Plan(ctx context.Context, plans []sweeper.Plan) error {
+	return j.write(ctx, func(d *desk) error {
+		if d.state.Halted != "" {
+			return fmt.Errorf("bursar: chain %s is halted: %s", d.net.info.ID, d.state.Halted)
+		}
+		holdings, err := j.sets(d)
+		if err != nil {
+			return err
+		}
+		for _, plan := range plans {
+			if err := j.plan(d, plan, holdings); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// sets are the transactions behind each holding, by its name.
+func (j *journal) sets(d *desk) (map[string][]Transaction, error) {
+	rows, err := d.tx.Transactions(d.ctx, TransactionQuery{Chain: d.net.info.ID, Sweepable: true})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(rows, byPlace)
+	groups := map[string][]Transaction{}
+	for _, t := range rows {
+		name := string(t.To) + " " + string(t.Asset)
+		groups[name] = append(groups[name], t)
+	}
+	sets := make(map[string][]Transaction, len(groups))
+	for _, group := range groups {
+		sets[holdingRef(group)] = group
+	}
+	return sets, nil
+}
+
+func (j *journal) plan(d *desk, plan sweeper.Plan, sets map[string][]Transaction) error {
+	known, err := d.tx.Payouts(d.ctx, PayoutQuery{Keys: []string{plan.Key}})
+	if err != nil || len(known) > 0 {
+		return err
+	}
+	m := plan.Intent.Moves[0]
+	id, err := j.gw.newID("po", d.now)
+	if err != nil {
+		return err
+	}
+	p := &payoutFile{Payout: Payout{
+		ID: id, Key: plan.Key, Kind: kindOf(plan.Intent.Purpose), Chain: d.net.info.ID, Asset: m.Asset, From: m.From, To: m.To, Own: m.Own,
+		Amount: m.Amount, LessFee: m.All, MaxFee: plan.Intent.MaxFee, Parent: plan.Parent, Group: 1, CreatedAt: d.now,
+	}}
+	for _, ref := range plan.Covers {
+		set, ok := sets[ref]
+		if !ok {
+			return nil // the holding changed underway: the next round sees it anew
+		}
+		for _, t := range set {
+			part := uncovered(t)
+			p.Items = append(p.Items, PayoutItem{TransactionID: t.ID, PaymentID: t.PaymentID, Amount: part})
+			if err := d.reserve(t, part); err != nil {
+				return err
+			}
+		}
+	}
+	d.payouts[id] = p
+	d.payoutOrder = append(d.payoutOrder, p)
+	return d.move(p, payoutPlan, "plan")
+}
+
+func kindOf(p chain.Purpose) PayoutKind {
+	switch p {
+	case chain.PurposeCollection:
+		return PayoutSweep
+	case chain.PurposeTopUp:
+		return PayoutTopUp
+	case chain.PurposeRefund:
+		return PayoutRefund
+	case chain.PurposeWithdrawal:
+		return PayoutWithdrawal
+	}
+	return PayoutCancel
+}
+
+// reserve marks a part of a transaction as covered by a payout.
+func (d *desk) reserve(t Transaction, part chain.Amount) error {
+	f, err := d.file(t.To)
+	if err != nil {
+		return err
+	}
+	row := f.tx(t.ID)
+	if row == nil || row.Version != t.Version {
+		return fmt.Errorf("%w: transaction %s changed underway", ErrConflict, t.ID)
+	}
+	row.Reserved = sum(row.Reserved, part)
+	f.dirty[t.ID] = true
+	return nil
+}
+
+// Signed implements sweeper.Journal.
+func (j *journal) Signed(ctx context.Context, jobID string, draft chain.Draft, s chain.Signed) error {
+	return j.write(ctx, func(d *desk) error {
+		if d.state.Halted != "" {
+			return fmt.Errorf("bursar: chain %s is halted: %s", d.net.info.ID, d.state.Halted)
+		}
+		p, err := d.payout(jobID)
+		if err != nil {
+			return err
+		}
+		if err := j.lockable(d, p, draft, s); err != nil {
+			return err
+		}
+		again := len(draft.Intent.Reuse) > 0
+		p.attempts = append(p.attempts, Attempt{
+			ID: string(s.Chain) + ":" + string(s.ID), PayoutID: p.ID, Group: p.Group, Chain: s.Chain, TxID: s.ID,
+			Raw: s.Raw, Locks: s.Locks, MaxFee: draft.Fee, Open: true, CreatedAt: d.now,
+		})
+		p.Failures, p.NotBefore, p.FailureCode, p.FailureReason = 0, zeroTime, "", ""
+		p.TxID = s.ID
+		if again {
+			return d.move(p, payoutBump, string(s.ID))
+		}
+		return d.move(p, payoutSign, string(s.ID))
+	})
+}
+
+// lockable checks that the locks of a signature are free, or those of its own
+// attempt group. The store's unique locks are the last line behind it.
+func (j *journal) lockable(d *desk, p *payoutFile, draft chain.Draft, s chain.Signed) error {
+	var group []Attempt
+	for _, a := range p.attempts {
+		if a.Group == p.Group {
+			group = append(group, a)
+		}
+	}
+	if (len(group) > 0) != (len(draft.Intent.Reuse) > 0) {
+		return fmt.Errorf("%w: payout %s has %d attempts in its group", ErrConflict, p.ID, len(group))
+	}
+	for _, a := range group {
+		if !slices.ContainsFunc(s.Locks, func(l chain.Lock) bool { return slices.Contains(a.Locks, l) }) {
+			return fmt.Errorf("%w: the replacement of %s shares no lock with it", ErrInvariant, a.TxID)
+		}
+	}
+	held, err := d.tx.Attempts(d.ctx, AttemptQuery{Chain: s.Chain, Locks: s.Locks})
+	if err != nil {
+		return err
+	}
+	for _, a := range held {
+		if a.PayoutID != p.ID || a.Group != p.Group {
+			return fmt.Errorf("%w: a lock of %s belongs to payout %s", ErrConflict, s.ID, a.PayoutID)
+		}
+	}
+	return nil
+}
+
+// Sent implements sweeper.Journal.
+func (j *journal) Sent(ctx context.Context, jobID string, id chain.TxID, outcome error) error {
+	return j.write(ctx, func(d *desk) error {
+		p, err := d.payout(jobID)
+		if err != nil {
+			return err
+		}
+		for i := range p.attempts {
+			if a := &p.attempts[i]; a.TxID == id {
+				a.SentAt, a.Error, p.dirty = d.now, "", true
+				if outcome != nil {
+					a.Error = shorten(outcome.Error())
+				}
+			}
+		}
+		setOnce(&p.SentAt, d.now)
+		if p.Status == PayoutSigned || p.Status == PayoutBroadcast {
+			first := p.Status == PayoutSigned
+			if first {
+				return d.move(p, payoutSend, string(id))
+			}
+		}
+		return nil
+	})
+}
+
+// Defer implements sweeper.Journal.
+func (j *journal) Defer(ctx context.Context, jobID string, cause error, until time.Time) error {
+	return j.write(ctx, func(d *desk) error {
+		p, err := d.payout(jobID)
+		if err != nil {
+			return err
+		}
+		code, reason := failure(cause)
+		news := p.FailureCode != code
+		p.Failures++
+		p.NotBefore, p.FailureCode, p.FailureReason, p.dirty = until, code, shorten(reason), true
+		if !news || p.Status != PayoutPlanned {
+			return nil // told once for each kind of failure in a row
+		}
+		told := fmt.Sprintf("%s %d", code, p.Seq)
+		if p.Kind == PayoutTopUp && code == "INSUFFICIENT_FUNDS" {
+			p.notices = append(p.notices, notice{kind: AlertGasLow, cause: told, data: d.payoutData(p.Payout)})
+		}
+		return d.move(p, payoutPutOff, told)
+	})
+}
+
+// failure names a typed error as payout records and REST answers do.
+func failure(err error) (code, reason string) {
+	var (
+		funds  *chain.InsufficientFundsError
+		fee    *chain.FeeTooHighError
+		revert *chain.RevertError
+		policy *chain.PolicyError
+	)
+	switch {
+	case err == nil:
+		return "", ""
+	case errors.As(err, &funds):
+		return "INSUFFICIENT_FUNDS", funds.Error()
+	case errors.As(err, &fee):
+		return "FEE_TOO_HIGH", fee.Error()
+	case errors.As(err, &revert):
+		return "REVERTED", revert.Error()
+	case errors.As(err, &policy):
+		return "SIGNER_REFUSED", policy.Error()
+	case errors.Is(err, chain.ErrInvalidSignature):
+		return "INVALID_SIGNATURE", err.Error()
+	case errors.Is(err, chain.ErrLockSpent):
+		return "NONCE_TOO_LOW", err.Error()
+	case errors.Is(err, chain.ErrUnderpriced):
+		return "UNDERPRICED", err.Error()
+	case errors.Is(err, sweeper.ErrNoSponsor):
+		return "NO_SPONSOR", err.Error()
+	case errors.Is(err, chain.ErrTransient), errors.Is(err, context.DeadlineExceeded):
+		return "NETWORK", err.Error()
+	}
+	return "FAILED", err.Error()
+}
+
+// shorten bounds a message that is kept for people.
+func shorten(s string) string {
+	const most = 500
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

@@ -1,0 +1,192 @@
+package bursar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bursar-go/bursar/internal/lifecycle"
+)
+
+// lanes are the background activities of a gateway, by name.
+func (g *Gateway) lanes() []lifecycle.Lane {
+	if g.cfg.Manual {
+		return nil
+	}
+	var out []lifecycle.Lane
+	for i, net := range g.order {
+		out = append(out,
+			lifecycle.Lane{Name: net.info.Name + "/scan", Run: g.loop(func(ctx context.Context) (time.Duration, error) { return g.scanStep(ctx, i, net) })},
+			lifecycle.Lane{Name: net.info.Name + "/sweep", Run: g.loop(func(ctx context.Context) (time.Duration, error) { return g.sweepStep(ctx, net) })},
+		)
+	}
+	for _, p := range g.pumps {
+		out = append(out, lifecycle.Lane{Name: "notify/" + p.name, Run: p.run})
+	}
+	return out
+}
+
+// laneFailed reports a lane that panicked or broke an invariant of ours: loud,
+// and without taking the host down.
+func (g *Gateway) laneFailed(ctx context.Context, f lifecycle.Failure) {
+	g.log.ErrorContext(ctx, "lane failed", "lane", f.Lane, "restarts", f.Restarts, "err", f.Err)
+}
+
+// loop is the thin loop around a step.
+func (g *Gateway) loop(step func(context.Context) (time.Duration, error)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		failures := 0
+		for {
+			wait, err := step(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				failures++
+				g.log.DebugContext(ctx, "step failed", "lane", lifecycle.Name(ctx), "failures", failures, "err", err)
+			} else {
+				failures = 0
+			}
+			if wait > 0 {
+				sleep(ctx, wait, nil)
+			}
+		}
+	}
+}
+
+// sleep waits for d, a wake-up or the end of ctx.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-ctx.Done():
+	}
+}
+
+// scanStep verifies the chain where that is still due, and makes one step of
+// the scanner where this instance has the chain's lease.
+func (g *Gateway) scanStep(ctx context.Context, i int, net *network) (time.Duration, error) {
+	retry := max(net.info.BlockTime, 5*time.Second)
+	if !net.isVerified() {
+		if err := g.verify(ctx, i, net); err != nil {
+			g.log.WarnContext(ctx, "chain not verified", "chain", string(net.info.ID), "err", err)
+			return retry, err
+		}
+	}
+	if _, err := g.lease(ctx, net); err != nil {
+		if errors.Is(err, ErrLeaseHeld) {
+			return g.cfg.Lease / 3, g.readReady(ctx, net)
+		}
+		return retry, err
+	}
+	if err := net.brokenBy(); err != nil {
+		return time.Minute, err
+	}
+	wait, err := net.scanner.Step(ctx)
+	net.set(func(n *network) {
+		n.problem = err
+		// A rule of ours does not hold: this chain's worker stops, loudly, and
+		// nothing was written. Only a restart with a mended program goes on.
+		if errors.Is(err, ErrInvariant) {
+			n.broken = err
+		}
+	})
+	if errors.Is(err, ErrInvariant) {
+		g.log.ErrorContext(ctx, "invariant broken, chain stopped", "chain", string(net.info.ID), "err", err)
+	}
+	return wait, err
+}
+
+// readReady learns from the store that another instance has set the cursor.
+func (g *Gateway) readReady(ctx context.Context, net *network) error {
+	if net.isReady() {
+		return nil
+	}
+	return g.store.Read(ctx, func(r Reader) error {
+		st, err := r.Chain(ctx, net.info.ID)
+		if err == nil && !st.StartedAt.IsZero() {
+			net.set(func(n *network) { n.ready = true })
+		}
+		return err
+	})
+}
+
+func (g *Gateway) sweepStep(ctx context.Context, net *network) (time.Duration, error) {
+	retry := max(net.info.BlockTime, time.Second)
+	if !net.isVerified() || !net.isReady() {
+		return retry, nil
+	}
+	if _, err := g.lease(ctx, net); err != nil {
+		if errors.Is(err, ErrLeaseHeld) {
+			return g.cfg.Lease / 3, nil
+		}
+		return retry, err
+	}
+	return net.sweeper.Step(ctx)
+}
+
+// lease returns a fence for the chain that is good for at least half of the
+// lease's time by this process's own monotonic clock.
+func (g *Gateway) lease(ctx context.Context, net *network) (Fence, error) {
+	net.mu.Lock()
+	fence, at := net.fence, net.fenceAt
+	net.mu.Unlock()
+	if fence.Name != "" && time.Since(at) < g.cfg.Lease/2 {
+		return fence, nil
+	}
+	asked := time.Now()
+	fence, err := g.store.Acquire(ctx, "chain/"+string(net.info.ID), g.cfg.Instance, g.cfg.Lease)
+	if err != nil {
+		net.set(func(n *network) { n.fence = Fence{} })
+		return Fence{}, err
+	}
+	net.set(func(n *network) { n.fence, n.fenceAt = fence, asked })
+	return fence, nil
+}
+
+// dropFence forgets a fence that the store refused.
+func (n *network) dropFence(err error) {
+	if errors.Is(err, ErrFenced) {
+		n.set(func(n *network) { n.fence = Fence{} })
+	}
+}
+
+// maxSteps bounds a manual Step: catching up with a long outage takes several.
+const maxSteps = 10_000
+
+// Step does all work that is due now, once, in the caller's goroutine: it scans
+// to the head of every chain, sweeps, and delivers events. It is for hosts that
+// set Config.Manual and schedule by themselves, and for tests. It returns the
+// first error; the other work is done all the same.
+func (g *Gateway) Step(ctx context.Context) error {
+	if err := g.running(); err != nil {
+		return err
+	}
+	if !g.stepped.TryLock() {
+		return fmt.Errorf("bursar: another Step is at work")
+	}
+	defer g.stepped.Unlock()
+	var errs []error
+	for i, net := range g.order {
+		errs = append(errs, g.catchUp(ctx, i, net))
+		if _, err := g.sweepStep(ctx, net); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, p := range g.pumps {
+		errs = append(errs, p.drain(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (g *Gateway) catchUp(ctx context.Context, i int, net *network) error {
+	for range maxSteps {
+		if wait, err := g.scanStep(ctx, i, net); err != nil || wait > 0 {
+			return err
+		}
+	}
+	return nil
+}

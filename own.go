@@ -1,0 +1,177 @@
+package bursar
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+var zeroTime time.Time
+
+// recordOwn writes one transaction row for each movement of ours.
+func (d *desk) recordOwn(s chain.TxStatus, p *payoutFile) {
+	for i, t := range s.Transfers {
+		from, ours := d.net.book.own(t.From)
+		if !ours {
+			continue
+		}
+		row := d.ownRow(s, t)
+		row.AddressID = from.id
+		if p != nil {
+			row.PayoutID = p.ID
+			row.Purpose = purposeOf(p.Kind)
+			if p.Kind == PayoutRefund || p.Kind == PayoutWithdrawal {
+				row.Type = TypeOutgoing
+			}
+			if len(p.Items) == 1 {
+				row.PaymentID = p.Items[0].PaymentID
+			}
+		}
+		if i == 0 {
+			row.Fee = s.Fee // once for the whole transaction
+		}
+		d.putOwn(row)
+	}
+}
+
+func (d *desk) putOwn(row Transaction) {
+	if old := d.own[row.ID]; old != nil {
+		*old = row
+		return
+	}
+	d.own[row.ID] = &row
+	d.ownList = append(d.ownList, &row)
+}
+
+// ownRow is the row of a movement of ours. The same row serves again when a
+// transaction is mined again.
+func (d *desk) ownRow(s chain.TxStatus, t chain.Transfer) Transaction {
+	id := transactionID(d.net.info.ID, t.ID)
+	row := Transaction{ID: id, Chain: d.net.info.ID, Transfer: t.ID, CreatedAt: d.now}
+	if old, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{id}}); err == nil && len(old) == 1 {
+		row = old[0]
+	}
+	required := d.net.depth()
+	row.Type, row.Status, row.FailureReason, row.Via = TypeInternal, TxConfirming, "", chain.ViaDirect
+	row.Asset, row.Amount, row.From, row.To = t.Asset, t.Amount, t.From, t.To
+	row.GasUsed, row.GasPrice = s.GasUsed, s.GasPrice
+	if len(s.Locks) > 0 {
+		row.Lock = s.Locks[0]
+	}
+	row.Block, row.BlockHash, row.BlockTime, row.TxIndex = s.Block.Height, s.Block.Hash, s.Block.Time, s.TxIndex
+	row.Required, row.ConfirmAt, row.Final = required, s.Block.Height+required-1, false
+	row.Inclusion++
+	return row
+}
+
+func purposeOf(k PayoutKind) chain.Purpose {
+	switch k {
+	case PayoutSweep:
+		return chain.PurposeCollection
+	case PayoutTopUp:
+		return chain.PurposeTopUp
+	case PayoutRefund:
+		return chain.PurposeRefund
+	case PayoutWithdrawal:
+		return chain.PurposeWithdrawal
+	}
+	return chain.PurposeCancel
+}
+
+// foreign books a transaction that a key of ours signed and we did not decide:
+// the ledger follows the chain, and the operator is told at once.
+func (d *desk) foreign(s chain.TxStatus) error {
+	subject := string(d.net.info.ID)
+	entry := func(part string, asset chain.AssetID, debit, credit Account, n chain.Amount) Entry {
+		return Entry{
+			ID: hashID("le_", "foreign", part, string(s.ID), string(s.Block.Hash), fmt.Sprint(d.state.Version)), Rule: "foreign", Asset: asset,
+			Debit: debit, Credit: credit, Amount: n, Subject: subject, Transaction: string(s.ID), Chain: d.net.info.ID, Height: s.Block.Height,
+		}
+	}
+	for i, t := range s.Transfers {
+		if _, ours := d.net.book.own(t.From); !ours || t.Amount.IsZero() || t.From == t.To {
+			continue
+		}
+		to := accountSuspense(t.From)
+		if _, ours := d.net.book.own(t.To); ours {
+			to = accountU(t.To)
+		}
+		d.post([]Entry{entry(fmt.Sprint(i), t.Asset, to, accountU(t.From), t.Amount)})
+	}
+	if !s.Fee.IsZero() {
+		d.post([]Entry{entry("gas", d.net.info.Native.ID, AccountGasU, accountU(s.From), s.Fee)})
+	}
+	d.recordOwn(s, nil)
+	// One more row carries the lock, also where nothing moved.
+	d.putOwn(d.ownRow(s, chain.Transfer{ID: chain.TransferID{Tx: s.ID, Ordinal: "x"}, Asset: d.net.info.Native.ID, From: s.From, To: s.From}))
+	d.chainEvent(AlertKeyCompromised, fmt.Sprintf("%s %s", s.ID, s.Block.Hash), EventData{
+		Address: s.From, Height: s.Block.Height, Reason: "a transaction that this gateway did not make: " + string(s.ID),
+	})
+	return nil
+}
+
+// orphanOwn takes back what we ourselves, or our keys, did in a block.
+func (d *desk) orphanOwn(block chain.BlockRef) error {
+	rows, err := d.tx.Transactions(d.ctx, TransactionQuery{
+		Chain: d.net.info.ID, Blocks: []chain.BlockHash{block.Hash}, Types: []TransactionType{TypeInternal, TypeOutgoing},
+	})
+	if err != nil {
+		return err
+	}
+	undone := map[chain.TxID]bool{}
+	for _, row := range rows {
+		if hash := row.Transfer.Tx; row.PayoutID == "" && !undone[hash] {
+			undone[hash] = true
+			if err := d.reverse(EntryQuery{Transactions: []string{string(hash)}, Unreversed: true}); err != nil {
+				return err
+			}
+		}
+		row.Status, row.FailureReason, row.Final = TxFailed, ReasonOrphaned, false
+		row.Block, row.BlockHash, row.BlockTime, row.TxIndex = 0, "", zeroTime, 0
+		d.putOwn(row)
+	}
+	return nil
+}
+
+// finalizeOwn confirms our own transactions and looks, once they are final,
+// whether a foreign one spent the lock of a payout.
+func (d *desk) finalizeOwn(height uint64) error {
+	rows, err := d.tx.Transactions(d.ctx, TransactionQuery{
+		Chain: d.net.info.ID, Types: []TransactionType{TypeInternal, TypeOutgoing}, Statuses: []TransactionStatus{TxConfirming},
+	})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if old := d.own[row.ID]; old != nil {
+			row = *old
+		}
+		if row.Status != TxConfirming || row.Block > height {
+			continue
+		}
+		row.Status, row.ConfirmedAt, row.Final = TxConfirmed, d.now, true
+		d.putOwn(row)
+		if row.PayoutID != "" || row.Lock == "" {
+			continue
+		}
+		held, err := d.tx.Attempts(d.ctx, AttemptQuery{Chain: d.net.info.ID, Locks: []chain.Lock{row.Lock}, Open: true})
+		if err != nil {
+			return err
+		}
+		for _, a := range held {
+			p, err := d.payout(a.PayoutID)
+			if err != nil {
+				return err
+			}
+			if p.Status != PayoutSigned && p.Status != PayoutBroadcast {
+				continue
+			}
+			p.FailureCode, p.FailureReason = "LOCK_CONSUMED", "a foreign transaction spent the account's nonce: "+string(row.Transfer.Tx)
+			if err := d.move(p, payoutForeign, string(row.Transfer.Tx)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,260 @@
+package bursar
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/scanner"
+)
+
+// sink commits what the scanner of one chain finds: the blocks, the payments
+// they touch, the ledger, the cursor and the outbox in one transaction.
+type sink struct {
+	gw  *Gateway
+	net *network
+}
+
+// Cursor implements scanner.Sink.
+func (s *sink) Cursor(ctx context.Context) (scanner.Cursor, error) {
+	cursor := scanner.Cursor{Start: s.net.cfg.Start}
+	err := s.gw.store.Read(ctx, func(r Reader) error {
+		st, err := r.Chain(ctx, s.net.info.ID)
+		cursor.Recent = st.Recent
+		return err
+	})
+	return cursor, err
+}
+
+// Watch implements scanner.Sink: it reads the reservation high-water marks
+// after the scanner has read the head.
+func (s *sink) Watch(ctx context.Context) (chain.Watch, error) {
+	var pools []Pool
+	err := s.gw.store.Read(ctx, func(r Reader) (err error) {
+		pools, err = r.Pools(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.net.book.sync(ctx, pools); err != nil {
+		return nil, err
+	}
+	return watch{s.net.book, s.net.list}, nil
+}
+
+// Commit implements scanner.Sink.
+func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
+	fence, err := s.gw.lease(ctx, s.net)
+	if err != nil {
+		return err
+	}
+	err = s.gw.store.Write(ctx, func(tx Tx) error {
+		d, err := newDesk(ctx, s.gw, s.net, tx)
+		if err != nil {
+			return err
+		}
+		if err := d.take(step); err != nil {
+			return err
+		}
+		b := d.batch()
+		b.Fences = append(b.Fences, fence)
+		return tx.Apply(ctx, b)
+	})
+	if err != nil {
+		s.net.dropFence(err)
+		return err
+	}
+	s.net.set(func(n *network) { n.ready = true })
+	s.gw.wakePump()
+	if len(step.Connect.Spends) > 0 {
+		s.gw.reconcile(ctx, s.net, step.Connect)
+	}
+	return nil
+}
+
+// Report implements scanner.Sink.
+func (s *sink) Report(ctx context.Context, c scanner.Condition) error {
+	if c.Kind != scanner.Halted {
+		s.gw.log.InfoContext(ctx, "chain condition", "chain", string(c.Chain), "kind", string(c.Kind), "active", c.Active, "head", c.Head, "tip", c.Tip, "err", c.Err)
+		return nil
+	}
+	reason := ""
+	if c.Active {
+		reason = "no common ancestor within the reorg window"
+	}
+	return s.gw.setHalt(ctx, s.net, reason, haltWindow)
+}
+
+// take applies a step of the scanner to the desk.
+func (d *desk) take(step scanner.Step) error {
+	if err := d.advance(step); err != nil {
+		return err
+	}
+	for _, block := range step.Disconnect {
+		if err := d.disconnect(block); err != nil {
+			return err
+		}
+	}
+	if len(step.Disconnect) > 0 {
+		d.openBreaker(len(step.Disconnect))
+	}
+	if len(step.Connect.Blocks) > 0 {
+		if err := d.connect(step.Connect); err != nil {
+			return err
+		}
+	}
+	return d.progress()
+}
+
+// advance moves the cursor. The step must follow from the stored one: another
+// instance may have moved it since the scanner read it.
+func (d *desk) advance(step scanner.Step) error {
+	old := d.state.Recent
+	switch {
+	case len(step.Disconnect) > 0:
+		if len(old) == 0 || old[len(old)-1].Hash != step.Disconnect[0].Hash {
+			return fmt.Errorf("%w: the cursor of %s moved", ErrFenced, d.net.info.ID)
+		}
+	case len(step.Connect.Blocks) > 0:
+		first := step.Connect.Blocks[0]
+		if len(old) > 0 && old[len(old)-1].Hash != first.Parent {
+			return fmt.Errorf("%w: the cursor of %s moved", ErrFenced, d.net.info.ID)
+		}
+	}
+	d.oldTip = d.state.Tip()
+	d.state.Recent = slices.Clone(step.Recent)
+	d.state.Head = step.Head.Latest
+	if d.state.StartedAt.IsZero() {
+		d.state.StartedAt = d.now
+	}
+	d.head = step.Head
+	return nil
+}
+
+// disconnect takes one block back: payouts in it first, because they spent
+// what deposits brought.
+func (d *desk) disconnect(block chain.BlockRef) error {
+	if err := d.orphanPayouts(block); err != nil {
+		return err
+	}
+	rows, err := d.tx.Transactions(d.ctx, TransactionQuery{Chain: d.net.info.ID, Blocks: []chain.BlockHash{block.Hash}})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(rows, func(a, b Transaction) int { return byPlace(b, a) })
+	for _, row := range rows {
+		if err := d.orphan(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openBreaker stops new credits after a reorg that was as deep as the
+// confirmations asked for.
+func (d *desk) openBreaker(depth int) {
+	if uint64(depth) < d.net.depth() {
+		return
+	}
+	d.state.HaltedFrom = max(d.state.HaltedFrom, d.oldTip.Height+1)
+	d.chainEvent(ChainDeepReorg, fmt.Sprint(d.oldTip.Hash), EventData{Height: d.oldTip.Height, Depth: uint64(depth)})
+	if d.state.Halted == "" {
+		d.state.Halted, d.state.HaltedAt = haltReorg, d.now
+		d.chainEvent(ChainHalted, fmt.Sprint(d.oldTip.Hash), EventData{Reason: d.state.Halted, Height: d.oldTip.Height, Depth: uint64(depth)})
+	}
+}
+
+// connect applies a page of blocks.
+func (d *desk) connect(page chain.Page) error {
+	at := make(map[chain.BlockHash]chain.BlockRef, len(page.Blocks))
+	for _, b := range page.Blocks {
+		at[b.Hash] = b
+	}
+	if err := d.preload(page); err != nil {
+		return err
+	}
+	for _, t := range page.Transfers {
+		block, ok := at[t.Hash]
+		if !ok {
+			return fmt.Errorf("%w: a transfer of %s lies in no block of its page", chain.ErrTransient, t.ID)
+		}
+		if err := d.include(t, block); err != nil {
+			return err
+		}
+	}
+	for _, spend := range page.Spends {
+		if _, ok := at[spend.Block.Hash]; !ok {
+			return fmt.Errorf("%w: the transaction %s lies in no block of its page", chain.ErrTransient, spend.ID)
+		}
+		if err := d.spend(spend); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// progress works out what the new tip makes confirmed, final and due. A halted
+// chain confirms nothing and gives no verdict.
+func (d *desk) progress() error {
+	tip := d.state.Tip().Height
+	final, known := d.net.finalHeight(d.head, tip, d.state.Recent)
+	d.resume(final, known)
+	if d.state.Halted != "" {
+		return nil
+	}
+	id := d.net.info.ID
+	deep, err := d.transactions(TransactionQuery{Chain: id, ConfirmBy: tip})
+	if err != nil {
+		return err
+	}
+	for _, row := range deep {
+		if err := d.confirm(row); err != nil {
+			return err
+		}
+	}
+	if known {
+		// The floor never goes down: a node that takes finality back is at fault.
+		d.state.Final = max(d.state.Final, final)
+		if err := d.finalize(min(d.state.Final, tip)); err != nil {
+			return err
+		}
+	}
+	return d.verdicts(coveredTo(d.state.Recent, 1))
+}
+
+// finalize marks what lies at or below a height as final.
+func (d *desk) finalize(height uint64) error {
+	rows, err := d.transactions(TransactionQuery{Chain: d.net.info.ID, FinalBy: height})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := d.settleFinal(row); err != nil {
+			return err
+		}
+	}
+	return d.finalizePayouts(height)
+}
+
+// byPlace orders transactions as the chain does.
+func byPlace(a, b Transaction) int {
+	switch {
+	case a.Block != b.Block:
+		if a.Block < b.Block {
+			return -1
+		}
+		return 1
+	case a.TxIndex != b.TxIndex:
+		if a.TxIndex < b.TxIndex {
+			return -1
+		}
+		return 1
+	case a.Transfer.Ordinal < b.Transfer.Ordinal:
+		return -1
+	case a.Transfer.Ordinal > b.Transfer.Ordinal:
+		return 1
+	}
+	return 0
+}

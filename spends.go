@@ -1,0 +1,381 @@
+package bursar
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// maxTries is how many attempt groups of a payout may fail on the chain before
+// an operator must decide.
+const maxTries = 3
+
+// payout puts a payout with all its attempts on the desk.
+func (d *desk) payout(id string) (*payoutFile, error) {
+	if p := d.payouts[id]; p != nil {
+		return p, nil
+	}
+	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{IDs: []string{id}})
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("%w: payout %s is gone", ErrInvariant, id)
+	}
+	return d.addPayout(rows[0])
+}
+
+func (d *desk) addPayout(row Payout) (*payoutFile, error) {
+	if p := d.payouts[row.ID]; p != nil {
+		return p, nil
+	}
+	attempts, err := d.tx.Attempts(d.ctx, AttemptQuery{PayoutIDs: []string{row.ID}})
+	if err != nil {
+		return nil, err
+	}
+	p := &payoutFile{Payout: row, attempts: attempts}
+	d.payouts[row.ID] = p
+	d.payoutOrder = append(d.payoutOrder, p)
+	return p, nil
+}
+
+// move applies a fact to a payout by its table.
+func (d *desk) move(p *payoutFile, f payoutFact, cause string) error {
+	row, ok := nextPayout(p.Status, f)
+	if !ok {
+		return fmt.Errorf("%w: payout %s in %s: no transition for %q", ErrInvariant, p.ID, p.Status, f)
+	}
+	p.Status, p.dirty = row.to, true
+	if row.event != "" {
+		p.notices = append(p.notices, notice{kind: row.event, cause: cause, data: d.payoutData(p.Payout)})
+	}
+	return nil
+}
+
+func (d *desk) payoutData(p Payout) EventData {
+	return EventData{Chain: p.Chain, Asset: p.Asset.ID, TokenID: p.Asset.Symbol, Payout: &PayoutData{
+		ID: p.ID, Kind: p.Kind, Status: p.Status, Asset: p.Asset.ID, TokenID: p.Asset.Symbol,
+		Amount: p.Asset.Format(p.Amount), Moved: p.Asset.Format(p.Moved), From: p.From.Address, To: p.To, TxID: p.TxID,
+		Fee: d.net.native().Format(p.Fee), GasUsed: p.GasUsed, Block: p.Block, Code: p.FailureCode, Reason: p.FailureReason,
+	}}
+}
+
+// spend applies a transaction that an account of ours signed.
+func (d *desk) spend(s chain.TxStatus) error {
+	found, err := d.tx.Attempts(d.ctx, AttemptQuery{Chain: d.net.info.ID, TxIDs: []chain.TxID{s.ID}})
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return d.foreign(s)
+	}
+	p, err := d.payout(found[0].PayoutID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case p.BlockHash == s.Block.Hash && p.TxID == s.ID:
+		return nil // told twice
+	case found[0].Group != p.Group || !p.Status.Open():
+		// An old group's transaction came back after it was finally dead: only a
+		// reorg of final blocks does that.
+		return d.foreign(s)
+	}
+	return d.included(p, s)
+}
+
+// included applies that a payout's transaction is in a block. What counts is
+// what the logs say it moved, never the receipt's status alone.
+func (d *desk) included(p *payoutFile, s chain.TxStatus) error {
+	moved := chain.Amount{}
+	for _, t := range s.Transfers {
+		if t.Asset == p.Asset.ID && t.From == p.From.Address && t.To == p.To {
+			moved = sum(moved, t.Amount)
+		}
+	}
+	p.TxID, p.Block, p.BlockHash, p.TxIndex = s.ID, s.Block.Height, s.Block.Hash, s.TxIndex
+	p.Fee, p.GasUsed, p.GasPrice, p.Moved = s.Fee, s.GasUsed, s.GasPrice, moved
+	p.IncludedAt = d.now
+	cause := fmt.Sprintf("%s %s", s.ID, s.Block.Hash)
+	what := payoutInclude
+	switch {
+	case s.State == chain.TxFailed || moved.IsZero():
+		what = payoutMiss
+		p.FailureCode, p.FailureReason = "REVERTED", "the transaction moved nothing"
+	case !p.LessFee && moved.Less(p.Amount):
+		what = payoutSplit
+	}
+	if err := d.move(p, what, cause); err != nil {
+		return err
+	}
+	p.shareFee()
+	d.post(p.postIncluded(d.net))
+	d.recordOwn(s, p)
+	return nil
+}
+
+// shareFee divides the fee among the items by amount, largest remainder first,
+// so that the shares sum to the fee exactly.
+func (p *payoutFile) shareFee() {
+	p.Items = slices.Clone(p.Items)
+	total := chain.Amount{}
+	for _, it := range p.Items {
+		total = sum(total, it.Amount)
+	}
+	if total.IsZero() {
+		return
+	}
+	left := p.Fee
+	remainders := make([]chain.Amount, len(p.Items))
+	order := make([]int, len(p.Items))
+	for i, it := range p.Items {
+		share, err := p.Fee.MulDiv(it.Amount, total)
+		if err != nil {
+			share = chain.Amount{}
+		}
+		p.Items[i].FeeShare = share
+		left = left.SubFloor(share)
+		remainders[i], order[i] = remainder(p.Fee, it.Amount, total), i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return remainders[b].Cmp(remainders[a]) })
+	for _, i := range order {
+		if left.IsZero() {
+			return
+		}
+		p.Items[i].FeeShare = sum(p.Items[i].FeeShare, chain.NewAmount(1))
+		left = left.SubFloor(chain.NewAmount(1))
+	}
+}
+
+// remainder is fee*part mod total.
+func remainder(fee, part, total chain.Amount) chain.Amount {
+	n := fee.Big()
+	n.Mul(n, part.Big())
+	n.Mod(n, total.Big())
+	a, err := chain.AmountFromBig(n)
+	if err != nil {
+		return chain.Amount{}
+	}
+	return a
+}
+
+// entry is a posting of a payout at its block.
+func (p *payoutFile) entry(rule, part string, asset chain.AssetID, debit, credit Account, amount chain.Amount) Entry {
+	return Entry{
+		ID: hashID("le_", rule, part, p.ID, string(p.TxID), string(p.BlockHash), fmt.Sprint(p.Version)), Rule: rule, Asset: asset, Debit: debit, Credit: credit,
+		Amount: amount, Subject: p.ID, Chain: p.Chain, Height: p.Block,
+	}
+}
+
+// rule is the posting rule of a kind of payout.
+func (p *payoutFile) rule() string {
+	switch {
+	case p.Moved.IsZero():
+		return "L8"
+	case p.Kind == PayoutTopUp:
+		return "L7"
+	case p.Kind == PayoutSweep:
+		return "L6"
+	}
+	return "L5"
+}
+
+// target is the account that a payout's money goes to, included and final.
+func (p *payoutFile) target() (u, f Account) {
+	switch {
+	case p.Kind == PayoutSweep:
+		return AccountTreasuryU, AccountTreasuryF
+	case p.Own != nil:
+		return accountU(p.To), accountF(p.To)
+	}
+	return accountOut(p.ID), accountRefund(p.ID)
+}
+
+// postIncluded books an included payout: the money on the layer of the
+// unconfirmed, and the gas of whoever paid it.
+func (p *payoutFile) postIncluded(net *network) []Entry {
+	payer := p.From.Address
+	var out []Entry
+	if !p.Moved.IsZero() {
+		to, _ := p.target()
+		out = append(out, p.entry(p.rule(), "U", p.Asset.ID, to, accountU(payer), p.Moved))
+	}
+	if !p.Fee.IsZero() {
+		out = append(out, p.entry(p.rule(), "gas U", net.info.Native.ID, AccountGasU, accountU(payer), p.Fee))
+	}
+	return out
+}
+
+// postFinal moves a payout to the final layer.
+func (p *payoutFile) postFinal(net *network) []Entry {
+	payer := p.From.Address
+	native := net.info.Native.ID
+	var out []Entry
+	if !p.Moved.IsZero() {
+		u, f := p.target()
+		out = append(out,
+			p.entry(p.rule(), "F", p.Asset.ID, f, u, p.Moved),
+			p.entry(p.rule(), "F from", p.Asset.ID, accountU(payer), accountF(payer), p.Moved))
+	}
+	if !p.Fee.IsZero() {
+		out = append(out,
+			p.entry(p.rule(), "gas F", native, AccountGasF, AccountGasU, p.Fee),
+			p.entry(p.rule(), "gas F from", native, accountU(payer), accountF(payer), p.Fee))
+	}
+	return out
+}
+
+// finalizePayouts closes what lies at or below the final height.
+func (d *desk) finalizePayouts(height uint64) error {
+	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{Chain: d.net.info.ID, Statuses: []PayoutStatus{PayoutConfirming, PayoutConfirmingFailed}})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if _, err := d.addPayout(row); err != nil {
+			return err
+		}
+	}
+	for _, p := range slices.Clone(d.payoutOrder) {
+		due := p.Status == PayoutConfirming || p.Status == PayoutConfirmingFailed
+		if !due || p.Block > height {
+			continue
+		}
+		if err := d.finalizePayout(p); err != nil {
+			return err
+		}
+	}
+	return d.finalizeOwn(height)
+}
+
+func (d *desk) finalizePayout(p *payoutFile) error {
+	d.post(p.postFinal(d.net))
+	for i := range p.attempts {
+		if p.attempts[i].Group == p.Group {
+			p.attempts[i].Open = false // its lock is spent for good
+		}
+	}
+	p.dirty = true
+	cause := string(p.TxID)
+	if p.Status == PayoutConfirming {
+		p.ConfirmedAt, p.FailureCode, p.FailureReason = d.now, "", ""
+		if err := d.move(p, payoutFinal, cause); err != nil {
+			return err
+		}
+		return d.discharge(p, factDischarged)
+	}
+	p.Tries++
+	if p.Tries >= maxTries {
+		return d.move(p, payoutSpent, cause)
+	}
+	// A new group is allowed only now: the old lock can never be spent again.
+	p.Group++
+	p.NotBefore = d.now.Add(d.net.info.BlockTime << min(p.Tries, 6))
+	return d.move(p, payoutFinal, cause)
+}
+
+// discharge gives a payout's items to the transactions that they cover, first
+// in first out up to what moved, or takes them back.
+func (d *desk) discharge(p *payoutFile, f fact) error {
+	left := p.Moved
+	if p.LessFee {
+		left = p.Amount // the fee came out of it, on the payers' account
+	}
+	for _, it := range p.Items {
+		part := it.Amount.Min(left)
+		left = left.SubFloor(part)
+		rows, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{it.TransactionID}})
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return fmt.Errorf("%w: payout %s covers %s, which is gone", ErrInvariant, p.ID, it.TransactionID)
+		}
+		if err := d.dischargeItem(rows[0].To, it, part, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *desk) dischargeItem(a chain.Address, it PayoutItem, part chain.Amount, f fact) error {
+	file, err := d.file(a)
+	if err != nil {
+		return err
+	}
+	apply := func(t *Transaction) {
+		if f == factDischarged {
+			t.Discharged, t.Reserved = sum(t.Discharged, part), t.Reserved.SubFloor(it.Amount)
+			return
+		}
+		t.Discharged, t.Reserved = t.Discharged.SubFloor(part), sum(t.Reserved, it.Amount)
+	}
+	t := file.tx(it.TransactionID)
+	file.dirty[t.ID] = true
+	if !file.payment || t.Asset != file.kase.payment.Asset.ID {
+		apply(t)
+		return nil
+	}
+	if f == factDischarged {
+		file.kase.payment.SweepFee = sum(file.kase.payment.SweepFee, it.FeeShare)
+	} else {
+		file.kase.payment.SweepFee = file.kase.payment.SweepFee.SubFloor(it.FeeShare)
+	}
+	return d.decide(file, f, it.TransactionID, apply)
+}
+
+// orphanPayouts takes back the payouts in a block that left the chain. Their
+// bytes will be sent again, the same ones.
+func (d *desk) orphanPayouts(block chain.BlockRef) error {
+	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{Chain: d.net.info.ID, Blocks: []chain.BlockHash{block.Hash}})
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(rows, func(a, b Payout) int { return int(b.TxIndex) - int(a.TxIndex) })
+	for _, row := range rows {
+		p, err := d.addPayout(row)
+		if err != nil {
+			return err
+		}
+		if err := d.orphanPayout(p); err != nil {
+			return err
+		}
+	}
+	return d.orphanOwn(block)
+}
+
+func (d *desk) orphanPayout(p *payoutFile) error {
+	if err := d.reverse(EntryQuery{Subject: p.ID, Unreversed: true}); err != nil {
+		return err
+	}
+	was := p.Status
+	switch was {
+	case PayoutConfirming, PayoutConfirmingFailed, PayoutConfirmed:
+		if was == PayoutConfirmed {
+			if err := d.discharge(p, factSweepLost); err != nil {
+				return err
+			}
+		}
+		if err := d.move(p, payoutOrphan, fmt.Sprintf("%s %s", p.TxID, p.BlockHash)); err != nil {
+			return err
+		}
+	default:
+		// A failed attempt that was final has come loose, and a new group may be
+		// under way: nothing is signed until an operator has looked.
+		d.halt(haltReorg, string(p.TxID))
+		d.state.HaltedFrom = 0
+	}
+	for i := range p.attempts {
+		if a := &p.attempts[i]; a.Group == p.Group || a.TxID == p.TxID {
+			a.Open = true
+			if a.TxID == p.TxID {
+				a.SentAt = zeroTime // to be sent again at once
+			}
+		}
+	}
+	p.Block, p.BlockHash, p.TxIndex, p.Moved = 0, "", 0, chain.Amount{}
+	p.Fee, p.GasUsed, p.GasPrice = chain.Amount{}, 0, chain.Amount{}
+	p.IncludedAt, p.ConfirmedAt, p.dirty = zeroTime, zeroTime, true
+	return nil
+}

@@ -1,0 +1,173 @@
+package bursar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// setup is the proof of health at start.
+func (g *Gateway) setup(ctx context.Context) error {
+	var pools []Pool
+	states := map[chain.ID]ChainState{}
+	err := g.store.Read(ctx, func(r Reader) (err error) {
+		if pools, err = r.Pools(ctx); err != nil {
+			return err
+		}
+		for _, net := range g.order {
+			if states[net.info.ID], err = r.Chain(ctx, net.info.ID); err != nil {
+				return err
+			}
+		}
+		return g.checkWallets(ctx, r, pools)
+	})
+	if err != nil {
+		return fmt.Errorf("bursar: start: %w", err)
+	}
+	for _, b := range g.books {
+		if err := b.sync(ctx, pools); err != nil {
+			return fmt.Errorf("bursar: start: %w", err)
+		}
+	}
+	for i, net := range g.order {
+		if _, ours := net.book.own(net.cfg.Treasury); ours && net.cfg.Treasury != "" {
+			return fieldErr(fmt.Sprintf("Config.Chains[%d].Treasury", i), CodeInvalid, "%s is an address of the gateway's own wallet", net.cfg.Treasury)
+		}
+		net.set(func(n *network) { n.ready = !states[net.info.ID].StartedAt.IsZero() })
+		if err := g.verify(ctx, i, net); err != nil {
+			if isWrong(err) || ctx.Err() != nil {
+				return err
+			}
+			g.log.WarnContext(ctx, "chain starts degraded", "chain", string(net.info.ID), "err", err)
+			continue
+		}
+		if !net.isReady() {
+			g.firstStep(ctx, net)
+		}
+	}
+	g.setState(stateRunning)
+	return nil
+}
+
+// firstStep sets the cursor of a fresh chain, so that payments can be made the
+// moment Start returns. Where it fails, the chain's lane goes on trying.
+func (g *Gateway) firstStep(ctx context.Context, net *network) {
+	if _, err := net.scanner.Step(ctx); err != nil {
+		net.set(func(n *network) { n.problem = err })
+		g.log.WarnContext(ctx, "no cursor yet", "chain", string(net.info.ID), "err", err)
+	}
+}
+
+// checkWallets compares the store with the wallets: addresses of an unknown
+// wallet, or another address at a known path, mean a wrong mnemonic, passphrase
+// or database.
+func (g *Gateway) checkWallets(ctx context.Context, r Reader, pools []Pool) error {
+	for _, p := range pools {
+		coin, _, _ := strings.Cut(p.Name, "/")
+		for _, b := range g.books {
+			if coin != fmt.Sprint(b.coinType) {
+				continue
+			}
+			account := b.find(p.Name)
+			if account < 0 {
+				return fieldErr("Config.Wallet", CodeMismatch, "the store has addresses of wallet pool %s, which is neither active nor retired here", p.Name)
+			}
+			rows, err := r.Addresses(ctx, AddressQuery{Pool: p.Name, Limit: 1})
+			if err != nil {
+				return err
+			}
+			if len(rows) == 0 {
+				continue
+			}
+			made, err := b.derive(account, changeDeposit, rows[0].Index, rows[0].Index+1)
+			if err != nil {
+				return err
+			}
+			if it, err := b.describe(made[0]); err != nil || it.address != rows[0].Address {
+				return fieldErr("Config.Wallet", CodeMismatch, "index %d of pool %s is %s here and %s in the store", rows[0].Index, p.Name, it.address, rows[0].Address)
+			}
+		}
+	}
+	return nil
+}
+
+// find returns the account of a pool, or -1.
+func (b *book) find(pool string) int {
+	for i, a := range b.accounts {
+		if poolName(a) == pool {
+			return i
+		}
+	}
+	return -1
+}
+
+// isWrong reports whether a node was reached and answered something that cannot
+// be right, as opposed to not being reached.
+func isWrong(err error) bool {
+	var field *FieldError
+	return errors.As(err, &field)
+}
+
+// verify asks a chain's node whether it is what the configuration says. It is
+// repeated until it succeeds once; a *FieldError names what is wrong.
+func (g *Gateway) verify(ctx context.Context, i int, net *network) error {
+	err := g.interrogate(ctx, fmt.Sprintf("Config.Chains[%d]", i), net)
+	net.set(func(n *network) { n.verified, n.problem = err == nil, err })
+	return err
+}
+
+func (g *Gateway) interrogate(ctx context.Context, path string, net *network) error {
+	if id, ok := chain.As[chain.Identifier](net.client); ok {
+		got, err := id.Identify(ctx)
+		if err != nil {
+			return err
+		}
+		if got.ID != net.info.ID {
+			return fieldErr(path+".Client", CodeMismatch, "the node serves %s, configured is %s", got.ID, net.info.ID)
+		}
+		if err := g.pinGenesis(ctx, path, net, got.Genesis); err != nil {
+			return err
+		}
+	}
+	tokens, ok := chain.As[chain.TokenInspector](net.client)
+	if !ok {
+		return nil
+	}
+	for _, a := range net.list {
+		field := fmt.Sprintf("%s.Assets[%s]", path, a.Symbol)
+		got, err := tokens.Inspect(ctx, a)
+		switch {
+		case errors.Is(err, chain.ErrNotFound):
+			return &FieldError{Field: field + ".Contract", Code: CodeUnknown, Reason: "no contract at " + string(a.Contract), Err: err}
+		case errors.Is(err, chain.ErrUnsupported):
+			return &FieldError{Field: field + ".Contract", Code: CodeInvalid, Reason: "no token at " + string(a.Contract), Err: err}
+		case err != nil:
+			return err
+		case got.Decimals != a.Decimals:
+			return fieldErr(field+".Decimals", CodeMismatch, "the contract says %d, configured are %d", got.Decimals, a.Decimals)
+		}
+	}
+	return nil
+}
+
+// pinGenesis remembers the first block of the chain that the store was begun
+// with, and refuses another one.
+func (g *Gateway) pinGenesis(ctx context.Context, path string, net *network, genesis chain.BlockHash) error {
+	if genesis == "" {
+		return nil
+	}
+	return g.store.Write(ctx, func(tx Tx) error {
+		st, err := tx.Chain(ctx, net.info.ID)
+		if err != nil || st.Genesis == genesis {
+			return err
+		}
+		if st.Genesis != "" {
+			return fieldErr(path+".Client", CodeMismatch, "the node's first block is %s, the store was begun with %s", genesis, st.Genesis)
+		}
+		st.Chain, st.Genesis, st.UpdatedAt = net.info.ID, genesis, tx.Now()
+		return tx.Apply(ctx, Batch{Chains: []ChainState{st}})
+	})
+}
