@@ -35,6 +35,7 @@ type VerifyError struct {
 	Err error
 }
 
+// Error names the header and the reason.
 func (e *VerifyError) Error() string { return "webhook: " + e.Header + ": " + e.Err.Error() }
 
 // Unwrap returns the sentinel.
@@ -49,4 +50,5 @@ type FieldError struct {
 	Reason string
 }
 
+// Error names the field and the reason.
 func (e *FieldError) Error() string { return fmt.Sprintf("webhook: %s: %s", e.Field, e.Reason) }

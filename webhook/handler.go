@@ -37,11 +37,13 @@ type HandlerOptions struct {
 
 // PanicError is a panic of the host's code, contained.
 type PanicError struct {
-	// Value is what it panicked with, Stack where.
+	// Value is what it panicked with.
 	Value any
+	// Stack is where.
 	Stack []byte
 }
 
+// Error says what it panicked with; the stack is left to Stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("webhook: panic: %v", e.Value) }
 
 // Handler receives webhooks: it reads a bounded body, verifies the raw bytes,

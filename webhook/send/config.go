@@ -79,10 +79,11 @@ type Config struct {
 	// Zero: no limit here. The one beyond is refused with ErrBusy.
 	Concurrency int
 
-	// Every is the time between two requests in the long run, and Burst how
-	// many may come at once; the one beyond is refused with ErrRateLimited.
-	// Every zero: no limit. Burst zero means 1.
+	// Every is the time between two requests in the long run; what comes
+	// earlier is refused with ErrRateLimited. Zero: no limit.
 	Every time.Duration
+	// Burst is how many requests may come at once after a pause, where Every is
+	// set. Zero means 1.
 	Burst int
 
 	// Breaker stops requests to an endpoint that does not answer; nil: none.
@@ -105,6 +106,7 @@ type FieldError struct {
 	Reason string
 }
 
+// Error names the field and the reason.
 func (e *FieldError) Error() string { return "webhook/send: " + e.Field + ": " + e.Reason }
 
 // withDefaults returns a copy that shares nothing mutable with c.

@@ -37,6 +37,7 @@ type NotSentError struct {
 	Until time.Time
 }
 
+// Error names the host, the reason and the time.
 func (e *NotSentError) Error() string {
 	text := fmt.Sprintf("webhook/send: %s: not sent: %v", e.Host, e.Err)
 	if !e.Until.IsZero() {
@@ -63,6 +64,7 @@ type StatusError struct {
 	Body string
 }
 
+// Error names the host and the status and quotes the excerpt.
 func (e *StatusError) Error() string {
 	text := "webhook/send: " + e.Host + ": status " + strconv.Itoa(e.Code)
 	if e.Body != "" {
@@ -110,6 +112,7 @@ type TransportError struct {
 	text string
 }
 
+// Error names the host and the kind; the cause is bounded and redacted.
 func (e *TransportError) Error() string {
 	return "webhook/send: " + e.Host + ": " + string(e.Kind) + ": " + e.text
 }
