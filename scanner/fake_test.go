@@ -22,6 +22,7 @@ import (
 var (
 	errNode  = errors.New("node: connection refused")
 	errStore = errors.New("store: gone away")
+	errMoved = errors.New("store: the cursor moved")
 )
 
 // node is a chain.Reader over one branch that the test changes as it likes.
@@ -253,6 +254,13 @@ func (s *sink) Commit(_ context.Context, step scanner.Step) error {
 	defer s.mu.Unlock()
 	require.False(s.t, len(step.Disconnect) > 0 && len(step.Connect.Blocks) > 0, "a step does one thing")
 	require.NotEmpty(s.t, step.Recent)
+	var tip chain.BlockRef
+	if len(s.window) > 0 {
+		tip = s.window[len(s.window)-1]
+	}
+	if step.Base != tip {
+		return errMoved
+	}
 	for _, b := range step.Disconnect {
 		if len(s.view) > 0 {
 			require.Equal(s.t, s.view[len(s.view)-1], b, "newest first, from our tip")

@@ -235,6 +235,7 @@ func (s *Scanner) commit(ctx context.Context, step Step, window Follower) error 
 			return &IncoherentError{What: "head", Height: f.Height, Reason: fmt.Sprintf("final is %s, the branch has %s", f.Hash, ours.Hash)}
 		}
 	}
+	step.Base, _ = s.window.Tip()
 	step.Recent = window.Recent()
 	if err := s.cfg.Sink.Commit(ctx, step); err != nil {
 		return s.failed("Commit", err)

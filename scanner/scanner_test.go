@@ -451,6 +451,40 @@ func TestStepIsForOneGoroutine(t *testing.T) {
 	settle(t, sc)
 }
 
+// Two scanners of one chain, as when a lease changes hands: whichever comes
+// late has its step refused, asks for the cursor, and goes on from there.
+func TestSomebodyElseMovedTheCursor(t *testing.T) {
+	n, s := newNode(20), newSink(t)
+	s.start = 4
+	a, b := newScanner(t, n, s), newScanner(t, n, s)
+	settle(t, a)
+	settle(t, b)
+	n.mine("a", 1)
+	settle(t, a)
+	_, err := b.Step(t.Context())
+	require.ErrorIs(t, err, errMoved, "a page that is in already")
+	settle(t, b)
+	n.mine("a", 3)
+	settle(t, a)
+
+	// With news of finality alone, b would set the cursor back.
+	n.behind, n.final = 3, 6
+	commits := len(s.steps)
+	_, err = b.Step(t.Context())
+	require.ErrorIs(t, err, errMoved)
+	require.Len(t, s.steps, commits)
+
+	// An operator wants everything again.
+	n.behind = 0
+	s.window, s.view = nil, nil
+	n.mine("a", 1)
+	_, err = a.Step(t.Context())
+	require.ErrorIs(t, err, errMoved)
+	settle(t, a)
+	require.EqualValues(t, 4, s.view[0].Height)
+	follows(t, n, s)
+}
+
 // Whoever recovers a panic of the store and goes on gets no stale window.
 func TestPanicInTheSink(t *testing.T) {
 	n, s := newNode(20), newSink(t)

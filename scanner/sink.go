@@ -20,11 +20,10 @@ type Sink interface {
 	Watch(ctx context.Context) (chain.Watch, error)
 
 	// Commit applies the step and stores Step.Recent as the new cursor, all or
-	// nothing. A step that does not continue the stored cursor must be refused:
-	// Disconnect begins with the stored tip, the first of Connect has it as its
-	// parent, and a step with neither leaves it. That stops a second scanner,
-	// and this one after somebody else set the cursor. After an error the
-	// outcome counts as unknown, and the scanner asks for the cursor again.
+	// nothing. Where the stored tip is not Step.Base, the cursor was moved by
+	// somebody else, another scanner or an operator, and the step must be
+	// refused: it continues something that is gone. After an error the outcome
+	// counts as unknown, and the scanner asks for the cursor again.
 	Commit(ctx context.Context, step Step) error
 
 	// Report tells that a condition began or ended. It serves people and
@@ -47,6 +46,8 @@ type Cursor struct {
 // joined it, never both. With neither it only tells a newer head, so that
 // finality advances while no block comes.
 type Step struct {
+	// Base is the tip that the step continues; its zero value on a fresh chain.
+	Base chain.BlockRef
 	// Head is what the node told before this step. Nothing above Head.Latest is
 	// in Connect. Head.Finalized may be above the tip while catching up, and
 	// lower than an earlier one: whoever stores it keeps the highest.
