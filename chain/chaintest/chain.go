@@ -227,6 +227,31 @@ func (c *Chain) BalanceOf(a chain.Address, asset chain.Asset) chain.Amount {
 	return c.head().world.balance(token, owner)
 }
 
+// Nonce returns how many transactions of an account the present branch holds.
+func (c *Chain) Nonce(a chain.Address) uint64 {
+	owner := mustAddress("Nonce", a)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.head().world.nonce(owner)
+}
+
+// Transactions returns everything that the block at a height of the present
+// branch holds, with the movements of all deployed tokens that follow ERC-20,
+// listed or not. It is the truth that a test compares a gateway with.
+func (c *Chain) Transactions(height uint64) []chain.TxStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if height >= uint64(len(c.canon)) {
+		return nil
+	}
+	view, tokens := c.Client(), contracts(c.tokens)
+	var out []chain.TxStatus
+	for _, r := range c.canon[height].txs {
+		out = append(out, view.status(r, tokens))
+	}
+	return out
+}
+
 // mustAddress reads an address given by a test's script.
 func mustAddress(what string, a chain.Address) common.Address {
 	raw, ok := rawAddress(a)

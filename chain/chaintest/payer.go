@@ -18,8 +18,11 @@ type payer struct {
 	address common.Address
 }
 
-// payerGas is a gas limit that every simulated call fits in.
-const payerGas = 150_000
+// payerGas is a gas limit that every simulated call with that data fits in.
+func payerGas(data []byte) uint64 {
+	parts := 1 + uint64(len(data)/splitterPart)
+	return intrinsicGas(data) + parts*(gasSplit+gasToken+gasFreshSlot)
+}
 
 // faucet is the payer behind Fund.
 const faucet = "faucet"
@@ -140,7 +143,7 @@ func (c *Chain) Replace(old chain.TxID, to chain.Address, asset chain.Asset, amo
 // it takes the rival's nonce and outbids it.
 func (c *Chain) send(name string, to common.Address, value chain.Amount, data []byte, rival *tx) chain.TxID {
 	p := c.payer(name)
-	u := unsigned{ChainID: c.number, To: to, Value: value.Big(), Data: data, Gas: payerGas + 2*intrinsicGas(data)}
+	u := unsigned{ChainID: c.number, To: to, Value: value.Big(), Data: data, Gas: payerGas(data)}
 	offer := c.fees.ordinary()
 	u.Nonce = c.pendingNonce(c.head().world, p.address)
 	if rival != nil {
