@@ -182,6 +182,9 @@ type builder struct {
 	quote quote
 	old   *transaction
 	tx    transaction
+	// price is what tx may offer, below what the layer below takes beside it.
+	price price
+	below chain.Amount
 }
 
 // native drafts a payment of the native coin. With All the amount is what the
@@ -251,10 +254,14 @@ func (b *builder) token(ctx context.Context) (chain.Draft, error) {
 		return chain.Draft{}, err
 	}
 	if available := amountOf(&balance); available.Less(fee) {
-		return chain.Draft{
-			Chain: b.coin.Chain(), Intent: b.fixed(units), Fee: fee,
-			Needs: []chain.Need{{Account: b.move.From, Asset: b.coin, Amount: fee.SubFloor(available)}},
-		}, nil
+		least, ok := b.afford(available)
+		if !ok {
+			return chain.Draft{
+				Chain: b.coin.Chain(), Intent: b.fixed(units), Fee: fee,
+				Needs: []chain.Need{{Account: b.move.From, Asset: b.coin, Amount: fee.SubFloor(available)}},
+			}, nil
+		}
+		fee = least
 	}
 	return b.draft(units, fee)
 }
@@ -297,16 +304,32 @@ func (b *builder) priced(ctx context.Context, p price) (chain.Amount, error) {
 		p = p.raise(&b.old.TipCap, &b.old.FeeCap)
 	}
 	b.tx.Gas, b.tx.TipCap, b.tx.FeeCap = gas, p.Tip, p.Cap
-	below, err := b.layerBelow(ctx, &b.tx)
+	if b.below, err = b.layerBelow(ctx, &b.tx); err != nil {
+		return chain.Amount{}, err
+	}
+	b.price = p
+	return b.offer(b.in.MaxFee)
+}
+
+// offer puts the best price within a budget into b.tx.
+func (b *builder) offer(budget chain.Amount) (chain.Amount, error) {
+	p, err := b.price.within(b.tx.Gas, limits{Budget: budget, Below: b.below, Highest: b.highest})
 	if err != nil {
 		return chain.Amount{}, err
 	}
-	limits := limits{Budget: b.in.MaxFee, Below: below, Highest: b.highest}
-	if p, err = p.within(gas, limits); err != nil {
-		return chain.Amount{}, err
-	}
 	b.tx.TipCap, b.tx.FeeCap = p.Tip, p.Cap
-	return times(&p.Cap, uint256.NewInt(gas)).Add(below)
+	return times(&p.Cap, uint256.NewInt(b.tx.Gas)).Add(b.below)
+}
+
+// afford lowers the price into what the account has, where that still pays the
+// next block. An account that was topped up for yesterday's base fee then
+// spends the margin instead of asking for another top-up.
+func (b *builder) afford(available chain.Amount) (chain.Amount, bool) {
+	if available.IsZero() {
+		return chain.Amount{}, false
+	}
+	fee, err := b.offer(available)
+	return fee, err == nil
 }
 
 // fixed is the intent with the amount that the receiver gets.

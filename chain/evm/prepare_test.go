@@ -115,6 +115,26 @@ func TestPrepareTokenNeedsCoin(t *testing.T) {
 	require.Len(t, d.Locks, 1)
 }
 
+// The base fee rose since the account was topped up. As long as the next block
+// can be paid there is no second top-up.
+func TestPrepareTokenSpendsTheMargin(t *testing.T) {
+	n := newNode(t)
+	n.gas = 48_000
+	const gas, least = 60_000, 60_000 * 12.25 * gwei
+	n.balance = chain.NewAmount(least).String()
+	d, err := prepare(t, n, payToken(1))
+	require.NoError(t, err)
+	require.Empty(t, d.Needs)
+	require.Equal(t, chain.NewAmount(least), d.Fee)
+	require.Equal(t, uint64(least/gas), txOf(t, d).FeeCap.Uint64())
+
+	n.balance = chain.NewAmount(least - 1).String()
+	d, err = prepare(t, n, payToken(1))
+	require.NoError(t, err)
+	require.Equal(t, chain.NewAmount(gas*21*gwei), d.Fee, "a top-up is for the whole margin")
+	require.Equal(t, chain.NewAmount(gas*21*gwei-(least-1)), d.Needs[0].Amount)
+}
+
 // Everything an account has goes: what arrives and what it costs add up to the
 // balance whatever the base fee becomes, because the cap is what is paid.
 func TestPrepareAllLeavesNothing(t *testing.T) {
