@@ -376,6 +376,12 @@ func TestThreat_G10_PanicsOfTheHostAreRefusals(t *testing.T) {
 			d.refused("payload", d.pay(chain.Effect{To: d.treasury, Asset: coinAsset, Amount: chain.NewAmount(1)}))
 		}
 	})
+	t.Run("empty address", func(t *testing.T) {
+		// It would be the own address of every payload that names no receiver.
+		d := newDesk(t)
+		d.codecs[fakeMain].(*fakeCodec).on = map[string]func() error{"Format": func() error { return errEmptyAddress }}
+		d.refused("codec", d.pay(chain.Effect{Asset: coinAsset, Amount: chain.NewAmount(1)}))
+	})
 	t.Run("zero signer", func(t *testing.T) {
 		for _, s := range []*Signer{nil, {}} {
 			_, err := s.Sign(context.Background(), make([]chain.SignRequest, 1))

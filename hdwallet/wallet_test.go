@@ -171,6 +171,7 @@ func TestThreat_F16_WrongXPubsRefused(t *testing.T) {
 		"zero digit":                  {"0" + devXPub[1:], "base58"},
 		"too large a number":          {strings.Repeat("z", 112), "base58"},
 		"only ones":                   {strings.Repeat("1", 82), "checksum"},
+		"more ones than bytes":        {strings.Repeat("1", 112), "base58"},
 		"very long":                   {strings.Repeat("x", 1<<20), "base58"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -193,9 +194,13 @@ func TestThreat_F16_WrongXPubsRefused(t *testing.T) {
 }
 
 func TestFromXPubArguments(t *testing.T) {
+	w, err := FromMnemonic(devWords, "")
+	require.NoError(t, err)
+	other, err := w.XPub(0)
+	require.NoError(t, err)
 	for name, list := range map[string][]XPub{
 		"none":           nil,
-		"same coin type": {{60, devXPub}, {60, devXPub}},
+		"same coin type": {{60, devXPub}, {60, other}},
 		"same key twice": {{60, devXPub}, {61, devXPub}},
 		"coin type":      {{hardened, devXPub}},
 	} {
@@ -287,6 +292,13 @@ func TestBase58AgreesWithLibrary(t *testing.T) {
 		back, ok := base58Decode(text)
 		if !ok || back != raw {
 			t.Fatalf("%x became %x %v", raw, back, ok)
+		}
+		// A zero byte less or more is another key.
+		if _, ok := base58Decode("1" + text); ok {
+			t.Fatalf("a 1 too many: %s", text)
+		}
+		if _, ok := base58Decode(text[1:]); ok && text[0] == '1' {
+			t.Fatalf("a 1 too few: %s", text)
 		}
 	})
 }

@@ -134,12 +134,11 @@ func base58Decode(text string) (raw [82]byte, ok bool) {
 		}
 	}
 	// Each leading zero byte is a leading "1", neither more nor fewer.
-	for i := range zeros {
-		if raw[i] != 0 {
-			return raw, false
-		}
+	leading := 0
+	for leading < len(raw) && raw[leading] == 0 {
+		leading++
 	}
-	return raw, zeros == len(raw) || raw[zeros] != 0
+	return raw, leading == zeros
 }
 
 func base58Encode(raw [82]byte) string {
