@@ -241,6 +241,7 @@ func (g *Gateway) store1(ctx context.Context, req PaymentRequest, d draft, it is
 			ID: hashID("evt_", p.ID, string(PaymentCreated), "create"), Kind: PaymentCreated, Subject: p.ID, Seq: 1,
 			Time: p.CreatedAt, Livemode: g.live, Data: paymentData(p),
 		}
+		event.Data.Subject = p.ID
 		batch.Payments = append(batch.Payments, p)
 		batch.Addresses = []Address{row}
 		batch.Events = []Event{event}

@@ -262,6 +262,7 @@ func (d *desk) chainEvent(kind Kind, cause string, data EventData) {
 
 func (d *desk) event(kind Kind, subject string, seq *int64, cause string, data EventData) Event {
 	*seq++
+	data.Subject = subject
 	return Event{
 		ID: hashID("evt_", subject, string(kind), cause), Kind: kind, Subject: subject, Seq: *seq,
 		Time: d.now, Livemode: d.gw.live, Data: data,

@@ -72,6 +72,9 @@ type Event struct {
 // EventData is the snapshot an event carries. Amounts are decimal numbers of
 // the asset ("25.5"), so that they survive every JSON library.
 type EventData struct {
+	// Subject is what the envelope's sequence number counts for: the id of a
+	// payment, an address or a payout, or a chain.
+	Subject string `json:"subject,omitempty"`
 	// The payment's side; empty where the event has no payment.
 	PaymentID      string            `json:"payment_id,omitempty"`
 	Status         Status            `json:"status,omitempty"`

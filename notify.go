@@ -35,6 +35,9 @@ type RetryError struct {
 	// After is the least pause; Err why.
 	After time.Duration
 	Err   error
+	// Untried tells that nothing was sent, because a breaker is open or a rate
+	// is used up: it does not count as a try.
+	Untried bool
 }
 
 func (e *RetryError) Error() string {

@@ -213,6 +213,11 @@ func (p *pump) outcome(j job, now time.Time) Delivery {
 	d.LastError = shorten(j.err.Error())
 	var permanent *PermanentError
 	var retry *RetryError
+	if errors.As(j.err, &retry) && retry.Untried {
+		d.Attempts--
+		d.NextAt = now.Add(min(max(retry.After, time.Second), 24*time.Hour))
+		return d.parked()
+	}
 	if errors.As(j.err, &permanent) || d.Attempts > len(p.plan) {
 		d.Status, d.DoneAt = DeliveryDead, now
 		p.gw.log.Error("delivery dead", "notifier", p.name, "event", d.EventID, "attempts", d.Attempts, "err", d.LastError)
@@ -226,8 +231,12 @@ func (p *pump) outcome(j job, now time.Time) Delivery {
 		pause = max(pause, min(retry.After, 24*time.Hour))
 	}
 	d.NextAt = now.Add(pause)
-	// The lane goes on without an event whose next try lies beyond the parking
-	// time; a little more than that is given, because tries are spread.
+	return d.parked()
+}
+
+// parked lets the lane go on without an event whose next try lies beyond the
+// parking time; a little more than that is given, because tries are spread.
+func (d Delivery) parked() Delivery {
 	if d.NextAt.Sub(d.FirstAt) > parkAfter+parkAfter/5 {
 		d.Status = DeliveryParked
 	}

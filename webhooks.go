@@ -32,9 +32,12 @@ func (w webhooks) Notify(ctx context.Context, e Event) error {
 	}
 	err = w.sender.Send(ctx, webhook.Message{ID: e.ID, Timestamp: time.Now(), Body: body})
 	var status *send.StatusError
+	var unsent *send.NotSentError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &unsent):
+		return &RetryError{After: max(time.Until(unsent.Until), time.Second), Err: err, Untried: true}
 	case errors.As(err, &status) && status.Gone():
 		return &PermanentError{err}
 	case errors.As(err, &status) && status.RetryAfter > 0:
