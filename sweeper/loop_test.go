@@ -28,10 +28,10 @@ func TestRun_StepsAtIntervals(t *testing.T) {
 		x := newBench(t)
 		stop := running(x)
 		synctest.Wait()
-		require.Equal(t, 1, x.w.calls["Work"])
+		require.Equal(t, 1, x.w.count("Work"))
 		time.Sleep(3*blockTime + time.Second)
 		synctest.Wait()
-		require.Equal(t, 4, x.w.calls["Work"])
+		require.Equal(t, 4, x.w.count("Work"))
 		require.ErrorIs(t, stop(), context.Canceled)
 	})
 }
@@ -45,8 +45,8 @@ func TestRun_WakeCutsThePause(t *testing.T) {
 		x.s.Wake()
 		x.s.Wake()
 		synctest.Wait()
-		require.LessOrEqual(t, x.w.calls["Work"], 3, "hints that wait are one")
-		require.GreaterOrEqual(t, x.w.calls["Work"], 2)
+		require.LessOrEqual(t, x.w.count("Work"), 3, "hints that wait are one")
+		require.GreaterOrEqual(t, x.w.count("Work"), 2)
 		require.ErrorIs(t, stop(), context.Canceled)
 	})
 }
@@ -54,22 +54,31 @@ func TestRun_WakeCutsThePause(t *testing.T) {
 func TestRun_BacksOffAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench(t)
-		x.w.fault = func(call string, _ bool) error { return errLost }
+		x.w.fault = func(string, bool) error { return errLost }
 		stop := running(x)
 		synctest.Wait()
 		x.s.Wake() // an outage is no reason to ask faster
 		time.Sleep(blockTime - time.Second)
 		synctest.Wait()
-		require.Equal(t, 1, x.w.calls["Work"])
+		require.Equal(t, 1, x.w.count("Work"))
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		require.Less(t, x.w.calls["Work"], 14, "12, 24, 48 and then 60 seconds apart")
-		require.Greater(t, x.w.calls["Work"], 9)
+		require.Less(t, x.w.count("Work"), 14, "12, 24, 48 and then 60 seconds apart")
+		require.Greater(t, x.w.count("Work"), 9)
+		x.w.mu.Lock()
 		x.w.fault = never
 		x.b.deposit(account("a"), native, 1000, true)
+		x.w.mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		require.Len(t, x.w.pool, 1)
+		require.Equal(t, 1, x.w.count("Broadcast"))
+		x.w.mu.Lock()
+		x.w.fault = failing("Work", 1, false, errLost)
+		x.w.mu.Unlock()
+		calls := x.w.count("Work")
+		time.Sleep(2*blockTime + time.Second)
+		synctest.Wait()
+		require.GreaterOrEqual(t, x.w.count("Work"), calls+2, "a new failure begins with a short pause")
 		require.ErrorIs(t, stop(), context.Canceled)
 	})
 }

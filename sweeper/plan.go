@@ -132,7 +132,7 @@ func (p Policy) topUps(j Job, needs []chain.Need) ([]Plan, error) {
 	if j.TopUps >= p.MaxTopUps {
 		return nil, ErrTopUpLimit
 	}
-	sources, limit := j.sources(), p.topUpCap(j)
+	limit := p.topUpCap(j)
 	var plans []Plan
 	for _, n := range needs {
 		own := n.Account.Key
@@ -141,7 +141,7 @@ func (p Policy) topUps(j Job, needs []chain.Need) ([]Plan, error) {
 			return nil, refuse("need.asset", string(n.Asset.ID), "only native coin is topped up")
 		case n.Amount.IsZero():
 			return nil, refuse("need.amount", "0", "needs nothing")
-		case !slices.Contains(sources, n.Account.Address) || n.Account != accountOf(j, n.Account.Address):
+		case n.Account.Address == "" || n.Account != accountOf(j, n.Account.Address):
 			return nil, refuse("need.account", string(n.Account.Address), "is no source of the job")
 		case n.Account.Address == p.Sponsor.Address:
 			return nil, &chain.InsufficientFundsError{Account: n.Account.Address, Asset: n.Asset, Required: n.Amount}

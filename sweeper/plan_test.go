@@ -126,6 +126,8 @@ func TestDecide_NativeWaitsForTokens(t *testing.T) {
 	require.Empty(t, decide([]Holding{coin}, lame))
 	lame.Failures++
 	require.Equal(t, []string{"sweep:n"}, decide([]Holding{coin}, lame), "not for one in quarantine")
+	more := holding("m", "a", usdc, 1, 1)
+	require.Equal(t, []string{"sweep:n"}, decide([]Holding{coin, more}, lame), "nor for what waits behind it")
 	lame.State, lame.Attempts = Broadcast, []Attempt{{}}
 	require.Empty(t, decide([]Holding{coin}, lame), "what is out there is not in quarantine")
 }

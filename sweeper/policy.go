@@ -128,11 +128,9 @@ func (p Policy) quarantined(j Job) bool {
 }
 
 // resendAt is when the attempt is due. Pauses double, counted from what the
-// journal knows alone: the next one is as long as the age at the last send.
+// journal knows alone: the next one is as long as the age at the last send. For
+// an attempt that was never sent it lies in the first year.
 func (p Policy) resendAt(a Attempt) time.Time {
-	if a.SentAt.IsZero() {
-		return time.Time{}
-	}
 	pause := min(max(a.SentAt.Sub(a.SignedAt), p.Resend), p.ResendCap)
 	return a.SentAt.Add(pause)
 }

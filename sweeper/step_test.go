@@ -145,9 +145,54 @@ func TestStep_StuckTokenGetsMoreGas(t *testing.T) {
 	x.step()
 	require.Equal(t, units(20), x.b.jobKey("topup:j00:0:a").Intent.Moves[0].Amount)
 	require.Len(t, x.b.jobs[0].Attempts, 1)
+	clear(x.w.pool)
+	x.step()
+	require.Equal(t, 1, x.w.calls["Bump"], "first the top-up has to be in a block")
+	x.w.now = x.w.now.Add(time.Minute)
 	x.rounds(6)
 	require.Equal(t, uint64(1000), x.balance(treasury, usdcID))
 	require.Len(t, x.b.jobs[0].all, 2)
+}
+
+// TestStep_StuckTopUpIsFinished although nobody needs it any more: it holds a
+// nonce of the sponsor, and everything behind it waits.
+func TestStep_StuckTopUpIsFinished(t *testing.T) {
+	x := newBench(t)
+	x.b.deposit(account("a"), usdc, 1000, true)
+	x.step()
+	x.b.jobs[0].closed = true
+	x.w.price = 20
+	x.w.now = x.w.now.Add(x.s.policy.BumpAfter)
+	x.step()
+	require.Len(t, x.b.jobKey("topup:").Attempts, 2)
+}
+
+// TestStep_FirstSendIsNoBump: what a crash kept from being sent was never
+// refused for its fee, however old it is.
+func TestStep_FirstSendIsNoBump(t *testing.T) {
+	x := newBench(t)
+	x.b.deposit(account("a"), native, 1000, true)
+	x.w.fault = failing("Signed", 1, true, errLost)
+	_, err := x.s.Step(context.Background())
+	require.ErrorIs(t, err, errLost)
+	x.w.fault, x.w.now = never, x.w.now.Add(24*time.Hour)
+	x.restart()
+	x.step()
+	require.Len(t, x.w.pool, 1)
+	require.Zero(t, x.w.calls["Bump"])
+}
+
+func TestStep_FailedBumpRests(t *testing.T) {
+	x := newBench(t)
+	x.b.deposit(account("a"), native, 1000, true)
+	x.step()
+	x.w.now = x.w.now.Add(x.s.policy.BumpAfter)
+	x.w.price = 1000 // over the cap
+	x.step()
+	x.step()
+	require.Equal(t, 1, x.w.calls["Bump"])
+	var fee *chain.FeeTooHighError
+	require.ErrorAs(t, x.b.jobs[0].cause[0], &fee)
 }
 
 func TestStep_ClientThatCannotBump(t *testing.T) {
@@ -185,13 +230,18 @@ func TestStep_WatchOnly(t *testing.T) {
 	x.b.deposit(account("a"), native, 1000, true)
 	x.step()
 	x.b.deposit(account("b"), native, 1000, true)
+	x.k.fail = func() error { return chain.ErrTransient }
+	x.step()
+	x.k.n = 1
+	prepares, defers := x.w.calls["Prepare"], x.w.calls["Defer"]
 	clear(x.w.pool)
 	x.w.now = x.w.now.Add(time.Hour)
 	s, err := New(Config{Client: x.w.client(), Journal: x.b, Logger: quiet()})
 	require.NoError(t, err)
 	_, err = s.Step(context.Background())
 	require.NoError(t, err)
-	require.Len(t, x.b.jobs, 1, "nothing is planned")
+	require.Equal(t, prepares, x.w.calls["Prepare"], "nothing is prepared")
+	require.Equal(t, defers, x.w.calls["Defer"], "nor is that a failure of the job")
 	require.Equal(t, 1, x.k.n, "nothing is signed")
 	require.Len(t, x.w.pool, 1, "what was signed before is sent")
 }
@@ -273,6 +323,19 @@ func TestStep_JournalFailures(t *testing.T) {
 	require.ErrorIs(t, err, errLost)
 	require.ErrorIs(t, err, chain.ErrTransient, "the cause is told too")
 	require.Equal(t, 1, x.k.n, "no second turn in the same step")
+}
+
+// TestStep_OneTurnPerStep also where the journal did not take the reason down,
+// while other jobs make the step look again.
+func TestStep_OneTurnPerStep(t *testing.T) {
+	x := newBench(t)
+	x.w.frozen[usdtID] = true
+	x.b.deposit(account("a"), usdt, 1000, true)
+	x.b.deposit(account("b"), usdc, 1000, true)
+	x.w.fault = failing("Defer", 1, false, errLost)
+	_, err := x.s.Step(context.Background())
+	require.ErrorIs(t, err, errLost)
+	require.Equal(t, 3, x.w.calls["Prepare"], "each job and the top-up, once")
 }
 
 // TestStep_EndedContext: what stops because we stop is no failure of a job.

@@ -2,7 +2,6 @@ package sweeper
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -25,6 +24,20 @@ func TestThreat_F1_TreasuryFromConfigurationAlone(t *testing.T) {
 	x.step()
 	require.Zero(t, x.k.n, "the signer was not even asked")
 	refusedField(t, x.b.jobs[0].cause[len(x.b.jobs[0].cause)-1], "move.to")
+}
+
+// F1: nor is a stuck payment to a treasury of yesterday made dearer.
+func TestThreat_F1_NoBumpToAnotherTreasury(t *testing.T) {
+	x := newBench(t)
+	x.b.deposit(account("a"), native, 1000, true)
+	x.step()
+	x.p.Treasury = "new treasury"
+	x.restart()
+	x.w.now = x.w.now.Add(x.s.policy.BumpAfter)
+	x.step()
+	require.Equal(t, 1, x.k.n)
+	refusedField(t, x.b.jobs[0].cause[0], "move.to")
+	require.Equal(t, 2, x.w.calls["Broadcast"], "what was decided then is still sent")
 }
 
 // F3: two workers with the same key and the same snapshot: one signature is
@@ -129,6 +142,7 @@ func TestThreat_F6_StuckIsOutbid(t *testing.T) {
 		require.Equal(t, won.Amount, x.balance(treasury, nativeID))
 		require.Equal(t, Included, job.State)
 		sends := x.w.calls["Broadcast"]
+		x.w.now = x.w.now.Add(time.Hour)
 		x.step()
 		require.Equal(t, sends, x.w.calls["Broadcast"], "a mined group is left alone")
 	}
@@ -182,6 +196,21 @@ func TestThreat_F7_ReplacementWithoutCommonLockRefused(t *testing.T) {
 	require.Equal(t, signatures, x.k.n)
 	require.Len(t, x.b.jobs[0].Attempts, 1)
 	refusedField(t, x.b.jobs[0].cause[0], "draft.locks")
+}
+
+// F8: the cap of today counts, also for what was planned under another one.
+func TestThreat_F8_LowerCapHoldsAtOnce(t *testing.T) {
+	x := newBench(t)
+	x.b.deposit(account("a"), native, 1000, true)
+	x.k.fail = func() error { return chain.ErrTransient }
+	x.step()
+	x.k.fail, x.k.n = nil, 0
+	x.p.MaxFee = units(9)
+	x.restart()
+	x.w.now = x.w.now.Add(time.Hour)
+	x.step()
+	require.Zero(t, x.k.n)
+	require.Equal(t, units(9), x.w.intents[1].MaxFee)
 }
 
 // F8: a fee spike defers, and the sweep goes on by itself when it is over.
@@ -245,7 +274,9 @@ func TestThreat_F9_StaleBalanceBuysNoSecondTopUp(t *testing.T) {
 	x.step()
 	x.block()
 	x.w.balances[place{"a", nativeID}] = 0
+	plans := x.w.calls["Plan"]
 	x.step()
+	require.Equal(t, plans, x.w.calls["Plan"], "not even asked for")
 	require.Equal(t, 1, x.b.topUps)
 	x.w.balances[place{"a", nativeID}] = 20
 	x.rounds(6)
@@ -327,15 +358,20 @@ func TestThreat_F14_HaltedDecidesNothing(t *testing.T) {
 	x := newBench(t)
 	x.b.deposit(account("a"), native, 1000, true)
 	x.step()
+	x.k.fail = func() error { return chain.ErrTransient }
+	x.b.deposit(account("c"), native, 1000, true)
+	x.step()
 	x.b.deposit(account("b"), native, 1000, true)
-	x.b.halted = true
+	x.b.halted, x.k.fail, x.k.n = true, nil, 1
+	prepares, plans := x.w.calls["Prepare"], x.w.calls["Plan"]
 	clear(x.w.pool)
 	x.w.now = x.w.now.Add(time.Hour)
 	x.step()
-	require.Len(t, x.b.jobs, 1)
+	require.Len(t, x.b.jobs, 2)
 	require.Equal(t, 1, x.k.n, "no signature, not even a dearer one")
 	require.Len(t, x.w.pool, 1, "sent again")
-	require.Zero(t, x.w.calls["Plan"]-1)
+	require.Equal(t, plans, x.w.calls["Plan"])
+	require.Equal(t, prepares, x.w.calls["Prepare"])
 	x.b.halted = false
 	x.rounds(5)
 }
@@ -373,141 +409,4 @@ func TestThreat_F22_LocksOfTheRoundCount(t *testing.T) {
 	}
 	slices.Sort(nonces)
 	require.Equal(t, []uint64{0, 1, 2}, nonces)
-}
-
-// C10: an answer that got lost is answered by the same bytes.
-func TestThreat_C10_UnknownOutcomeSameBytes(t *testing.T) {
-	for _, after := range []bool{false, true} {
-		x := newBench(t)
-		x.b.deposit(account("a"), native, 1000, true)
-		x.w.fault = failing("Broadcast", 1, after, context.DeadlineExceeded)
-		x.step()
-		job := x.b.jobs[0]
-		require.Equal(t, Broadcast, job.State, "the outcome is open")
-		require.NotEmpty(t, job.Attempts[0].Error)
-		x.w.fault = never
-		x.step()
-		require.Equal(t, 1, x.w.calls["Broadcast"], "not due yet")
-		x.w.now = x.w.now.Add(x.s.policy.Resend)
-		x.step()
-		require.Empty(t, job.Attempts[0].Error)
-		require.Equal(t, 2, x.b.sends[job.Attempts[0].Signed.ID], "the journal compared the bytes")
-		require.Equal(t, 1, x.w.calls["Sign"])
-		x.block()
-		require.Equal(t, uint64(990), x.balance(treasury, nativeID))
-	}
-}
-
-// C11: "nonce too low" after our own success is success.
-func TestThreat_C11_SpentByOurselves(t *testing.T) {
-	x := newBench(t)
-	x.b.deposit(account("a"), native, 1000, true)
-	x.step()
-	x.w.price = 11
-	x.w.now = x.w.now.Add(x.s.policy.BumpAfter)
-	x.step()
-	job := x.b.jobs[0]
-	require.Len(t, job.Attempts, 2)
-	first := parse(job.Attempts[0].Signed.Raw)
-	x.w.pool = map[chain.TxID]testTx{first.id(): first}
-	x.w.price = 1
-	x.w.mine() // the cheaper one wins; our scanner has not seen it yet
-	x.w.now = x.w.now.Add(time.Hour)
-	x.step()
-	require.Empty(t, job.Attempts[1].Error)
-	require.Len(t, job.Attempts, 2, "and nothing dearer is made")
-	x.b.scan()
-	require.Equal(t, Included, job.State)
-}
-
-// C11 and F4: a nonce that a stranger spent is told again and again and leads to
-// no new transaction.
-func TestThreat_C11_SpentByAStranger(t *testing.T) {
-	x := newBench(t)
-	x.b.deposit(account("a"), native, 1000, true)
-	x.step()
-	clear(x.w.pool)
-	foreign := testTx{From: "a", To: stranger, Asset: nativeID, Amount: 5, Fee: 100}
-	require.NoError(t, x.w.accept(foreign))
-	x.w.mine()
-	for range 10 {
-		x.w.now = x.w.now.Add(time.Hour)
-		_, err := x.s.Step(context.Background())
-		require.NoError(t, err)
-		require.Contains(t, x.b.jobs[0].Attempts[0].Error, "lock already spent")
-	}
-	require.Equal(t, 1, x.k.n)
-	require.Len(t, x.b.jobs[0].all, 1)
-
-	x.w.fault = failing("Status", 1, false, errLost)
-	x.w.now = x.w.now.Add(time.Hour)
-	_, err := x.s.Step(context.Background())
-	require.NoError(t, err)
-	require.Contains(t, x.b.jobs[0].Attempts[0].Error, errLost.Error(), "both facts are told")
-}
-
-// C12: "underpriced" and "insufficient funds" are kept and tried again; the
-// older attempts of the group get their chance too.
-func TestThreat_C12_UnderpricedIsKept(t *testing.T) {
-	for _, cause := range []error{chain.ErrUnderpriced, &chain.InsufficientFundsError{Account: "a"}} {
-		x := newBench(t)
-		x.b.deposit(account("a"), native, 1000, true)
-		x.w.fault = failing("Broadcast", 1, false, cause)
-		x.step()
-		x.w.fault = never
-		job := x.b.jobs[0]
-		require.Equal(t, cause.Error(), job.Attempts[0].Error)
-		x.w.now = x.w.now.Add(x.s.policy.BumpAfter)
-		x.step()
-		require.Len(t, job.Attempts, 2)
-		clear(x.w.pool)
-		x.w.fault = failing("Broadcast", 1, false, cause)
-		x.w.now = x.w.now.Add(time.Minute)
-		x.step()
-		require.Contains(t, x.w.pool, job.Attempts[0].Signed.ID)
-	}
-}
-
-// G10: a panic in foreign code costs one job its turn.
-func TestThreat_G10_PanicsAreErrors(t *testing.T) {
-	for _, call := range []string{"Prepare", "Sign", "Signed", "Broadcast", "Sent", "Plan", "Work"} {
-		x := newBench(t)
-		x.b.deposit(account("a"), native, 1000, true)
-		x.b.deposit(account("b"), native, 1000, true)
-		n := 0
-		x.w.fault = func(c string, after bool) error {
-			if c == call && !after {
-				if n++; n == 1 {
-					panic("host code")
-				}
-			}
-			return nil
-		}
-		_, err := x.s.Step(context.Background())
-		var p *PanicError
-		switch call {
-		case "Prepare", "Sign":
-			require.NoError(t, err)
-			require.ErrorAs(t, x.b.jobs[0].cause[0], &p)
-			require.Equal(t, Broadcast, x.b.jobs[1].State, "the other one goes on")
-		case "Broadcast":
-			require.NoError(t, err)
-			require.Contains(t, x.b.jobs[0].Attempts[0].Error, "panicked")
-		default:
-			require.ErrorAs(t, err, &p, call)
-		}
-		x.w.fault, x.w.now = never, x.w.now.Add(time.Hour)
-		x.rounds(5)
-	}
-}
-
-// A panic of the signer reaches nobody, and one with a nil error value neither.
-func TestThreat_G10_SignerPanics(t *testing.T) {
-	x := newBench(t)
-	x.b.deposit(account("a"), native, 1000, true)
-	x.k.fail = func() error { panic(errors.New("hsm")) }
-	x.step()
-	var p *PanicError
-	require.ErrorAs(t, x.b.jobs[0].cause[0], &p)
-	require.Equal(t, "hsm", p.Value)
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,7 +90,8 @@ func (s ledgerState) clone() ledgerState {
 // world is a chain of accounts, nonces and one fee price, as a chain.Client. It
 // is small enough to look at whole, and fails on command.
 type world struct {
-	t *testing.T
+	t  *testing.T
+	mu sync.Mutex // held during each call; for tests of Run
 	ledgerState
 	history []ledgerState // one before each block
 	pool    map[chain.TxID]testTx
@@ -106,6 +108,7 @@ type world struct {
 	editDraft  func(*chain.Draft)
 	editSigned func(*chain.Signed)
 	noBump     bool
+	intents    []chain.Intent // what drafts were asked for
 }
 
 func newWorld(t *testing.T) *world {
@@ -117,8 +120,17 @@ func newWorld(t *testing.T) *world {
 	}
 }
 
+// count is how often a method was called.
+func (w *world) count(call string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls[call]
+}
+
 // do runs fn between the two moments at which a fault can happen.
 func (w *world) do(ctx context.Context, call string, fn func() error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.calls[call]++
 	if err := w.fault(call, false); err != nil {
 		return err
@@ -178,6 +190,7 @@ func (w *world) Prepare(ctx context.Context, in chain.Intent) (d chain.Draft, er
 }
 
 func (w *world) draft(in chain.Intent, nonce, price uint64) (chain.Draft, error) {
+	w.intents = append(w.intents, in)
 	m := in.Moves[0]
 	have := func(a chain.AssetID) uint64 { return w.balances[place{m.From.Address, a}] }
 	d := chain.Draft{Chain: testChain, Intent: in, Fee: units(nativeTransfer * price)}
