@@ -3,9 +3,11 @@ package chaintest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -123,6 +125,30 @@ func (s *suite) need(ok bool, reason string) {
 	}
 }
 
+// How often and how soon a call is made again that failed transiently: a node
+// that has just started, or just mined, may not know yet what it will know.
+const (
+	attempts = 100
+	pause    = 50 * time.Millisecond
+)
+
+// patiently calls again what fails with chain.ErrTransient or chain.ErrReorg.
+// The port allows these answers at any time; a network at rest stops giving
+// them.
+func patiently[T any](s *suite, call func() (T, error)) (T, error) {
+	for i := 1; ; i++ {
+		out, err := call()
+		if i == attempts || !errors.Is(err, chain.ErrTransient) && !errors.Is(err, chain.ErrReorg) {
+			return out, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-s.ctx.Done():
+			return out, err
+		}
+	}
+}
+
 // account returns an account that no other subtest uses.
 func (s *suite) account(name string) chain.Account { return s.signer.Account(name) }
 
@@ -165,7 +191,7 @@ func (s *suite) watch(addresses ...chain.Address) *WatchSet {
 
 func (s *suite) head() chain.BlockRef {
 	s.Helper()
-	h, err := s.Client.Head(s.ctx)
+	h, err := patiently(s, func() (chain.Head, error) { return s.Client.Head(s.ctx) })
 	require.NoError(s, err, "Head")
 	return h.Latest
 }
@@ -180,7 +206,7 @@ func (s *suite) scanFrom(from uint64, w chain.Watch) chain.Page {
 	s.Helper()
 	var all chain.Page
 	for to := s.head().Height; from <= to; {
-		p, err := s.Client.Transfers(s.ctx, from, to, w)
+		p, err := patiently(s, func() (chain.Page, error) { return s.Client.Transfers(s.ctx, from, to, w) })
 		require.NoError(s, err, "Transfers from %d", from)
 		s.checkPage(p, from, to)
 		if len(all.Blocks) > 0 {
@@ -239,11 +265,17 @@ func (s *suite) linked(blocks []chain.BlockRef) {
 // status looks one transaction up.
 func (s *suite) status(id chain.TxID) chain.TxStatus {
 	s.Helper()
-	out, err := s.Client.Status(s.ctx, id)
-	require.NoError(s, err, "Status")
+	out := s.statuses(id)
 	require.Len(s, out, 1, "one entry for one id")
 	require.Equal(s, id, out[0].ID)
 	return out[0]
+}
+
+func (s *suite) statuses(ids ...chain.TxID) []chain.TxStatus {
+	s.Helper()
+	out, err := patiently(s, func() ([]chain.TxStatus, error) { return s.Client.Status(s.ctx, ids...) })
+	require.NoError(s, err, "Status")
+	return out
 }
 
 // intent moves an amount from an account of ours.
@@ -261,7 +293,7 @@ func all(from chain.Account, to chain.Address, asset chain.Asset) chain.Intent {
 // prepare makes a draft that can be signed.
 func (s *suite) prepare(in chain.Intent) chain.Draft {
 	s.Helper()
-	d, err := s.Client.Prepare(s.ctx, in)
+	d, err := patiently(s, func() (chain.Draft, error) { return s.Client.Prepare(s.ctx, in) })
 	require.NoError(s, err, "Prepare")
 	require.Equal(s, s.info.ID, d.Chain, "Draft.Chain")
 	require.Empty(s, d.Needs, "Draft.Needs")
@@ -285,7 +317,12 @@ func (s *suite) sign(d chain.Draft) chain.Signed {
 
 func (s *suite) broadcast(x chain.Signed) {
 	s.Helper()
-	require.NoError(s, s.Client.Broadcast(s.ctx, x), "Broadcast")
+	require.NoError(s, s.tryBroadcast(x), "Broadcast")
+}
+
+func (s *suite) tryBroadcast(x chain.Signed) error {
+	_, err := patiently(s, func() (struct{}, error) { return struct{}{}, s.Client.Broadcast(s.ctx, x) })
+	return err
 }
 
 // send carries an intent out, and returns its draft and its final status.

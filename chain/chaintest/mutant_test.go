@@ -650,3 +650,20 @@ func wrongScanners() []wrongClient {
 		}},
 	}
 }
+
+// TestSuiteIsPatient: a node that is busy now and then is no wrong client.
+func TestSuiteIsPatient(t *testing.T) {
+	for _, c := range checks() {
+		if strings.HasPrefix(c.name, "Status/") {
+			h := New(Options{}).Harness()
+			client := h.Client.(*Client)
+			client.FailNext(MethodStatus, chain.ErrTransient, 1)
+			client.FailNext(MethodHead, chain.ErrReorg, 1)
+			if c.name == "Status/NoIDs" {
+				client.next = nil // it asks once
+			}
+			r := judge(t, c, h)
+			require.False(t, r.failed, "%s: %v", c.name, r.said)
+		}
+	}
+}

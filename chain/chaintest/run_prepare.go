@@ -184,7 +184,7 @@ func checkReuse(s *suite) {
 	d := s.prepare(in)
 	require.Equal(s, first.Locks, d.Locks, "a replacement holds the same locks")
 	second := s.sign(d)
-	if err := s.Client.Broadcast(s.ctx, second); err != nil {
+	if err := s.tryBroadcast(second); err != nil {
 		require.ErrorIs(s, err, chain.ErrUnderpriced)
 	}
 	s.Mine(1)

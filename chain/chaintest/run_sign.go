@@ -158,11 +158,11 @@ func checkIdempotent(s *suite) {
 	to := s.account("to").Address
 	signed := s.sign(s.prepare(intent(s.rich("from"), to, s.info.Native, units(1000))))
 	s.broadcast(signed)
-	require.NoError(s, s.Client.Broadcast(s.ctx, signed), "already known is no error")
+	require.NoError(s, s.tryBroadcast(signed), "already known is no error")
 	s.Mine(1)
-	require.NoError(s, s.Client.Broadcast(s.ctx, signed), "already mined is no error")
+	require.NoError(s, s.tryBroadcast(signed), "already mined is no error")
 	s.Mine(3)
-	require.NoError(s, s.Client.Broadcast(s.ctx, signed), "nor is long mined")
+	require.NoError(s, s.tryBroadcast(signed), "nor is long mined")
 	require.Len(s, s.scan(s.watch(to)).Transfers, 1, "and it was mined once")
 }
 
@@ -174,8 +174,8 @@ func checkLockSpent(s *suite) {
 	require.Equal(s, winner.Locks, loser.Locks)
 	s.broadcast(winner)
 	s.Mine(1)
-	require.ErrorIs(s, s.Client.Broadcast(s.ctx, loser), chain.ErrLockSpent)
-	require.NoError(s, s.Client.Broadcast(s.ctx, winner), "one's own lock is no obstacle")
+	require.ErrorIs(s, s.tryBroadcast(loser), chain.ErrLockSpent)
+	require.NoError(s, s.tryBroadcast(winner), "one's own lock is no obstacle")
 	require.Equal(s, chain.TxUnknown, s.status(loser.ID).State)
 }
 

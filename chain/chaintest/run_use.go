@@ -95,6 +95,8 @@ func checkInspect(s *suite) {
 	require.NoError(s, err)
 	require.Equal(s, chain.Token{Decimals: a.Decimals, Symbol: a.Symbol}, token)
 	a.Contract = s.account("no contract").Address
+	a.ID, err = chain.MakeAssetID(s.info.ID, a.ID.Namespace(), string(a.Contract))
+	require.NoError(s, err)
 	_, err = inspector.Inspect(s.ctx, a)
 	require.ErrorIs(s, err, chain.ErrNotFound)
 }
