@@ -20,22 +20,24 @@
 //
 // # Why nothing is ever paid twice
 //
-//		job ── group 1 ── attempt a   locks {nonce:h:7}   ┐ share a lock:
-//		    │          └─ attempt b   locks {nonce:h:7}   ┘ at most one is mined
-//		    └─ group 2 ── attempt c   locks {nonce:h:8}     opened by the journal alone,
-//		                                                    when a and b are finally dead
+//	job ── group 1 ── attempt a   locks {nonce:h:7}   ┐ share a lock:
+//	    │          └─ attempt b   locks {nonce:h:7}   ┘ at most one is mined
+//	    └─ group 2 ── attempt c   locks {nonce:h:8}     opened by the journal alone,
+//	                                                    when a and b are finally dead
 //
-//	  - A transaction exists for the world only after its bytes and locks were
-//	    made durable. A crash between the two costs nothing: what was not
-//	    recorded was never sent.
-//	  - While a group has an attempt, nothing else is prepared for that job. An
-//	    unknown outcome is answered by the same bytes; a stuck transaction by a
-//	    replacement that provably shares a lock with all before it.
-//	  - A lock is held by one group only. The journal refuses a second one, so
-//	    two workers with the same key and the same idea cannot both sign.
-//	  - A lock spent by a stranger is reported and nothing new is made of it.
-//	  - One holding is covered by one job: plans have keys, and the journal
-//	    reserves what a plan covers.
+// Five rules make it so:
+//
+//   - A transaction exists for the world only after its bytes and locks were
+//     made durable. A crash between the two costs nothing: what was not
+//     recorded was never sent.
+//   - While a group has an attempt, nothing else is prepared for that job. An
+//     unknown outcome is answered by the same bytes; a stuck transaction by a
+//     replacement that provably shares a lock with all before it.
+//   - A lock is held by one group only. The journal refuses a second one, so
+//     two workers with the same key and the same idea cannot both sign.
+//   - A lock spent by a stranger is reported and nothing new is made of it.
+//   - One holding is covered by one job: plans have keys, and the journal
+//     reserves what a plan covers.
 //
 // # What is told through Journal.Defer
 //
