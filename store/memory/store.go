@@ -15,7 +15,7 @@ import (
 // maxTries is how often Write runs a closure before it gives up. Conflicts in
 // one process last microseconds; a writer that loses this often is working on
 // a row that never rests.
-const maxTries = 40
+const maxTries = 32
 
 // Options are what New has defaults for.
 type Options struct {
@@ -102,33 +102,41 @@ func (s *Store) Read(ctx context.Context, fn func(bursar.Reader) error) error {
 // Write implements bursar.Store.
 func (s *Store) Write(ctx context.Context, fn func(bursar.Tx) error) error {
 	for try := 1; ; try++ {
-		err := s.try(ctx, fn)
-		if !errors.Is(err, bursar.ErrConflict) || try == maxTries {
+		again, err := s.try(ctx, fn)
+		if !again || try == maxTries {
 			return err
 		}
-		if waitErr := s.backoff(ctx, try); waitErr != nil {
-			return waitErr
+		if err := s.backoff(ctx, try); err != nil {
+			return err
 		}
 	}
 }
 
-// try runs the closure once and commits what it applied.
-func (s *Store) try(ctx context.Context, fn func(bursar.Tx) error) error {
+// try runs the closure once and commits what it applied. It reports whether
+// another run can end otherwise: after a conflict on a snapshot that has aged
+// meanwhile. On an unchanged store the same closure meets the same conflict.
+func (s *Store) try(ctx context.Context, fn func(bursar.Tx) error) (again bool, err error) {
 	r, err := s.begin(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
-	t := &tx{reader: r}
 	// A panic, or a runtime.Goexit of a failing test, passes through here with
 	// nothing written.
 	defer r.end()
-	if err := fn(t); err != nil {
-		return err
+	t := &tx{reader: r}
+	if err = fn(t); err == nil {
+		if err = ctx.Err(); err == nil {
+			err = s.commit(t)
+		}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return s.commit(t)
+	return errors.Is(err, bursar.ErrConflict) && s.newest() != r.number, err
+}
+
+// newest returns the number of the newest commit.
+func (s *Store) newest() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 // backoff waits before the next try: not at all at first, then up to 5 ms, at

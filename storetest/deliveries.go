@@ -1,0 +1,143 @@
+package storetest
+
+import (
+	"fmt"
+
+	"github.com/bursar-go/bursar"
+)
+
+func deliveryQueries(k *kit) {
+	type D = bursar.Delivery
+	due := func(seconds, leased int, s bursar.DeliveryStatus) func(*D) {
+		return func(d *D) { d.NextAt, d.LeasedUntil, d.Status = later(seconds), later(leased), s }
+	}
+	pending, parked := bursar.DeliveryPending, bursar.DeliveryParked
+	k.write(bursar.Batch{Deliveries: []D{
+		delivery("e2", "x", "p", 2, due(1, 0, pending)), delivery("e1", "x", "p", 1, due(5, 0, pending)),
+		delivery("e3", "x", "q", 1, due(5, 9, parked)), delivery("e1", "y", "p", 1, due(5, 0, bursar.DeliveryDone)),
+		delivery("e2", "y", "p", 2, due(3, 8, pending)), delivery("e4", "x", "q", 10, due(5, 0, pending)),
+		delivery("e5", "x", "q", 9, due(5, 0, bursar.DeliveryDead)),
+	}})
+	type Q = bursar.DeliveryQuery
+	ask(k, []query[Q]{
+		{"all, by time, endpoint, subject and number", Q{}, "x2 y2 x1 x3 x5 x4 y1"},
+		{"limit", Q{Limit: 3}, "x2 y2 x1"},
+		{"events", Q{EventIDs: []string{"e1", "e3"}}, "x1 x3 y1"},
+		{"an endpoint", Q{Endpoint: "y"}, "y2 y1"},
+		{"statuses", Q{Statuses: []bursar.DeliveryStatus{parked, bursar.DeliveryDead}}, "x3 x5"},
+		{"statuses, limited across them", Q{Statuses: []bursar.DeliveryStatus{parked, pending}, Limit: 2}, "x2 y2"},
+		{"due: not behind another, not leased", Q{DueBy: later(5)}, "x1 x4"},
+		{"due with a lease that ends now", Q{DueBy: later(8)}, "y2 x1 x4"},
+		{"due when all leases are over", Q{DueBy: later(99)}, "y2 x1 x3 x4"},
+		{"due too early", Q{DueBy: later(4)}, ""},
+		{"due, limited", Q{DueBy: later(99), Limit: 2}, "y2 x1"},
+		{"due of an endpoint", Q{DueBy: later(99), Endpoint: "y"}, "y2"},
+		{"due and parked", Q{DueBy: later(99), Statuses: []bursar.DeliveryStatus{parked}}, "x3"},
+		{"due of an event that is behind another", Q{DueBy: later(99), EventIDs: []string{"e2"}}, "y2"},
+	}, func(v view, q Q) []string {
+		return ids(v.deliveries(q), func(d D) string { return d.Endpoint + d.EventID[1:] })
+	})
+}
+
+// deliveryChecks hold lanes to their order and apart from each other.
+func deliveryChecks() []check {
+	return []check{
+		{"a lane lets through its lowest pending number alone", laneOrder},
+		{"a parked delivery is tried on and holds up nobody", parkedLane},
+		{"a lane that is stuck stops no other", lanesApart},
+		{"a number that arrives late comes first", lateNumber},
+		{"a delivery put back to pending leads its lane again", replayed},
+		{"numbers order as numbers, not as text", numericOrder},
+	}
+}
+
+// due lists what may be tried at a time.
+func (k *kit) due(seconds int) (lines string) {
+	k.Helper()
+	k.read(func(v view) {
+		for _, d := range v.deliveries(bursar.DeliveryQuery{DueBy: later(seconds)}) {
+			lines += fmt.Sprintf("%s:%s:%d ", d.Endpoint, d.Subject, d.Seq)
+		}
+	})
+	return lines
+}
+
+// mark writes a delivery of lane hook:p.
+func (k *kit) mark(seq, version int64, s bursar.DeliveryStatus, next int) {
+	k.Helper()
+	k.write(bursar.Batch{Deliveries: []bursar.Delivery{delivery(fmt.Sprint("e", seq), "hook", "p", seq, func(d *bursar.Delivery) {
+		d.Version, d.Status, d.NextAt = version, s, later(next)
+	})}})
+}
+
+func (k *kit) wantDue(seconds int, want string) {
+	k.Helper()
+	if got := k.due(seconds); got != want {
+		k.Fatalf("due at %d: want %q, got %q", seconds, want, got)
+	}
+}
+
+func laneOrder(k *kit) {
+	for seq := range int64(3) {
+		k.mark(seq+1, 0, bursar.DeliveryPending, 0)
+	}
+	for seq := range int64(3) {
+		k.wantDue(9, fmt.Sprintf("hook:p:%d ", seq+1))
+		k.mark(seq+1, 1, bursar.DeliveryPending, 5) // Failed: tried again later.
+		k.wantDue(4, "")
+		k.wantDue(5, fmt.Sprintf("hook:p:%d ", seq+1))
+		k.mark(seq+1, 2, bursar.DeliveryDone, 5)
+	}
+	k.wantDue(99, "")
+}
+
+func parkedLane(k *kit) {
+	k.mark(1, 0, bursar.DeliveryPending, 0)
+	k.mark(2, 0, bursar.DeliveryPending, 1)
+	k.mark(3, 0, bursar.DeliveryPending, 2)
+	k.mark(1, 1, bursar.DeliveryParked, 0)
+	k.wantDue(9, "hook:p:1 hook:p:2 ")
+	k.mark(2, 1, bursar.DeliveryDead, 0)
+	k.wantDue(9, "hook:p:1 hook:p:3 ")
+}
+
+func lanesApart(k *kit) {
+	var b bursar.Batch
+	for _, endpoint := range []string{"one", "two"} {
+		for _, subject := range []string{"p", "q"} {
+			b.Deliveries = append(b.Deliveries, delivery("e1"+subject, endpoint, subject, 1), delivery("e2"+subject, endpoint, subject, 2))
+		}
+	}
+	b.Deliveries[0].NextAt = later(50)
+	k.write(b)
+	k.wantDue(9, "one:q:1 two:p:1 two:q:1 ")
+}
+
+func lateNumber(k *kit) {
+	k.mark(5, 0, bursar.DeliveryPending, 0)
+	k.wantDue(9, "hook:p:5 ")
+	k.mark(3, 0, bursar.DeliveryPending, 0)
+	k.wantDue(9, "hook:p:3 ")
+	k.mark(4, 0, bursar.DeliveryDead, 0)
+	k.mark(3, 1, bursar.DeliveryDone, 0)
+	k.wantDue(9, "hook:p:5 ")
+}
+
+func replayed(k *kit) {
+	k.mark(1, 0, bursar.DeliveryPending, 0)
+	k.mark(2, 0, bursar.DeliveryPending, 0)
+	k.mark(1, 1, bursar.DeliveryDead, 0)
+	k.wantDue(9, "hook:p:2 ")
+	k.mark(1, 2, bursar.DeliveryPending, 0)
+	k.wantDue(9, "hook:p:1 ")
+}
+
+func numericOrder(k *kit) {
+	for _, seq := range []int64{10, 9, 1 << 40, 256, 255} {
+		k.mark(seq, 0, bursar.DeliveryPending, 0)
+	}
+	for _, seq := range []int64{9, 10, 255, 256, 1 << 40} {
+		k.wantDue(9, fmt.Sprintf("hook:p:%d ", seq))
+		k.mark(seq, 1, bursar.DeliveryDone, 0)
+	}
+}
