@@ -308,7 +308,7 @@ func (j *journal) Signed(ctx context.Context, jobID string, draft chain.Draft, s
 			ID: string(s.Chain) + ":" + string(s.ID), PayoutID: p.ID, Group: p.Group, Chain: s.Chain, TxID: s.ID,
 			Raw: s.Raw, Locks: s.Locks, MaxFee: draft.Fee, Open: true, CreatedAt: d.now,
 		})
-		p.Failures, p.NotBefore, p.FailureCode, p.FailureReason = 0, zeroTime, "", ""
+		p.Failures, p.NotBefore, p.FailureCode, p.FailureReason = 0, time.Time{}, "", ""
 		p.TxID = s.ID
 		if again {
 			return d.move(p, payoutBump, string(s.ID))
@@ -362,6 +362,7 @@ func (j *journal) Sent(ctx context.Context, jobID string, id chain.TxID, outcome
 			}
 		}
 		setOnce(&p.SentAt, d.now)
+		d.gasLow(p, outcome)
 		if p.Status == PayoutSigned || p.Status == PayoutBroadcast {
 			first := p.Status == PayoutSigned
 			if first {
@@ -379,6 +380,9 @@ func (j *journal) Defer(ctx context.Context, jobID string, cause error, until ti
 		if err != nil {
 			return err
 		}
+		if hopeless(cause) && len(p.attempts) == 0 && p.Status == PayoutPlanned {
+			return d.giveUp(p, cause)
+		}
 		code, reason := failure(cause)
 		news := p.FailureCode != code
 		p.Failures++
@@ -386,12 +390,50 @@ func (j *journal) Defer(ctx context.Context, jobID string, cause error, until ti
 		if !news || p.Status != PayoutPlanned {
 			return nil // told once for each kind of failure in a row
 		}
-		told := fmt.Sprintf("%s %d", code, p.Seq)
-		if p.Kind == PayoutTopUp && code == "INSUFFICIENT_FUNDS" {
-			p.notices = append(p.notices, notice{kind: AlertGasLow, cause: told, data: d.payoutData(p.Payout)})
-		}
-		return d.move(p, payoutPutOff, told)
+		d.gasLow(p, cause)
+		return d.move(p, payoutPutOff, fmt.Sprintf("%s %d", code, p.Seq))
 	})
+}
+
+// gasLow tells the operator that the sponsor cannot pay.
+func (d *desk) gasLow(p *payoutFile, cause error) {
+	var funds *chain.InsufficientFundsError
+	if !errors.As(cause, &funds) {
+		return
+	}
+	if it, ours := d.net.book.own(funds.Account); !ours || it.change != changeOwn {
+		return
+	}
+	data := d.payoutData(p.Payout)
+	data.Address, data.Reason = funds.Account, shorten(funds.Error())
+	p.notices = append(p.notices, notice{kind: AlertGasLow, cause: fmt.Sprintf("%s %d", funds.Account, p.Seq), data: data})
+}
+
+// hopeless reports whether a planned payout can never go on as it is: a top-up
+// that nobody needs any more, or a sweep to what is no longer the treasury.
+func hopeless(cause error) bool {
+	var refused *sweeper.RefusedError
+	return errors.Is(cause, sweeper.ErrTopUpObsolete) || errors.As(cause, &refused) && refused.Field == "move.to"
+}
+
+// giveUp closes a payout of which nothing was ever signed, and frees what it
+// covered, to be planned anew.
+func (d *desk) giveUp(p *payoutFile, cause error) error {
+	for _, it := range p.Items {
+		rows, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{it.TransactionID}})
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		f, err := d.file(rows[0].To)
+		if err != nil {
+			return err
+		}
+		t := f.tx(it.TransactionID)
+		t.Reserved = t.Reserved.SubFloor(it.Amount)
+		f.dirty[t.ID] = true
+	}
+	p.FailureCode, p.FailureReason = "GIVEN_UP", shorten(cause.Error())
+	return d.move(p, payoutSignedOff, "given up")
 }
 
 // failure names a typed error as payout records and REST answers do.

@@ -7,8 +7,6 @@ import (
 	"github.com/bursar-go/bursar/chain"
 )
 
-var zeroTime time.Time
-
 // recordOwn writes one transaction row for each movement of ours.
 func (d *desk) recordOwn(s chain.TxStatus, p *payoutFile) {
 	for i, t := range s.Transfers {
@@ -128,7 +126,7 @@ func (d *desk) orphanOwn(block chain.BlockRef) error {
 			}
 		}
 		row.Status, row.FailureReason, row.Final = TxFailed, ReasonOrphaned, false
-		row.Block, row.BlockHash, row.BlockTime, row.TxIndex = 0, "", zeroTime, 0
+		row.Block, row.BlockHash, row.BlockTime, row.TxIndex = 0, "", time.Time{}, 0
 		d.putOwn(row)
 	}
 	return nil

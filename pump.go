@@ -205,7 +205,7 @@ func (p *pump) record(ctx context.Context, jobs []job) error {
 func (p *pump) outcome(j job, now time.Time) Delivery {
 	d := j.row
 	d.Attempts++
-	d.LeasedUntil = zeroTime
+	d.LeasedUntil = time.Time{}
 	if j.err == nil {
 		d.Status, d.DoneAt, d.LastError = DeliveryDone, now, ""
 		return d

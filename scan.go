@@ -111,17 +111,8 @@ func (d *desk) take(step scanner.Step) error {
 // advance moves the cursor. The step must follow from the stored one: another
 // instance may have moved it since the scanner read it.
 func (d *desk) advance(step scanner.Step) error {
-	old := d.state.Recent
-	switch {
-	case len(step.Disconnect) > 0:
-		if len(old) == 0 || old[len(old)-1].Hash != step.Disconnect[0].Hash {
-			return fmt.Errorf("%w: the cursor of %s moved", ErrFenced, d.net.info.ID)
-		}
-	case len(step.Connect.Blocks) > 0:
-		first := step.Connect.Blocks[0]
-		if len(old) > 0 && old[len(old)-1].Hash != first.Parent {
-			return fmt.Errorf("%w: the cursor of %s moved", ErrFenced, d.net.info.ID)
-		}
+	if d.state.Tip() != step.Base {
+		return fmt.Errorf("%w: the cursor of %s moved", ErrFenced, d.net.info.ID)
 	}
 	d.oldTip = d.state.Tip()
 	d.state.Recent = slices.Clone(step.Recent)

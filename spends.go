@@ -3,6 +3,7 @@ package bursar
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -370,12 +371,12 @@ func (d *desk) orphanPayout(p *payoutFile) error {
 		if a := &p.attempts[i]; a.Group == p.Group || a.TxID == p.TxID {
 			a.Open = true
 			if a.TxID == p.TxID {
-				a.SentAt = zeroTime // to be sent again at once
+				a.SentAt = time.Time{} // to be sent again at once
 			}
 		}
 	}
 	p.Block, p.BlockHash, p.TxIndex, p.Moved = 0, "", 0, chain.Amount{}
 	p.Fee, p.GasUsed, p.GasPrice = chain.Amount{}, 0, chain.Amount{}
-	p.IncludedAt, p.ConfirmedAt, p.dirty = zeroTime, zeroTime, true
+	p.IncludedAt, p.ConfirmedAt, p.dirty = time.Time{}, time.Time{}, true
 	return nil
 }
