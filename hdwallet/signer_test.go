@@ -144,7 +144,7 @@ func TestThreat_F1_PolicyIsCopied(t *testing.T) {
 	d := newDesk(t)
 	d.policy.Treasury[fakeMain][0] = fakeStranger
 	d.policy.Treasury[fakeSide] = []chain.Address{fakeStranger}
-	d.policy.Approvers[1] = nil
+	clear(d.policy.Approvers[1])
 	delete(d.policy.Codecs, fakeMain)
 	d.accepted(d.pay(chain.Effect{To: d.treasury, Asset: coinAsset, Amount: chain.NewAmount(1)}))
 	d.refused("treasury", d.pay(chain.Effect{To: fakeStranger, Asset: coinAsset, Amount: chain.NewAmount(1)}))
