@@ -274,7 +274,7 @@ func TestThreat_F16_SharedAccountIsRaceFree(t *testing.T) {
 	a, err := watch.Account(60)
 	require.NoError(t, err)
 
-	const workers, each = 8, 300
+	const workers, each = 8, 80
 	want := make(map[uint32]string, workers*each)
 	require.NoError(t, a.PublicKeys(0, 0, workers*each, func(i uint32, pub []byte) error {
 		want[i] = string(pub)
@@ -320,6 +320,6 @@ func TestWorkDoesNotAllocatePerKey(t *testing.T) {
 	a := account(t, 60)
 	sink := func(uint32, []byte) error { return nil }
 	require.NoError(t, a.PublicKeys(0, 0, 256, sink))
-	allocs := testing.AllocsPerRun(5, func() { _ = a.PublicKeys(0, 0, 512, sink) })
+	allocs := testing.AllocsPerRun(2, func() { _ = a.PublicKeys(0, 0, 512, sink) })
 	require.LessOrEqual(t, allocs, 64.0, "512 keys")
 }
