@@ -139,6 +139,10 @@ func TestLaggingClient(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(2), h.Latest.Height)
 	require.LessOrEqual(t, h.Finalized.Height, h.Latest.Height)
+	w.SetFinalized(4)
+	h, err = slow.Head(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, h.Latest, *h.Finalized, "nothing beyond its head is final")
 	_, err = slow.Transfers(t.Context(), 3, 3, chaintest.NewWatch(slow.Codec(), nil))
 	require.ErrorIs(t, err, chain.ErrNotFound)
 	st, err := slow.Status(t.Context(), id)
@@ -250,6 +254,38 @@ func TestRefusedIntents(t *testing.T) {
 	var reverted *chain.RevertError
 	_, err = w.client.Prepare(t.Context(), spoil(func(m *chain.Move) { m.To = w.Rejecter() }))
 	require.ErrorAs(t, err, &reverted)
+}
+
+func TestBroadcastOfAnotherChainOrID(t *testing.T) {
+	w := newWorld(t, chaintest.Options{})
+	w.fund(t)
+	good := w.signed(t, pay(w, 5))
+	for name, f := range map[string]func(s *chain.Signed){
+		"chain": func(s *chain.Signed) { s.Chain = "eip155:1" },
+		"id":    func(s *chain.Signed) { s.ID = "0x1" },
+	} {
+		bad := good
+		f(&bad)
+		var format *chain.FormatError
+		require.ErrorAs(t, w.client.Broadcast(t.Context(), bad), &format, name)
+	}
+	require.Empty(t, w.Mempool())
+}
+
+func TestSpendTellsTokensNotWatched(t *testing.T) {
+	w := newWorld(t, chaintest.Options{})
+	w.fund(t)
+	w.Grant(w.own.Address, w.usd, amount(9))
+	w.Mine(1)
+	in := pay(w, 9)
+	in.Moves[0].Asset = w.usd
+	require.NoError(t, w.client.Broadcast(t.Context(), w.signed(t, in)))
+	w.Mine(1)
+	p, err := w.client.Transfers(t.Context(), 3, 3, chaintest.NewWatch(w.client.Codec(), nil, w.own.Address))
+	require.NoError(t, err)
+	require.Len(t, p.Spends, 1)
+	require.Len(t, p.Spends[0].Transfers, 1, "listed by the client, though not asked for")
+	require.Less(t, p.Spends[0].Fee.Big().Uint64(), uint64(1_500_000)*gwei, "the gas limit has a margin that is not used")
 }
 
 func TestConcurrentUse(t *testing.T) {

@@ -142,6 +142,11 @@ func TestRefusedTransactions(t *testing.T) {
 	raw, err := foreign.MarshalBinary()
 	require.NoError(t, err)
 	require.Error(t, o.send(raw), "made for another chain")
+	replayable, err := types.SignNewTx(o.key, types.HomesteadSigner{}, &types.LegacyTx{To: &to, Gas: 21_000, GasPrice: big.NewInt(2 * gwei)})
+	require.NoError(t, err)
+	raw, err = replayable.MarshalBinary()
+	require.NoError(t, err)
+	require.Error(t, o.send(raw), "made for any chain")
 	require.Empty(t, w.Mempool())
 }
 

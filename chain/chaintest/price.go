@@ -49,9 +49,6 @@ func (f Fees) plusTip(base chain.Amount) chain.Amount {
 func (p price) outbid(old *tx) price {
 	least := raised(old.cap)
 	p.cap, p.floor, p.tip = larger(p.cap, least), larger(p.floor, least), larger(p.tip, raised(old.tip))
-	if p.exact {
-		p.tip = p.cap
-	}
 	return p
 }
 

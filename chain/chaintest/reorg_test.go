@@ -120,6 +120,31 @@ func TestReorgKeepsTheOrderOfNonces(t *testing.T) {
 	require.Equal(t, first, p.Transfers[0].ID.Tx)
 }
 
+func TestBranchesDifferEvenAtTheSameTime(t *testing.T) {
+	w := newWorld(t, chaintest.Options{})
+	w.Mine(1)
+	at := w.Head()
+	old := w.Rewind(1)
+	w.MineAt(at.Time)
+	other := w.Head()
+	require.NotEqual(t, at.Hash, other.Hash)
+	w.Return(old)
+	w.MineAt(at.Time)
+	above := w.Head().Hash
+	w.Return(old)
+	w.MineAt(at.Time)
+	require.NotEqual(t, above, w.Head().Hash)
+}
+
+func TestWhatWasMinedComesBeforeWhatWaited(t *testing.T) {
+	w := newWorld(t, chaintest.Options{})
+	mined := w.Pay("alice", w.own.Address, w.eth, amount(1))
+	w.Mine(1)
+	waits := w.Pay("bob", w.own.Address, w.eth, amount(2))
+	w.Rewind(1)
+	require.Equal(t, []chain.TxID{mined, waits}, w.Mempool())
+}
+
 func TestStateDependentAmount(t *testing.T) {
 	w := newWorld(t, chaintest.Options{})
 	w.Pay("alice", w.own.Address, w.usd, amount(101))
