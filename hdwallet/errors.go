@@ -53,7 +53,7 @@ func (e *DerivationError) Error() string { return "hdwallet: " + e.Path + ": " +
 // ConfigError reports a field of a Policy, or an argument of NewSigner, that
 // cannot be used.
 type ConfigError struct {
-	// Field names it: "Treasury[eip155:1][0]".
+	// Field names it: "Policy.Treasury[eip155:1][0]", "wallets[1]".
 	Field string
 	// Reason is what is wrong.
 	Reason string
