@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/bursar-go/bursar"
+)
+
+// createAgainstDerive compares payments per second with batch derivations per
+// second, both by the wall clock and by as many workers as there are cores. A
+// payment is all that CreatePayment does: it reserves and derives its share of
+// a block of addresses, and commits row, address and event to the store.
+func createAgainstDerive(b *bench) (reading, error) {
+	workers := runtime.GOMAXPROCS(0)
+	derive, err := ours(workers)
+	if err != nil {
+		return reading{}, err
+	}
+	c, err := b.compare(wallClock(), whole(derive), create(workers))
+	if err != nil {
+		return reading{}, err
+	}
+	c.a, c.ratio = c.a/batch, c.ratio/batch
+	return reading{c.ratio, c.how("derive", "create")}, nil
+}
+
+// create makes payments on a gateway of its own each time, so that no round
+// meets the payments of the one before.
+func create(workers int) work {
+	return func(n int) (func() error, error) {
+		h, err := newHost()
+		if err != nil {
+			return nil, err
+		}
+		req := bursar.PaymentRequest{Asset: "local/ETH", Amount: decimal.New(15, -1)}
+		return func() error {
+			err := share(workers, n, func(int) error {
+				_, err := h.gateway.CreatePayment(context.Background(), req)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return h.stop()
+		}, nil
+	}
+}

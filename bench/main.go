@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// figure is one line of the output.
+type figure struct {
+	name, unit, about string
+	// bound is what the value must not pass: at least that much where atLeast
+	// is true, else at most.
+	bound   float64
+	atLeast bool
+	// procs is GOMAXPROCS during the measurement.
+	procs   int
+	measure func(*bench) (reading, error)
+}
+
+// figures lists all there are, in the order they are printed.
+func figures() []figure {
+	return []figure{
+		{"derive_vs_gobip32", "x", "an address below an xpub: time of go-bip32 / ours in batches of 256", 30, true, 1, deriveAgainstLibrary},
+		{"derive_vs_floor", "x", "our time per address in batches of 256 / base multiplication + HMAC-SHA512 + Keccak", 1.3, false, 1, deriveAgainstFloor},
+		{"create_vs_derive", "x", "CreatePayment per second on the memory store / batch derivations per second", 0.5, true, 2, createAgainstDerive},
+		{"scan_vs_json", "x", "CPU of a page with a block of 200 transactions / CPU of encoding/json on the same bytes", 1.2, false, 1, scanAgainstJSON},
+		{"watch_flat", "x", "CPU per block at 1,000,000 watched addresses / at 1,000", 1.2, false, 1, watchFlat},
+		{"watch_memory", "MB", "heap of 1,000,000 watched addresses", 80, false, 1, watchMemory},
+	}
+}
+
+// ok reports whether a value keeps the figure's bound.
+func (f figure) ok(value float64) bool {
+	if f.atLeast {
+		return value >= f.bound
+	}
+	return value <= f.bound
+}
+
+func (f figure) sign() string {
+	if f.atLeast {
+		return ">="
+	}
+	return "<="
+}
+
+// errMissed is the outcome of -check.
+var errMissed = errors.New("figures miss their bounds")
+
+func run(args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	only := flags.String("only", "", "figures to measure, separated by commas")
+	list := flags.Bool("list", false, "list the figures and their bounds")
+	check := flags.Bool("check", false, "fail where a figure misses its bound")
+	quick := flags.Bool("quick", false, "short rounds and small sets; the values mean little")
+	rounds := flags.Int("rounds", 0, "rounds of each figure (default 9)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *list {
+		for _, f := range figures() {
+			fmt.Fprintf(out, "%-18s %s %g %s  GOMAXPROCS=%d  %s\n", f.name, f.sign(), f.bound, f.unit, f.procs, f.about)
+		}
+		return nil
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	b := newBench(*quick, *rounds)
+	var missed []string
+	for _, f := range chosen {
+		value, err := b.print(out, f)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		if *check && !f.ok(value) {
+			missed = append(missed, fmt.Sprintf("%s %.3f, want %s %g", f.name, value, f.sign(), f.bound))
+		}
+	}
+	if len(missed) > 0 {
+		return fmt.Errorf("%w: %s", errMissed, strings.Join(missed, "; "))
+	}
+	return nil
+}
+
+// choose selects figures by name; no name means all.
+func choose(only string) ([]figure, error) {
+	all := figures()
+	if only == "" {
+		return all, nil
+	}
+	var out []figure
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(all, func(f figure) bool { return f.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("no figure is called %q, see -list", name)
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
+}
+
+// print measures a figure and writes its line.
+func (b *bench) print(out io.Writer, f figure) (float64, error) {
+	procs := min(f.procs, runtime.NumCPU())
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+	got, err := f.measure(b)
+	if err != nil {
+		return 0, err
+	}
+	quick := ""
+	if b.quick {
+		quick = ", quick: of no meaning"
+	}
+	fmt.Fprintf(out, "%s %.3f %s  # GOMAXPROCS=%d, %s%s\n", f.name, got.value, f.unit, procs, got.how, quick)
+	return got.value, nil
+}
