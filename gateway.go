@@ -240,6 +240,15 @@ func (g *Gateway) running() error {
 	return ErrNotStarted
 }
 
+// read runs fn on a snapshot of the store. Reading is possible from New on and
+// after Stop too, as long as the store is open.
+func (g *Gateway) read(ctx context.Context, fn func(Reader) error) error {
+	if g == nil || g.store == nil {
+		return ErrNotStarted
+	}
+	return g.store.Read(ctx, fn)
+}
+
 // asset finds a configured asset; one that is no longer configured is shown in
 // base units.
 func (g *Gateway) asset(id chain.AssetID) chain.Asset {

@@ -101,7 +101,7 @@ func (g *Gateway) Balances(ctx context.Context, address chain.Address) ([]Addres
 		return nil, err
 	}
 	of := map[chain.AssetID]*AddressBalance{}
-	err = g.store.Read(ctx, func(r Reader) error {
+	err = g.read(ctx, func(r Reader) error {
 		clear(of)
 		sums, err := r.Balances(ctx, BalanceQuery{Accounts: []Account{accountU(row.Address), accountF(row.Address)}})
 		if err != nil {
@@ -147,7 +147,7 @@ func (g *Gateway) Balances(ctx context.Context, address chain.Address) ([]Addres
 // Ledger returns the sums of the ledger's accounts whose names begin with
 // prefix; see Account for the names.
 func (g *Gateway) Ledger(ctx context.Context, prefix string) (rows []Balance, err error) {
-	err = g.store.Read(ctx, func(r Reader) (err error) {
+	err = g.read(ctx, func(r Reader) (err error) {
 		rows, err = r.Balances(ctx, BalanceQuery{Prefix: prefix})
 		return err
 	})

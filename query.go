@@ -69,7 +69,7 @@ func (g *Gateway) Payments(ctx context.Context, f PaymentFilter, limit int, curs
 		}
 		q.Statuses = []Status{f.Status}
 	}
-	if f.Asset != "" {
+	if f.Asset != "" && g != nil {
 		_, asset, err := g.lookupAsset("PaymentFilter.Asset", f.Asset)
 		if err != nil {
 			return Page[Payment]{}, err
@@ -100,7 +100,7 @@ func (g *Gateway) AllPayments(ctx context.Context, f PaymentFilter) iter.Seq2[Pa
 // payments reads payments and overlays what depends on the newest block.
 func (g *Gateway) payments(ctx context.Context, q PaymentQuery) ([]Payment, error) {
 	var rows []Payment
-	err := g.store.Read(ctx, func(r Reader) (err error) {
+	err := g.read(ctx, func(r Reader) (err error) {
 		if rows, err = r.Payments(ctx, q); err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (g *Gateway) Transaction(ctx context.Context, id string) (Transaction, erro
 // limit and cursor.
 func (g *Gateway) Transactions(ctx context.Context, f TransactionFilter, limit int, cursor string) (Page[Transaction], error) {
 	q := TransactionQuery{Chain: f.Chain, From: f.From, To: f.To, Since: f.Since, Until: f.Until}
-	if f.Asset != "" {
+	if f.Asset != "" && g != nil {
 		_, asset, err := g.lookupAsset("TransactionFilter.Asset", f.Asset)
 		if err != nil {
 			return Page[Transaction]{}, err
@@ -187,7 +187,7 @@ func (g *Gateway) AllTransactions(ctx context.Context, f TransactionFilter) iter
 }
 
 func (g *Gateway) transactions(ctx context.Context, q TransactionQuery) (rows []Transaction, err error) {
-	err = g.store.Read(ctx, func(r Reader) (err error) {
+	err = g.read(ctx, func(r Reader) (err error) {
 		rows, err = r.Transactions(ctx, q)
 		return err
 	})
@@ -196,7 +196,7 @@ func (g *Gateway) transactions(ctx context.Context, q TransactionQuery) (rows []
 
 // Payout returns one payout with its attempts. ErrNotFound where there is none.
 func (g *Gateway) Payout(ctx context.Context, id string) (p Payout, attempts []Attempt, err error) {
-	err = g.store.Read(ctx, func(r Reader) error {
+	err = g.read(ctx, func(r Reader) error {
 		rows, err := r.Payouts(ctx, PayoutQuery{IDs: []string{id}})
 		if err != nil {
 			return err
@@ -217,7 +217,7 @@ func (g *Gateway) Payouts(ctx context.Context, q PayoutQuery) (rows []Payout, er
 	if q.Limit, err = pageSize(q.Limit); err != nil {
 		return nil, err
 	}
-	err = g.store.Read(ctx, func(r Reader) (err error) {
+	err = g.read(ctx, func(r Reader) (err error) {
 		rows, err = r.Payouts(ctx, q)
 		return err
 	})
@@ -227,6 +227,9 @@ func (g *Gateway) Payouts(ctx context.Context, q PayoutQuery) (rows []Payout, er
 // Address returns the row of an address of ours, by its text in any form that
 // the chain's codec reads, or by its id. ErrNotFound where it is not ours.
 func (g *Gateway) Address(ctx context.Context, address string) (Address, error) {
+	if g == nil {
+		return Address{}, ErrNotStarted
+	}
 	q := AddressQuery{IDs: []string{address}}
 	for _, net := range g.order {
 		if a, err := net.codec.Parse(address); err == nil {
@@ -235,7 +238,7 @@ func (g *Gateway) Address(ctx context.Context, address string) (Address, error) 
 		}
 	}
 	var rows []Address
-	err := g.store.Read(ctx, func(r Reader) (err error) {
+	err := g.read(ctx, func(r Reader) (err error) {
 		rows, err = r.Addresses(ctx, q)
 		return err
 	})
@@ -257,7 +260,7 @@ func (g *Gateway) Events(ctx context.Context, subject string, after int64, limit
 	if limit, err = pageSize(limit); err != nil {
 		return nil, err
 	}
-	err = g.store.Read(ctx, func(r Reader) (err error) {
+	err = g.read(ctx, func(r Reader) (err error) {
 		rows, err = r.Events(ctx, EventQuery{Subject: subject, AfterSeq: after, Limit: limit})
 		return err
 	})
