@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
@@ -48,7 +49,7 @@ func checkText(field, text string, longest int) error {
 		return fieldErr(field, CodeOutOfRange, "%d bytes, at most %d", len(text), longest)
 	case !utf8.ValidString(text):
 		return fieldErr(field, CodeInvalid, "not valid UTF-8")
-	case strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r == 0x7f }):
+	case strings.ContainsFunc(text, unicode.IsControl):
 		return fieldErr(field, CodeInvalid, "holds a control character")
 	}
 	return nil

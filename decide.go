@@ -90,10 +90,30 @@ func decide(e *env, in kase, f fact, txID string, apply func(*Transaction)) (cha
 		if apply != nil {
 			apply(s.tx)
 		}
+		if err := s.lawful(); err != nil {
+			return change{}, err
+		}
 		s.cause = fmt.Sprintf("%s#%d", s.tx.ID, s.tx.Inclusion)
 	}
 	s.prepare()
 	return s.finish()
+}
+
+// lawful holds the transaction itself to its table, whoever wrote its row.
+func (s *step) lawful() error {
+	f, moves := transactionFactOf(s.fact)
+	want := s.was.Status
+	if moves {
+		row, ok := nextTransaction(s.was.Status, f)
+		if !ok {
+			return fmt.Errorf("%w: transaction %s in %q: no transition for %q", ErrInvariant, s.tx.ID, s.was.Status, f)
+		}
+		want = row.to
+	}
+	if s.tx.Status != want {
+		return fmt.Errorf("%w: transaction %s became %s by %q, its table says %s", ErrInvariant, s.tx.ID, s.tx.Status, s.fact, want)
+	}
+	return nil
 }
 
 // prepare applies what a fact means for the payment's own facts, before totals
@@ -101,20 +121,20 @@ func decide(e *env, in kase, f fact, txID string, apply func(*Transaction)) (cha
 func (s *step) prepare() {
 	p := &s.out.payment
 	switch s.fact {
-	case factSeen:
-		setOnce(&p.SeenAt, s.now)
+	case factSeen, factUnexpected:
+		s.sighted()
 	case factIncluded:
-		setOnce(&p.SeenAt, s.now)
 		if s.tx.Inclusion == 1 {
 			s.judge()
 		}
-		if s.tx.Counting {
+		s.sighted()
+		if !slices.ContainsFunc(s.out.txs, missing) {
 			p.HoldUntil = time.Time{}
 		}
 	case factOrphaned:
 		if s.was.Counting {
 			wait := max(time.Duration(2*p.RequiredConfirmations)*s.blockTime, time.Hour)
-			p.HoldUntil = s.now.Add(wait)
+			p.HoldUntil = later(p.HoldUntil, s.now.Add(wait))
 		}
 	case factCovered:
 		if !p.HoldUntil.IsZero() && s.covered(p.HoldUntil, p.RequiredConfirmations) {
@@ -133,8 +153,20 @@ func (s *step) prepare() {
 			}
 		}
 		p.Accepted = p.Accepted || len(s.accept) > 0
+		s.cause = fmt.Sprint(s.accept)
 	}
 }
+
+// sighted writes when money was first heard of. A verdict on the deadline must
+// be given before: a block is no proof that its transaction was seen earlier.
+func (s *step) sighted() {
+	setOnce(&s.out.payment.SeenAt, s.now)
+	setOnce(&s.tx.SeenAt, s.now)
+}
+
+// missing reports whether a counting transfer is out of the chain and may come
+// back: while one is, the deadline's verdict is on hold.
+func missing(t Transaction) bool { return t.Counting && t.Status == TxFailed }
 
 // claimed reports whether the money of a confirmed transaction is already the
 // payment's own in its present status.
@@ -183,11 +215,8 @@ func (s *step) totals() facts {
 			f.accepted = sum(f.accepted, t.Amount)
 		}
 	}
-	if p.Status == StatusSettled && s.fact != factSweepLost {
-		f.discharged = true // a later extra does not un-settle
-	} else {
-		f.discharged = s.allDischarged()
-	}
+	// A later extra does not un-settle.
+	f.discharged = p.Status == StatusSettled && s.fact != factSweepLost || s.allDischarged()
 	return f
 }
 
@@ -215,20 +244,35 @@ func (s *step) verdict() bool {
 	return s.covered(s.out.payment.ExpiresAt, s.out.payment.RequiredConfirmations)
 }
 
-// allDischarged reports whether all applied money reached its end: swept or
-// refunded, or too little to be worth it, and final in each case.
+// allDischarged reports whether the money that pays for this payment reached
+// its end: swept or refunded, or too little to be worth it, and final in each
+// case. What came on top of the amount has its own way and is not waited for.
 func (s *step) allDischarged() bool {
-	left, any := chain.Amount{}, false
+	p := &s.out.payment
+	booked, final := chain.Amount{}, chain.Amount{}
 	for _, t := range s.out.txs {
 		if !s.applied(t) {
 			continue
 		}
-		if any = true; !t.Final {
-			return false
+		booked = sum(booked, t.Amount)
+		if t.Final {
+			final = sum(final, t.Amount)
 		}
-		left = sum(left, t.Amount.SubFloor(t.Discharged))
 	}
-	return any && (left.IsZero() || left.Less(s.out.payment.Asset.SweepMinimum))
+	paid := booked.Min(p.Amount)
+	left := paid.SubFloor(s.delivered())
+	return !paid.IsZero() && !final.Less(paid) && (left.IsZero() || left.Less(p.Asset.SweepMinimum))
+}
+
+// delivered is how much of the applied money was swept or refunded, final.
+func (s *step) delivered() chain.Amount {
+	out := chain.Amount{}
+	for _, t := range s.out.txs {
+		if s.applied(t) && t.Final {
+			out = sum(out, t.Discharged)
+		}
+	}
+	return out
 }
 
 // applied reports whether a transaction's money is booked on the payment.
@@ -256,7 +300,7 @@ func (s *step) finish() (change, error) {
 	if want := s.after.status(); p.Status != want {
 		return change{}, fmt.Errorf("%w: payment %s: %s leads to %s, the facts say %s", ErrInvariant, p.ID, row.id, p.Status, want)
 	}
-	s.stamp(row)
+	s.stamp()
 	entries := s.postings()
 	notices := s.notices(row)
 	return change{kase: s.out, entries: entries, notices: notices}, nil
@@ -300,38 +344,34 @@ func (s *step) measure() {
 }
 
 // stamp writes the times and counters of a new status.
-func (s *step) stamp(row transition) {
+func (s *step) stamp() {
 	p := &s.out.payment
+	p.Deadline = p.nextVerdict(s.after.unconfirmed.IsZero())
 	old := s.in.payment.Status
-	if p.Status != old || row.fact == factAccept {
-		switch p.Status {
-		case StatusDetected:
-			setOnce(&p.DetectedAt, s.now)
-		case StatusConfirmed:
-			if old != StatusConfirmed && old != StatusSettled {
-				p.ConfirmationNo++
-				p.ConfirmedAt = s.now
-				setOnce(&p.DetectedAt, s.now)
-			}
-			p.FailureReason = ""
-		case StatusSettled:
-			p.SettleNo++
-			p.SettledAt = s.now
-		case StatusExpired:
-			p.ExpiredAt, p.FailureReason = s.now, "expired"
-		case StatusUnderpaid:
-			p.ExpiredAt, p.FailureReason = s.now, "underpaid"
-		case StatusCanceled:
-			p.FailureReason = "canceled"
-		}
+	if p.Status == old {
+		return
 	}
-	if p.Status != StatusConfirmed && p.Status != StatusSettled {
+	wasPaid, isPaid := slices.Contains(paidStatus, old), slices.Contains(paidStatus, p.Status)
+	switch {
+	case isPaid && !wasPaid:
+		p.ConfirmationNo++
+		p.ConfirmedAt = s.now
+		setOnce(&p.DetectedAt, s.now)
+	case !isPaid:
 		p.ConfirmedAt = time.Time{}
 	}
-	if p.Status != StatusSettled {
-		p.SettledAt = time.Time{}
+	p.SettledAt, p.FailureReason = time.Time{}, ""
+	switch p.Status {
+	case StatusDetected:
+		setOnce(&p.DetectedAt, s.now)
+	case StatusSettled:
+		p.SettleNo++
+		p.SettledAt = s.now
+	case StatusExpired, StatusUnderpaid:
+		p.ExpiredAt, p.FailureReason = s.now, string(p.Status)
+	case StatusCanceled:
+		p.FailureReason = string(p.Status)
 	}
-	p.Deadline = p.nextVerdict(s.after.unconfirmed.IsZero())
 }
 
 // nextVerdict is when an open payment must be looked at again.
@@ -368,8 +408,20 @@ func enough(s *step) bool {
 
 func enoughNotOver(s *step) bool { return enough(s) && s.out.payment.Excess.IsZero() }
 
+func boundDischarged(s *step) bool { return bound(s) && discharged(s) }
+
+// unbooked: the money was neither counted nor, if the host bound it, confirmed,
+// so that its loss changes nothing for the payment.
+func unbooked(s *step) bool {
+	return !s.tx.Counting && !(s.tx.Accepted && s.was.Status == TxConfirmed)
+}
+
+// nothingLive: none of the money asked for is in a block. Another asset at the
+// address is nobody's payment and keeps nobody from canceling.
 func nothingLive(s *step) bool {
-	return !slices.ContainsFunc(s.out.txs, Transaction.Live)
+	return !slices.ContainsFunc(s.out.txs, func(t Transaction) bool {
+		return t.Live() && t.Asset == s.out.payment.Asset.ID
+	})
 }
 
 func setOnce(at *time.Time, now time.Time) {
@@ -380,6 +432,13 @@ func setOnce(at *time.Time, now time.Time) {
 
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
 		return b
 	}
 	return a

@@ -26,6 +26,7 @@ func (s *step) notices(row transition) []notice {
 			if kind == TransactionOrphaned {
 				n.data.Transaction = transactionData(s.was, s.asset(s.was.Asset), s.tip)
 				n.data.Transaction.Status, n.data.Transaction.Reason = TxFailed, ReasonOrphaned
+				n.data.Transaction.Confirmations = 0
 			}
 		}
 		switch kind {
@@ -36,10 +37,15 @@ func (s *step) notices(row transition) []notice {
 		case PaymentConfirmed:
 			n.data.Accepted = len(s.accept) > 0 || p.Accepted
 		case PaymentSettled:
-			n.data.Gross, n.data.FeeShare = p.Asset.Format(p.Confirmed), s.native.Format(p.SweepFee)
+			// What came on top counts as far as it was delivered as well.
+			gross := p.Confirmed.Min(p.Amount)
+			if all := s.delivered(); gross.Less(all) {
+				gross = all
+			}
+			n.data.Gross, n.data.FeeShare = p.Asset.Format(gross), s.native.Format(p.SweepFee)
 			n.data.Net = n.data.Gross
 			if p.Asset.Native() {
-				n.data.Net = p.Asset.Format(p.Confirmed.SubFloor(p.SweepFee))
+				n.data.Net = p.Asset.Format(gross.SubFloor(p.SweepFee))
 			}
 		}
 		out = append(out, n)
@@ -87,17 +93,19 @@ func (s *step) causeOf(kind Kind) string {
 	case PaymentSettled:
 		return fmt.Sprint(p.SettleNo)
 	case PaymentExpired, PaymentUnderpaid:
-		inclusions := 0
+		// A verdict is given again only after money came, left or was accepted,
+		// and each of these moves one of the three.
+		inclusions, live := 0, 0
 		for _, t := range s.out.txs {
 			inclusions += t.Inclusion
+			if t.Live() {
+				live++
+			}
 		}
-		return fmt.Sprint(inclusions)
+		return fmt.Sprint(inclusions, live, p.ConfirmationNo)
 	}
-	switch s.fact {
-	case factSweepLost:
+	if s.fact == factSweepLost {
 		return "sweep " + fmt.Sprint(p.SettleNo)
-	case factAccept:
-		return "accept " + fmt.Sprint(s.accept)
 	}
 	return string(s.fact) + " " + s.cause
 }

@@ -116,7 +116,9 @@ func (s *step) recut() []Entry {
 	move := func(name string, account Account, from, to chain.Amount) {
 		e := Entry{
 			Rule: "L3", Asset: p.Asset.ID, Subject: p.ID, Chain: p.Asset.Chain(),
-			ID: hashID("le_", "L3", p.ID, name, fmt.Sprint(p.Version), string(s.fact), s.cause),
+			// A fact and its cause happen once to a payment: an inclusion becomes
+			// deep once and is orphaned once, a transfer is bound once.
+			ID: hashID("le_", "L3", p.ID, name, string(s.fact), s.cause),
 		}
 		switch from.Cmp(to) {
 		case -1:

@@ -1,7 +1,13 @@
 package bursar
 
-// The state machines of the gateway as data. decide.go and payouts.go follow
-// the tables; docs/state_machine.md is generated from them.
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The state machines of the gateway as data. Whatever changes a status does it
+// by a row of these tables; docs/state_machine.md is generated from them.
 
 // fact is something that happened to a payment.
 type fact string
@@ -74,7 +80,8 @@ func paymentTable() []transition {
 		{id: "T29", from: []Status{StatusConfirmed}, fact: factFinal, when: "all applied money is residue", guard: discharged, to: StatusSettled, events: []Kind{PaymentSettled}},
 		{id: "T34", from: anyStatus, fact: factFinal, when: "otherwise"},
 
-		{id: "T14", from: anyStatus, fact: factOrphaned, when: "did not count", guard: notApplied, events: []Kind{to}, ledger: "reverse"},
+		{id: "T14", from: anyStatus, fact: factOrphaned, when: "neither counted nor was booked", guard: unbooked, events: []Kind{to}, ledger: "reverse"},
+		{id: "T29", from: []Status{StatusConfirmed}, fact: factOrphaned, when: "still C ≥ R, and what is left is discharged", guard: discharged, to: StatusSettled, events: []Kind{to, PaymentSettled, PaymentOverpaid}, ledger: "reverse, L3"},
 		{id: "T23", from: paidStatus, fact: factOrphaned, when: "still C ≥ R", guard: enough, events: []Kind{to, PaymentOverpaid}, ledger: "reverse, L3"},
 		{id: "T26", from: paidStatus, fact: factOrphaned, when: "accepted money; canceled before", guard: isStatus(StatusCanceled), to: StatusCanceled, events: []Kind{to, PaymentReverted}, ledger: "reverse"},
 		{id: "T26", from: paidStatus, fact: factOrphaned, when: "accepted money; expired before", guard: isStatus(StatusExpired), to: StatusExpired, events: []Kind{to, PaymentReverted}, ledger: "reverse"},
@@ -97,7 +104,9 @@ func paymentTable() []transition {
 		{id: "T17", from: missedStatus, fact: factCancel, when: "closed", err: ErrAlreadyClosed},
 		{id: "T18", from: []Status{StatusCanceled}, fact: factCancel, when: "again: nothing happens"},
 
+		{id: "T15", from: closedStatus, fact: factAccept, when: "confirmed held money, swept already", guard: boundDischarged, to: StatusSettled, events: []Kind{PaymentConfirmed, PaymentSettled, PaymentOverpaid}, ledger: "L3"},
 		{id: "T15", from: closedStatus, fact: factAccept, when: "confirmed held money; binds these transfers", guard: bound, to: StatusConfirmed, events: []Kind{PaymentConfirmed, PaymentOverpaid}, ledger: "L3"},
+		{id: "T15", from: []Status{StatusConfirmed}, fact: factAccept, when: "more held money, swept already", guard: boundDischarged, to: StatusSettled, events: []Kind{PaymentSettled, PaymentOverpaid}, ledger: "L3"},
 		{id: "T15", from: paidStatus, fact: factAccept, when: "more held money", guard: bound, events: []Kind{PaymentOverpaid}, ledger: "L3"},
 		{id: "T15", from: anyStatus, fact: factAccept, when: "nothing confirmed is held, or still open", err: ErrNothingToAccept},
 
@@ -110,13 +119,28 @@ func paymentTable() []transition {
 	}
 }
 
+// transactionFact is something that happened to one transfer identity.
+type transactionFact string
+
+// The facts of transactions.
+const (
+	txSeen     transactionFact = "seen"      // txSeen: in the mempool.
+	txIncluded transactionFact = "included"  // txIncluded: in a block, and it succeeded.
+	txDeep     transactionFact = "reaches K" // txDeep: its block has the confirmations asked for.
+	txOrphaned transactionFact = "orphaned"  // txOrphaned: its block left the chain.
+	txReplaced transactionFact = "replaced"  // txReplaced: another took its nonce or outpoint, final.
+	txDropped  transactionFact = "dropped"   // txDropped: out of the mempool without a block.
+	txReverted transactionFact = "reverted"  // txReverted: in a block, and it failed.
+)
+
 // transactionRow is one row of the transaction table.
 type transactionRow struct {
-	from  []TransactionStatus // "" is a transaction not known yet
-	fact  string
-	when  string
-	to    TransactionStatus
-	event Kind
+	from   []TransactionStatus // "" is a transaction not known yet
+	fact   transactionFact
+	when   string
+	to     TransactionStatus
+	reason string // the failure reason that goes with to
+	event  Kind
 }
 
 const txNew TransactionStatus = ""
@@ -124,29 +148,57 @@ const txNew TransactionStatus = ""
 // transactionTable returns the transitions of one transfer identity.
 func transactionTable() []transactionRow {
 	return []transactionRow{
-		{from: []TransactionStatus{txNew}, fact: "seen", when: "incoming", to: TxPending, event: TransactionDetected},
-		{from: []TransactionStatus{txNew, TxPending, TxFailed, TxReplaced}, fact: "included", when: "executed well", to: TxConfirming, event: TransactionDetected},
-		{from: []TransactionStatus{TxConfirming}, fact: "reaches K", when: "not halted", to: TxConfirmed, event: TransactionConfirmed},
-		{from: []TransactionStatus{TxConfirming, TxConfirmed}, fact: "orphaned", when: "", to: TxFailed, event: TransactionOrphaned},
-		{from: []TransactionStatus{TxPending}, fact: "replaced", when: "its nonce or outpoint was consumed by another, final", to: TxReplaced, event: TransactionReplaced},
-		{from: []TransactionStatus{TxPending}, fact: "dropped", when: "unknown to all providers for long", to: TxFailed, event: TransactionFailed},
-		{from: []TransactionStatus{TxPending}, fact: "reverted", when: "included with status 0 after it was announced", to: TxFailed, event: TransactionFailed},
+		{from: []TransactionStatus{txNew}, fact: txSeen, when: "incoming", to: TxPending, event: TransactionDetected},
+		{from: []TransactionStatus{txNew, TxPending, TxFailed, TxReplaced}, fact: txIncluded, when: "executed well", to: TxConfirming, event: TransactionDetected},
+		{from: []TransactionStatus{TxConfirming}, fact: txDeep, when: "not halted", to: TxConfirmed, event: TransactionConfirmed},
+		{from: []TransactionStatus{TxConfirming, TxConfirmed}, fact: txOrphaned, to: TxFailed, reason: ReasonOrphaned, event: TransactionOrphaned},
+		{from: []TransactionStatus{TxPending}, fact: txReplaced, when: "its nonce or outpoint was consumed by another, final", to: TxReplaced, event: TransactionReplaced},
+		{from: []TransactionStatus{TxPending}, fact: txDropped, when: "unknown to all providers for long", to: TxFailed, reason: ReasonDropped, event: TransactionFailed},
+		{from: []TransactionStatus{TxPending}, fact: txReverted, when: "included with status 0 after it was announced", to: TxFailed, reason: ReasonReverted, event: TransactionFailed},
 	}
 }
 
 // nextTransaction looks a transition of a transaction up.
-func nextTransaction(from TransactionStatus, fact string) (transactionRow, bool) {
+func nextTransaction(from TransactionStatus, f transactionFact) (transactionRow, bool) {
 	for _, row := range transactionTable() {
-		if row.fact != fact {
-			continue
-		}
-		for _, s := range row.from {
-			if s == from {
-				return row, true
-			}
+		if row.fact == f && slices.Contains(row.from, from) {
+			return row, true
 		}
 	}
 	return transactionRow{}, false
+}
+
+// advance applies a fact to a transaction by its table: status, failure reason,
+// and what is true of one block only. The event to tell is returned.
+func (t *Transaction) advance(f transactionFact) (Kind, error) {
+	row, ok := nextTransaction(t.Status, f)
+	if !ok {
+		return "", fmt.Errorf("%w: transaction %s in %q: no transition for %q", ErrInvariant, t.ID, t.Status, f)
+	}
+	t.Status, t.FailureReason = row.to, row.reason
+	if !t.Live() {
+		t.Block, t.BlockHash, t.BlockTime, t.TxIndex = 0, "", time.Time{}, 0
+	}
+	if t.Status != TxConfirmed {
+		t.Final, t.ConfirmedAt = false, time.Time{}
+	}
+	return row.event, nil
+}
+
+// transactionFactOf is what a fact on a payment means for the transaction that
+// it names; most mean nothing.
+func transactionFactOf(f fact) (transactionFact, bool) {
+	switch f {
+	case factSeen:
+		return txSeen, true
+	case factIncluded, factUnexpected:
+		return txIncluded, true
+	case factDeep:
+		return txDeep, true
+	case factOrphaned:
+		return txOrphaned, true
+	}
+	return "", false
 }
 
 // payoutRow is one row of the payout table.
@@ -213,13 +265,8 @@ func payoutTable() []payoutRow {
 // nextPayout looks a transition of a payout up.
 func nextPayout(from PayoutStatus, fact payoutFact) (payoutRow, bool) {
 	for _, row := range payoutTable() {
-		if row.fact != fact {
-			continue
-		}
-		for _, s := range row.from {
-			if s == from {
-				return row, true
-			}
+		if row.fact == fact && slices.Contains(row.from, from) {
+			return row, true
 		}
 	}
 	return payoutRow{}, false
