@@ -31,7 +31,9 @@ type Reader interface {
 type Writer interface {
 	// Prepare turns an intent into a complete unsigned transaction, or one
 	// with Needs. Errors: *InsufficientFundsError, *FeeTooHighError,
-	// *RevertError (a dry run failed), ErrUnsupported.
+	// *RevertError (a dry run failed), ErrUnsupported, ErrLockSpent where a lock
+	// to be reused is spent already. A draft with Intent.Reuse is priced by the
+	// market and need not outbid the old one: FeeBumper does.
 	Prepare(ctx context.Context, in Intent) (Draft, error)
 
 	// Sign has the draft signed. It uses no network but the signer, and checks
@@ -162,6 +164,6 @@ type HeadSubscriber interface {
 // with the same locks.
 type FeeBumper interface {
 	// Bump returns a draft of the same intent and locks that the network takes
-	// as a replacement of the signed one.
+	// as a replacement of the signed one. Errors are those of Prepare.
 	Bump(ctx context.Context, in Intent, old Signed) (Draft, error)
 }

@@ -8,7 +8,8 @@ import "iter"
 // after a reorg.
 //
 // Ordinals: "n" the native value of the transaction itself,
-// "t:<token>:<to>:<k>" the k-th such log of this transaction, counted from 0,
+// "t:<token>:<to>:<k>" the k-th such log of this transaction, counted from 0 and
+// with those of amount zero,
 // "i:<path>" an internal call, "o:<n>" a transaction output,
 // "b:<address>:<from>-<to>" a balance increase without a visible transaction.
 type TransferID struct {
