@@ -53,11 +53,30 @@ func insist(ctx context.Context, fn func() error) error {
 	}
 }
 
+// noLostUpdate lets two closures read before either commits, whatever the
+// scheduler does, and a crowd follow.
 func noLostUpdate(k *kit) {
 	const each = 10
-	errs := together(func(int) error {
+	var both sync.WaitGroup
+	both.Add(2)
+	raise := func(wait func()) error {
+		return k.s.Write(k.ctx, func(tx bursar.Tx) error {
+			c, err := tx.Chain(k.ctx, mainnet)
+			if err != nil {
+				return err
+			}
+			wait()
+			c.Final++
+			return tx.Apply(k.ctx, bursar.Batch{Chains: []bursar.ChainState{c}})
+		})
+	}
+	errs := together(func(i int) error {
+		wait := func() {}
+		if i < 2 {
+			wait = sync.OnceFunc(func() { both.Done(); both.Wait() })
+		}
 		for range each {
-			if err := insist(k.ctx, func() error { return bump(k.ctx, k.s) }); err != nil {
+			if err := insist(k.ctx, func() error { return raise(wait) }); err != nil {
 				return err
 			}
 		}

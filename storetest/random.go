@@ -22,14 +22,14 @@ func agrees(k *kit) {
 		s := k.open()
 		defer s.Close()
 		m := newModel()
-		for range rapid.IntRange(1, 12).Draw(t, "steps") {
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			step(t, k.ctx, s, m)
 		}
 		v, want := view{t, k.ctx, nil}, m.state()
 		require.NoError(t, s.Read(k.ctx, func(r bursar.Reader) error {
 			v.reader = r
 			require.Empty(t, differ(want, v.state()))
-			for range 6 {
+			for range 12 {
 				compareQuery(t, v, view{t, k.ctx, m})
 			}
 			return nil

@@ -115,7 +115,7 @@ func sight(v view) string {
 }
 
 func ages(k *kit) {
-	const n = 8
+	const n = 4
 	var nest func(depth int)
 	nest = func(depth int) {
 		if depth == n {

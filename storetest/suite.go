@@ -11,8 +11,9 @@ import (
 )
 
 // Run checks a store against the contract of bursar.Store. open returns a new
-// empty store; it is called often. The suite closes each store, so that open
-// only cleans up what lies behind it.
+// empty store; it is called about 300 times. The suite closes each store, so
+// that open only cleans up what lies behind it. Up to ten transactions of a
+// store are open at once; a pool of connections must hold that many.
 func Run(t *testing.T, open func(t *testing.T) bursar.Store) {
 	for _, g := range groups() {
 		t.Run(g.name, func(t *testing.T) {
@@ -56,7 +57,7 @@ func groups() []group {
 }
 
 // patience bounds everything that waits for something to happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // kit is what a check works with: a fresh store and short ways to use it.
 type kit struct {

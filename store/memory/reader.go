@@ -172,7 +172,7 @@ type span struct {
 	prefix string
 	// done reports that no later position of the part can match; nil: never.
 	done func(key) bool
-	// descending scans from high to low.
+	// descending scans from high to low; it needs parts.
 	descending bool
 	// limit ends each part after so many rows; 0: none.
 	limit int
@@ -268,8 +268,6 @@ func walk[T any](x *index[T], place *entry[T], visited, descending bool, visit f
 		step = func(e entry[T]) bool { return !before(from, e) && !before(e, from) || visit(e) }
 	}
 	switch {
-	case place == nil && descending:
-		x.tree.Reverse(step)
 	case place == nil:
 		x.tree.Scan(step)
 	case descending:
