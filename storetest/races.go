@@ -57,8 +57,8 @@ func insist(ctx context.Context, fn func() error) error {
 // scheduler does, and a crowd follow.
 func noLostUpdate(k *kit) {
 	const each = 10
-	var both sync.WaitGroup
-	both.Add(2)
+	var arrived atomic.Int32
+	both := make(chan struct{})
 	raise := func(wait func()) error {
 		return k.s.Write(k.ctx, func(tx bursar.Tx) error {
 			c, err := tx.Chain(k.ctx, mainnet)
@@ -73,7 +73,15 @@ func noLostUpdate(k *kit) {
 	errs := together(func(i int) error {
 		wait := func() {}
 		if i < 2 {
-			wait = sync.OnceFunc(func() { both.Done(); both.Wait() })
+			wait = sync.OnceFunc(func() {
+				if arrived.Add(1) == 2 {
+					close(both)
+				}
+				select {
+				case <-both:
+				case <-k.ctx.Done():
+				}
+			})
 		}
 		for range each {
 			if err := insist(k.ctx, func() error { return raise(wait) }); err != nil {
