@@ -147,7 +147,7 @@ func (s *step) prepare() {
 			return
 		}
 		for i := range s.out.txs {
-			if t := &s.out.txs[i]; t.Status == TxConfirmed && t.Asset == p.Asset.ID && !t.Accepted && !s.claimed(*t) {
+			if t := &s.out.txs[i]; t.Status == TxConfirmed && t.Asset == p.Asset.ID && !t.Suspense && !t.Accepted && !s.claimed(*t) {
 				t.Accepted = true
 				s.accept = append(s.accept, t.ID)
 			}
@@ -201,7 +201,7 @@ func (s *step) totals() facts {
 		covered: s.verdict(), hold: !p.HoldUntil.IsZero(),
 	}
 	for _, t := range s.out.txs {
-		if t.Asset != p.Asset.ID || !t.Live() {
+		if t.Asset != p.Asset.ID || t.Suspense || !t.Live() {
 			continue
 		}
 		confirmed := t.Status == TxConfirmed
@@ -323,7 +323,7 @@ func (s *step) measure() {
 	p.Received, p.Block, p.Final = chain.Amount{}, 0, false
 	final := true
 	for _, t := range s.out.txs {
-		if t.Asset != p.Asset.ID || !t.Live() {
+		if t.Asset != p.Asset.ID || t.Suspense || !t.Live() {
 			continue
 		}
 		switch {

@@ -31,6 +31,8 @@ type desk struct {
 	payouts     map[string]*payoutFile
 	payoutOrder []*payoutFile
 
+	suspects map[suspect]*doubt // transfers that are not credited
+
 	own     map[string]*Transaction // our own transactions, by id
 	ownList []*Transaction
 
@@ -109,8 +111,10 @@ func (d *desk) coveredOnDemand(p Payment, byBlocks func(uint64) time.Time) func(
 // preload opens the files of a page with a few queries instead of several each.
 func (d *desk) preload(page chain.Page) error {
 	var addresses []chain.Address
+	seen := make(map[chain.Address]bool, len(page.Transfers))
 	for _, t := range page.Transfers {
-		if !slices.Contains(addresses, t.To) {
+		if _, ours := d.net.book.own(t.From); !ours && !seen[t.To] {
+			seen[t.To] = true
 			addresses = append(addresses, t.To)
 		}
 	}
@@ -279,7 +283,8 @@ func (d *desk) batch() Batch {
 		}
 		for _, n := range ordered(f.notices) {
 			d.events = append(d.events, d.event(n.kind, subject, seq, n.cause, n.data))
-			f.touched = f.touched || !f.payment
+			// The sequence number lives on the subject's row.
+			f.changed, f.touched = f.changed || f.payment, f.touched || !f.payment
 		}
 		if f.payment && f.changed {
 			b.Payments = append(b.Payments, f.kase.payment)

@@ -47,6 +47,7 @@ const (
 	AlertKeyCompromised   Kind = "alert.key_compromised"  // AlertKeyCompromised: a key of ours signed what we did not.
 	AlertLedgerMismatch   Kind = "alert.ledger_mismatch"  // AlertLedgerMismatch: ledger and chain differ.
 	AlertGasLow           Kind = "alert.gas_low"          // AlertGasLow: the sponsor cannot pay the next top-up.
+	AlertTokenAnomaly     Kind = "alert.token_anomaly"    // AlertTokenAnomaly: a token moved less than it said, or its code changed.
 	AlertUnknownRecipient Kind = "alert.unissued_address" // AlertUnknownRecipient: money for an address not issued yet.
 )
 

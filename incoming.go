@@ -1,6 +1,8 @@
 package bursar
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,6 +36,10 @@ func (d *desk) include(t chain.Transfer, block chain.BlockRef) error {
 		f.txs = append(f.txs, d.newIncoming(id, f, t))
 	}
 	apply := d.observation(f, t, block)
+	if doubt := d.suspects[suspect{t.To, t.Asset}]; doubt != nil {
+		d.suspend(f, f.tx(id), apply, doubt)
+		return nil
+	}
 	switch {
 	case f.payment && t.Asset == f.kase.payment.Asset.ID:
 		return d.decide(f, factIncluded, id, apply)
@@ -102,6 +108,10 @@ func (d *desk) confirm(row Transaction) error {
 		return err
 	}
 	apply := func(t *Transaction) { t.Status, t.ConfirmedAt = TxConfirmed, d.now }
+	if row.Suspense {
+		d.confirmSuspense(f, f.tx(row.ID), apply)
+		return nil
+	}
 	if f.payment {
 		return d.decide(f, factDeep, row.ID, apply)
 	}
@@ -130,7 +140,7 @@ func (d *desk) settleFinal(row Transaction) error {
 		return err
 	}
 	apply := func(t *Transaction) { t.Final = true }
-	if f.payment {
+	if f.payment && !row.Suspense {
 		return d.decide(f, factFinal, row.ID, apply)
 	}
 	apply(f.tx(row.ID))
@@ -152,7 +162,10 @@ func (d *desk) orphan(row Transaction) error {
 		t.Block, t.BlockHash, t.BlockTime, t.TxIndex = 0, "", time.Time{}, 0
 		t.Final, t.ConfirmedAt = false, time.Time{}
 	}
-	if f.payment {
+	if err := d.unplan(f, row.ID); err != nil {
+		return err
+	}
+	if f.payment && !row.Suspense {
 		return d.decide(f, factOrphaned, row.ID, apply)
 	}
 	t := f.tx(row.ID)
@@ -165,6 +178,38 @@ func (d *desk) orphan(row Transaction) error {
 	n := d.transferNotice(TransactionOrphaned, f, was)
 	n.data.Transaction.Status, n.data.Transaction.Reason = TxFailed, ReasonOrphaned
 	f.notices = append(f.notices, n)
+	return nil
+}
+
+// errDepositGone is why a payout of which nothing is signed is given up.
+var errDepositGone = errors.New("bursar: a deposit that it covers left the chain")
+
+// unplan gives up the payouts that would sweep a transaction which leaves the
+// chain, as long as nothing is signed: they would take what comes to the address
+// later. Should the transaction return, it is planned anew.
+func (d *desk) unplan(f *file, id string) error {
+	if f.tx(id).Reserved.IsZero() {
+		return nil
+	}
+	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{Chain: d.net.info.ID, Statuses: []PayoutStatus{PayoutPlanned}})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if !slices.ContainsFunc(row.Items, func(it PayoutItem) bool { return it.TransactionID == id }) {
+			continue
+		}
+		p, err := d.addPayout(row)
+		if err != nil {
+			return err
+		}
+		if !p.unsigned() {
+			continue
+		}
+		if err := d.giveUp(p, errDepositGone); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -223,6 +268,42 @@ func (d *desk) transferNotice(kind Kind, f *file, t Transaction) notice {
 			Transaction: transactionData(t, a, d.state.Tip().Height),
 		},
 	}
+}
+
+// deadlines gives the verdicts that are due by the clock alone: on a chain that
+// makes no block without a transaction, no block may ever come to give them.
+func (g *Gateway) deadlines(ctx context.Context, net *network) error {
+	due := false
+	err := g.store.Read(ctx, func(r Reader) error {
+		rows, err := r.Payments(ctx, PaymentQuery{DueBy: r.Now().Add(-net.info.InclusionSlack), DueChain: net.info.ID, Limit: 1})
+		due = len(rows) > 0
+		return err
+	})
+	if err != nil || !due {
+		return err
+	}
+	fence, err := g.lease(ctx, net)
+	if err != nil {
+		return err
+	}
+	err = g.store.Write(ctx, func(tx Tx) error {
+		d, err := newDesk(ctx, g, net, tx)
+		if err != nil || d.state.Halted != "" || len(d.state.Recent) == 0 {
+			return err
+		}
+		d.moved = false // the cursor is the scanner's
+		if err := d.verdicts(d.now); err != nil {
+			return err
+		}
+		b := d.batch()
+		b.Fences = append(b.Fences, fence)
+		return tx.Apply(ctx, b)
+	})
+	net.dropFence(err)
+	if err == nil {
+		g.wakePump()
+	}
+	return err
 }
 
 // verdicts looks at the open payments whose deadline may be covered.

@@ -83,7 +83,7 @@ func (j *journal) holdings(ctx context.Context, r Reader) ([]sweeper.Holding, er
 	var order []string
 	groups := map[string][]Transaction{}
 	for _, t := range rows {
-		if it, ours := j.net.book.own(t.To); !ours || it.change == changeOwn {
+		if it, ours := j.net.book.own(t.To); !ours || it.change == changeOwn || t.Suspense {
 			continue // the sponsor's and the float's money stays where it works
 		}
 		ref := string(t.To) + " " + string(t.Asset)
@@ -244,11 +244,12 @@ func (j *journal) plan(d *desk, plan sweeper.Plan, sets map[string][]Transaction
 		Amount: m.Amount, LessFee: m.All, MaxFee: plan.Intent.MaxFee, Parent: plan.Parent, Group: 1, CreatedAt: d.now,
 	}}
 	for _, ref := range plan.Covers {
-		set, ok := sets[ref]
-		if !ok {
+		if _, ok := sets[ref]; !ok {
 			return nil // the holding changed underway: the next round sees it anew
 		}
-		for _, t := range set {
+	}
+	for _, ref := range plan.Covers {
+		for _, t := range sets[ref] {
 			part := uncovered(t)
 			p.Items = append(p.Items, PayoutItem{TransactionID: t.ID, PaymentID: t.PaymentID, Amount: part})
 			if err := d.reserve(t, part); err != nil {
@@ -353,8 +354,10 @@ func (j *journal) Sent(ctx context.Context, jobID string, id chain.TxID, outcome
 		if err != nil {
 			return err
 		}
+		news := false // told once for failures in a row
 		for i := range p.attempts {
 			if a := &p.attempts[i]; a.TxID == id {
+				news = a.Error == ""
 				a.SentAt, a.Error, p.dirty = d.now, "", true
 				if outcome != nil {
 					a.Error = shorten(outcome.Error())
@@ -362,12 +365,11 @@ func (j *journal) Sent(ctx context.Context, jobID string, id chain.TxID, outcome
 			}
 		}
 		setOnce(&p.SentAt, d.now)
-		d.gasLow(p, outcome)
-		if p.Status == PayoutSigned || p.Status == PayoutBroadcast {
-			first := p.Status == PayoutSigned
-			if first {
-				return d.move(p, payoutSend, string(id))
-			}
+		if news {
+			d.gasLow(p, outcome)
+		}
+		if p.Status == PayoutSigned {
+			return d.move(p, payoutSend, string(id))
 		}
 		return nil
 	})
@@ -380,7 +382,7 @@ func (j *journal) Defer(ctx context.Context, jobID string, cause error, until ti
 		if err != nil {
 			return err
 		}
-		if hopeless(cause) && len(p.attempts) == 0 && p.Status == PayoutPlanned {
+		if hopeless(cause) && p.unsigned() {
 			return d.giveUp(p, cause)
 		}
 		code, reason := failure(cause)
@@ -416,13 +418,22 @@ func hopeless(cause error) bool {
 	return errors.Is(cause, sweeper.ErrTopUpObsolete) || errors.As(cause, &refused) && refused.Field == "move.to"
 }
 
-// giveUp closes a payout of which nothing was ever signed, and frees what it
+// unsigned reports whether nothing that was signed for the payout can still be
+// mined.
+func (p *payoutFile) unsigned() bool {
+	return p.Status == PayoutPlanned && !slices.ContainsFunc(p.attempts, func(a Attempt) bool { return a.Open })
+}
+
+// giveUp closes a payout of which nothing signed is open, and frees what it
 // covered, to be planned anew.
 func (d *desk) giveUp(p *payoutFile, cause error) error {
 	for _, it := range p.Items {
 		rows, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{it.TransactionID}})
-		if err != nil || len(rows) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(rows) == 0 {
+			return fmt.Errorf("%w: payout %s covers %s, which is gone", ErrInvariant, p.ID, it.TransactionID)
 		}
 		f, err := d.file(rows[0].To)
 		if err != nil {

@@ -50,11 +50,16 @@ func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
 	if err != nil {
 		return err
 	}
+	suspects, err := s.doubts(ctx, step.Connect)
+	if err != nil {
+		return err
+	}
 	err = s.gw.store.Write(ctx, func(tx Tx) error {
 		d, err := newDesk(ctx, s.gw, s.net, tx)
 		if err != nil {
 			return err
 		}
+		d.suspects = copyDoubts(suspects)
 		if err := d.take(step); err != nil {
 			return err
 		}
@@ -111,7 +116,8 @@ func (d *desk) take(step scanner.Step) error {
 // advance moves the cursor. The step must follow from the stored one: another
 // instance may have moved it since the scanner read it.
 func (d *desk) advance(step scanner.Step) error {
-	if d.state.Tip() != step.Base {
+	// Height and hash say it all; a time's inner form need not survive a database.
+	if tip := d.state.Tip(); tip.Height != step.Base.Height || tip.Hash != step.Base.Hash {
 		return fmt.Errorf("%w: the cursor of %s moved", ErrFenced, d.net.info.ID)
 	}
 	d.oldTip = d.state.Tip()
@@ -150,10 +156,11 @@ func (d *desk) openBreaker(depth int) {
 		return
 	}
 	d.state.HaltedFrom = max(d.state.HaltedFrom, d.oldTip.Height+1)
-	d.chainEvent(ChainDeepReorg, fmt.Sprint(d.oldTip.Hash), EventData{Height: d.oldTip.Height, Depth: uint64(depth)})
+	// The sequence number tells apart that the same branch is left twice.
+	d.chainEvent(ChainDeepReorg, fmt.Sprintf("%s %d", d.oldTip.Hash, d.state.Seq), EventData{Height: d.oldTip.Height, Depth: uint64(depth)})
 	if d.state.Halted == "" {
 		d.state.Halted, d.state.HaltedAt = haltReorg, d.now
-		d.chainEvent(ChainHalted, fmt.Sprint(d.oldTip.Hash), EventData{Reason: d.state.Halted, Height: d.oldTip.Height, Depth: uint64(depth)})
+		d.chainEvent(ChainHalted, fmt.Sprintf("%s %d", d.oldTip.Hash, d.state.Seq), EventData{Reason: d.state.Halted, Height: d.oldTip.Height, Depth: uint64(depth)})
 	}
 }
 
@@ -195,8 +202,7 @@ func (d *desk) progress() error {
 	if d.state.Halted != "" {
 		return nil
 	}
-	id := d.net.info.ID
-	deep, err := d.transactions(TransactionQuery{Chain: id, ConfirmBy: tip})
+	deep, err := d.deep(tip)
 	if err != nil {
 		return err
 	}
@@ -206,17 +212,31 @@ func (d *desk) progress() error {
 		}
 	}
 	if known {
-		// The floor never goes down: a node that takes finality back is at fault.
+		// What was final stays so, row by row: a node that takes finality back is
+		// at fault. The highest mark is not used for anything new, because after a
+		// reorg below it the blocks up to there are others.
 		d.state.Final = max(d.state.Final, final)
-		if err := d.finalize(min(d.state.Final, tip)); err != nil {
+		if err := d.finalize(final); err != nil {
 			return err
 		}
 	}
 	return d.verdicts(coveredTo(d.state.Recent, 1))
 }
 
+// deep returns what has its confirmations under a tip and is not confirmed yet.
+// Height 0 would be no condition to a query, and holds no transactions.
+func (d *desk) deep(tip uint64) ([]Transaction, error) {
+	if tip == 0 {
+		return nil, nil
+	}
+	return d.transactions(TransactionQuery{Chain: d.net.info.ID, ConfirmBy: tip})
+}
+
 // finalize marks what lies at or below a height as final.
 func (d *desk) finalize(height uint64) error {
+	if height == 0 {
+		return nil // the genesis block, and no condition to a query
+	}
 	rows, err := d.transactions(TransactionQuery{Chain: d.net.info.ID, FinalBy: height})
 	if err != nil {
 		return err

@@ -122,7 +122,10 @@ func (g *Gateway) verify(ctx context.Context, i int, net *network) error {
 func (g *Gateway) interrogate(ctx context.Context, path string, net *network) error {
 	if id, ok := chain.As[chain.Identifier](net.client); ok {
 		got, err := id.Identify(ctx)
-		if err != nil {
+		switch {
+		case errors.Is(err, chain.ErrWrongChain):
+			return &FieldError{Field: path + ".Client", Code: CodeMismatch, Reason: "the node serves another chain", Err: err}
+		case err != nil:
 			return err
 		}
 		if got.ID != net.info.ID {

@@ -98,6 +98,9 @@ type Transaction struct {
 	// its payment by itself. Late is set where it came after the deadline.
 	Counting bool `json:"counting"`
 	Late     bool `json:"late,omitempty"`
+	// Suspense is set where the token did not do what its events say: Amount is
+	// what really arrived, and nobody is credited.
+	Suspense bool `json:"suspense,omitempty"`
 	// Accepted is set when the host bound it with AcceptPayment.
 	Accepted bool `json:"accepted,omitempty"`
 	// Discharged is how much of Amount was swept or refunded, final.

@@ -29,6 +29,8 @@ type Options struct {
 	// Store replaces the memory store. Its clock must be the chain's: build it
 	// with the chain at hand, which is why it is a function.
 	Store func(now func() time.Time) bursar.Store
+	// Tokens are deployed after USDC and USDT; Edit may list them.
+	Tokens []chaintest.TokenSpec
 	// Notify are the host's own handlers.
 	Notify []bursar.Notifier
 	// Edit changes the configuration before the gateway is made.
@@ -59,6 +61,7 @@ type Kit struct {
 	cfg    bursar.Config
 	opts   Options
 	client chain.Client
+	tokens []chain.Asset
 
 	mu     sync.Mutex
 	events []bursar.Event
@@ -71,6 +74,9 @@ func New(t testing.TB, o Options) *Kit {
 	k := &Kit{Chain: c, ETH: c.Info().Native, Treasury: c.Payer("treasury"), t: t, opts: o}
 	k.USDC = c.DeployToken(chaintest.TokenSpec{Symbol: "USDC", Decimals: 6})
 	k.USDT = c.DeployToken(chaintest.TokenSpec{Kind: chaintest.TokenNoReturn, Symbol: "USDT", Decimals: 6})
+	for _, spec := range o.Tokens {
+		k.tokens = append(k.tokens, c.DeployToken(spec))
+	}
 	c.Mine(1)
 	wallet, err := hdwallet.FromMnemonic(Mnemonic, "")
 	k.must(err)

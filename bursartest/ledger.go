@@ -21,6 +21,9 @@ func (k *Kit) CheckLedger() {
 		return
 	}
 	assets := map[chain.AssetID]chain.Asset{k.ETH.ID: k.ETH, k.USDC.ID: k.USDC, k.USDT.ID: k.USDT}
+	for _, a := range k.tokens {
+		assets[a.ID] = a
+	}
 	type place struct {
 		asset chain.AssetID
 		owner string

@@ -23,6 +23,15 @@ type Asset struct {
 	// SweepMinimum is the smallest holding, in base units, that is worth
 	// sweeping. What stays below it counts as residue. Zero: everything.
 	SweepMinimum Amount `json:"sweep_minimum"`
+	// VerifyBalance has every arrival of a token compared with the balance of
+	// the address: for tokens that may take a fee, rebase or lie. Where less
+	// arrived than the token's events say, nothing is credited and the operator
+	// is told. It needs a node with the state of the scanned blocks.
+	VerifyBalance bool `json:"verify_balance,omitempty"`
+	// CodeHash, where set, pins the token's code, also that behind a proxy, as
+	// Token.CodeHash tells it. While the chain has another one, nothing of the
+	// token is credited and the operator is told.
+	CodeHash string `json:"code_hash,omitempty"`
 	// MaxSweepFee is the most that one sweep of this asset may cost, in base
 	// units of the native coin. Zero: the chain's cap alone counts.
 	MaxSweepFee Amount `json:"max_sweep_fee"`

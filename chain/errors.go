@@ -24,6 +24,8 @@ var (
 	ErrLockSpent = errors.New("chain: lock already spent")
 	// ErrUnderpriced: the node wants a higher fee.
 	ErrUnderpriced = errors.New("chain: fee too low")
+	// ErrWrongChain: the node serves another chain than the configured one.
+	ErrWrongChain = errors.New("chain: wrong chain")
 	// ErrInvalidSignature: a signer returned something that is no signature of
 	// the account.
 	ErrInvalidSignature = errors.New("chain: invalid signature")

@@ -144,6 +144,9 @@ type Token struct {
 	Decimals uint8
 	// Symbol is its label, to be shown and never to be matched.
 	Symbol string
+	// CodeHash is a hash of the contract's code and, behind a proxy, of the
+	// implementation's; empty where the client cannot tell.
+	CodeHash string
 }
 
 // DryRunner is a client that can try an intent without sending it: used on the

@@ -315,7 +315,7 @@ func (l *Client) Inspect(ctx context.Context, a chain.Asset) (chain.Token, error
 				err = fmt.Errorf("token %q: %w", a.Contract, chain.ErrNotFound)
 				return
 			}
-			out = chain.Token{Decimals: t.spec.Decimals, Symbol: t.spec.Symbol}
+			out = chain.Token{Decimals: t.spec.Decimals, Symbol: t.spec.Symbol, CodeHash: t.codeHash()}
 		})
 		return out, err
 	})

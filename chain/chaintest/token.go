@@ -32,6 +32,9 @@ const (
 	// TokenNFT emits Transfer with the value as a fourth topic, as ERC-721 does,
 	// though it is listed.
 	TokenNFT TokenKind = "four-topics"
+	// TokenFee takes a twentieth of every transfer, and its event tells the
+	// amount before the fee.
+	TokenFee TokenKind = "fee-on-transfer"
 	// TokenLongData emits Transfer with two words of data, though it is listed.
 	TokenLongData TokenKind = "long-data"
 )
@@ -65,6 +68,26 @@ type token struct {
 	// What transfers really move, as a fraction of what the call says. It is
 	// the state that the outcome of a transfer depends on.
 	num, den chain.Amount
+	// upgrades counts what Upgrade made of it.
+	upgrades int
+}
+
+// Upgrade replaces the code of a token, as the owner of a proxy can: its
+// CodeHash changes, and nothing else.
+func (c *Chain) Upgrade(a chain.Asset) {
+	address := c.mustContract("Upgrade", a)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, ok := c.contracts[address].(*token)
+	if !ok {
+		panic(fmt.Sprintf("chaintest: Upgrade(%s): want a token", a.ID))
+	}
+	t.upgrades++
+}
+
+// codeHash stands for the hash of the token's code.
+func (t *token) codeHash() string {
+	return crypto.Keccak256Hash([]byte(fmt.Sprint(t.asset.ID, t.upgrades))).Hex()
 }
 
 // DeployToken makes a token contract. It exists in every block, those already
@@ -140,7 +163,12 @@ func (t *token) transfer(m *message, from, to common.Address, amount chain.Amoun
 	if m.world.balance(self, from).Less(amount) || m.world.debit(self, from, moved) != nil {
 		return nil, reverted("transfer amount exceeds balance")
 	}
-	if err := m.world.credit(self, to, moved); err != nil {
+	arrives := moved
+	if t.spec.Kind == TokenFee {
+		fee, _ := moved.MulDiv(chain.NewAmount(1), chain.NewAmount(20)) // never above moved
+		arrives = moved.SubFloor(fee)
+	}
+	if err := m.world.credit(self, to, arrives); err != nil {
 		return nil, reverted("overflow")
 	}
 	if !moved.IsZero() || amount.IsZero() {

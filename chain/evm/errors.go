@@ -139,6 +139,9 @@ type WrongChainError struct {
 	Want, Got string
 }
 
+// Unwrap returns chain.ErrWrongChain.
+func (e *WrongChainError) Unwrap() error { return chain.ErrWrongChain }
+
 func (e *WrongChainError) Error() string {
 	return fmt.Sprintf("evm: wrong chain: %s is %s, want %s", e.Field, e.Got, e.Want)
 }

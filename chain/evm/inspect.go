@@ -159,11 +159,13 @@ func (c *Client) Inspect(ctx context.Context, a chain.Asset) (chain.Token, error
 	if err != nil {
 		return chain.Token{}, err
 	}
-	var code, decimals, symbol []byte
+	var code, decimals, symbol, slot, oldSlot []byte
 	calls := []*call{
 		newCall("eth_getCode", intoBytes(&code), string(contract), "latest"),
 		newCall("eth_call", intoBytes(&decimals), callObject(contract, decimalsCall), "latest"),
 		newCall("eth_call", intoBytes(&symbol), callObject(contract, symbolCall), "latest"),
+		newCall("eth_getStorageAt", intoBytes(&slot), string(contract), implementationSlot, "latest"),
+		newCall("eth_getStorageAt", intoBytes(&oldSlot), string(contract), oldImplementationSlot, "latest"),
 	}
 	if err := c.do(ctx, calls...); err != nil {
 		return chain.Token{}, readError(err)
@@ -185,7 +187,10 @@ func (c *Client) Inspect(ctx context.Context, a chain.Asset) (chain.Token, error
 	if calls[2].err == nil {
 		token.Symbol = decodeSymbol(symbol)
 	}
-	return token, nil
+	if calls[3].err == nil && calls[4].err == nil {
+		token.CodeHash, err = c.codeHash(ctx, code, slot, oldSlot)
+	}
+	return token, err
 }
 
 // isRevert reports whether a node says that a call reverted. Code 3 is the
