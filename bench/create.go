@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 
 	"github.com/shopspring/decimal"
@@ -19,12 +20,12 @@ func createAgainstDerive(b *bench) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
-	c, err := b.compare(wallClock(), whole(derive), create(workers))
+	rounds, err := b.alternate(byWall, whole(derive), create(workers))
 	if err != nil {
 		return reading{}, err
 	}
-	c.a, c.ratio = c.a/batch, c.ratio/batch
-	return reading{c.ratio, c.how("derive", "create")}, nil
+	wall, cpu := rounds.by(byWall).per(batch, 1), rounds.by(byCPU).per(batch, 1)
+	return reading{wall.ratio, wall.how("derive", "create") + fmt.Sprintf(", by CPU %.3f", cpu.ratio)}, nil
 }
 
 // create makes payments on a gateway of its own each time, so that no round

@@ -18,11 +18,11 @@ func deriveAgainstFloor(b *bench) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
-	c, err := b.compare(cpuTime, whole(mine), whole(floor()))
+	c, err := b.compare(byCPU, whole(mine), whole(floor()))
 	if err != nil {
 		return reading{}, err
 	}
-	c.a, c.b = c.a/batch, c.b/batch
+	c = c.per(batch, batch)
 	return reading{c.ratio, c.how("ours", "floor")}, nil
 }
 

@@ -43,10 +43,10 @@ func deriveAgainstLibrary(b *bench) (reading, error) {
 			return nil
 		}, nil
 	}
-	c, err := b.compare(cpuTime, library, whole(mine))
+	c, err := b.compare(byCPU, library, whole(mine))
 	if err != nil {
 		return reading{}, err
 	}
-	c.b, c.ratio = c.b/batch, c.ratio*batch
+	c = c.per(1, batch)
 	return reading{c.ratio, c.how("go-bip32", "ours")}, nil
 }

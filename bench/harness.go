@@ -42,11 +42,21 @@ type reading struct {
 // does them, which is.
 type work func(n int) (do func() error, err error)
 
-// clock tells elapsed time of some kind.
-type clock func() (time.Duration, error)
+// spent is what some work cost by two clocks.
+type spent struct {
+	// cpu is what the process used on all cores, in user and system mode.
+	cpu time.Duration
+	// wall is what passed.
+	wall time.Duration
+}
 
-// cpuTime is what the process has used so far, on all cores, in user and
-// system mode.
+// clock picks one of the two.
+type clock func(spent) time.Duration
+
+func byCPU(s spent) time.Duration  { return s.cpu }
+func byWall(s spent) time.Duration { return s.wall }
+
+// cpuTime is what the process has used so far.
 func cpuTime() (time.Duration, error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -55,29 +65,25 @@ func cpuTime() (time.Duration, error) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
-// wallClock returns a clock that starts now.
-func wallClock() clock {
-	start := time.Now()
-	return func() (time.Duration, error) { return time.Since(start), nil }
-}
-
 // time measures n units of w.
-func (b *bench) time(c clock, w work, n int) (time.Duration, error) {
+func (b *bench) time(w work, n int) (spent, error) {
 	do, err := w(n)
 	if err != nil {
-		return 0, err
+		return spent{}, err
 	}
 	// Garbage of the side before is not to be collected at this one's cost.
 	runtime.GC()
-	begin, err := c()
+	cpu, err := cpuTime()
 	if err != nil {
-		return 0, err
+		return spent{}, err
 	}
+	begin := time.Now()
 	if err := do(); err != nil {
-		return 0, err
+		return spent{}, err
 	}
-	end, err := c()
-	return end - begin, err
+	wall := time.Since(begin)
+	end, err := cpuTime()
+	return spent{cpu: end - cpu, wall: wall}, err
 }
 
 // maxUnits bounds the search for a number of units that takes long enough.
@@ -86,10 +92,11 @@ const maxUnits = 1 << 22
 // calibrate finds how many units of w take about a slice.
 func (b *bench) calibrate(c clock, w work) (int, error) {
 	for n := 1; ; n *= 4 {
-		took, err := b.time(c, w, n)
+		cost, err := b.time(w, n)
 		if err != nil {
 			return 0, err
 		}
+		took := c(cost)
 		if took >= b.slice/8 || n >= maxUnits {
 			per := max(took/time.Duration(n), 1)
 			return min(max(int(b.slice/per), 1), maxUnits), nil
@@ -104,28 +111,62 @@ type comparison struct {
 	rounds int
 }
 
+// per changes the unit of one side: n of the new units are one of the old.
+func (c comparison) per(na, nb int) comparison {
+	c.a, c.b = c.a/time.Duration(na), c.b/time.Duration(nb)
+	c.ratio *= float64(nb) / float64(na)
+	return c
+}
+
 func (c comparison) how(nameA, nameB string) string {
 	return fmt.Sprintf("%d rounds, %s %s, %s %s", c.rounds, nameA, c.a.Round(10*time.Nanosecond), nameB, c.b.Round(10*time.Nanosecond))
 }
 
-// compare measures the cost per unit of two workloads, a round of each in turn.
-// The ratio a/b is the median of the ratios of the rounds, not the ratio of
-// medians: the two sides of one round saw the same machine.
+// compare measures the cost per unit of two workloads by one clock.
 func (b *bench) compare(c clock, wa, wb work) (comparison, error) {
-	na, err := b.calibrate(c, wa)
-	if err != nil {
-		return comparison{}, err
-	}
-	nb, err := b.calibrate(c, wb)
-	if err != nil {
-		return comparison{}, err
+	rounds, err := b.alternate(c, wa, wb)
+	return rounds.by(c), err
+}
+
+// pair is one round: what a unit cost on either side.
+type pair struct{ a, b spent }
+
+// pairs are the rounds of a comparison.
+type pairs []pair
+
+// by evaluates the rounds by one clock. The ratio a/b is the median of the
+// ratios of the rounds, not the ratio of medians: the two sides of one round
+// saw the same machine.
+func (p pairs) by(c clock) comparison {
+	if len(p) == 0 {
+		return comparison{}
 	}
 	var as, bs []time.Duration
 	var ratios []float64
-	for round := range b.rounds {
+	for _, round := range p {
+		a, b := max(c(round.a), 1), max(c(round.b), 1)
+		as, bs = append(as, a), append(bs, b)
+		ratios = append(ratios, float64(a)/float64(b))
+	}
+	return comparison{a: median(as), b: median(bs), ratio: median(ratios), rounds: len(p)}
+}
+
+// alternate measures two workloads, a round of each in turn. c tells how large
+// a round is.
+func (b *bench) alternate(c clock, wa, wb work) (pairs, error) {
+	na, err := b.calibrate(c, wa)
+	if err != nil {
+		return nil, err
+	}
+	nb, err := b.calibrate(c, wb)
+	if err != nil {
+		return nil, err
+	}
+	out := make(pairs, b.rounds)
+	for round := range out {
 		sides := []func() error{
-			func() error { return b.measure(c, wa, na, &as) },
-			func() error { return b.measure(c, wb, nb, &bs) },
+			func() error { return b.measure(wa, na, &out[round].a) },
+			func() error { return b.measure(wb, nb, &out[round].b) },
 		}
 		if round%2 == 1 {
 			// Who goes first must not matter.
@@ -133,18 +174,17 @@ func (b *bench) compare(c clock, wa, wb work) (comparison, error) {
 		}
 		for _, side := range sides {
 			if err := side(); err != nil {
-				return comparison{}, err
+				return nil, err
 			}
 		}
-		ratios = append(ratios, float64(as[round])/float64(bs[round]))
 	}
-	return comparison{a: median(as), b: median(bs), ratio: median(ratios), rounds: b.rounds}, nil
+	return out, nil
 }
 
-// measure appends the cost of one unit of w.
-func (b *bench) measure(c clock, w work, n int, to *[]time.Duration) error {
-	took, err := b.time(c, w, n)
-	*to = append(*to, max(took/time.Duration(n), 1))
+// measure sets the cost of one unit of w.
+func (b *bench) measure(w work, n int, to *spent) error {
+	cost, err := b.time(w, n)
+	*to = spent{cpu: cost.cpu / time.Duration(n), wall: cost.wall / time.Duration(n)}
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 )
@@ -60,13 +61,14 @@ func (f figure) sign() string {
 // errMissed is the outcome of -check.
 var errMissed = errors.New("figures miss their bounds")
 
-func run(args []string, out io.Writer) error {
+func run(args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := flags.String("only", "", "figures to measure, separated by commas")
 	list := flags.Bool("list", false, "list the figures and their bounds")
 	check := flags.Bool("check", false, "fail where a figure misses its bound")
 	quick := flags.Bool("quick", false, "short rounds and small sets; the values mean little")
 	rounds := flags.Int("rounds", 0, "rounds of each figure (default 9)")
+	profile := flags.String("cpuprofile", "", "file for a CPU profile of the whole run")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -80,14 +82,26 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if *profile != "" {
+		end, err := startProfile(*profile)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, end()) }()
+	}
 	b := newBench(*quick, *rounds)
+	return b.all(out, chosen, *check)
+}
+
+// all prints figures, and where check is true fails if one misses its bound.
+func (b *bench) all(out io.Writer, chosen []figure, check bool) error {
 	var missed []string
 	for _, f := range chosen {
 		value, err := b.print(out, f)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
-		if *check && !f.ok(value) {
+		if check && !f.ok(value) {
 			missed = append(missed, fmt.Sprintf("%s %.3f, want %s %g", f.name, value, f.sign(), f.bound))
 		}
 	}
@@ -95,6 +109,21 @@ func run(args []string, out io.Writer) error {
 		return fmt.Errorf("%w: %s", errMissed, strings.Join(missed, "; "))
 	}
 	return nil
+}
+
+// startProfile begins a CPU profile and returns what ends it.
+func startProfile(path string) (end func() error, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // choose selects figures by name; no name means all.

@@ -23,7 +23,7 @@ func scanAgainstJSON(b *bench) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
-	c, err := b.compare(cpuTime, scan(client, assets{token}), decode(busy))
+	c, err := b.compare(byCPU, scan(client, assets{token}), decode(busy))
 	if err != nil {
 		return reading{}, err
 	}

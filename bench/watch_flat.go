@@ -11,7 +11,7 @@ func watchFlat(b *bench) (reading, error) {
 		return reading{}, err
 	}
 	large, small := sets.large.client, sets.small.client
-	c, err := b.compare(cpuTime, scan(large.Client, large.watch()), scan(small.Client, small.watch()))
+	c, err := b.compare(byCPU, scan(large.Client, large.watch()), scan(small.Client, small.watch()))
 	if err != nil {
 		return reading{}, err
 	}
