@@ -1,0 +1,240 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+
+	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/webhook"
+)
+
+// report prints the live account, a line at a time. It is safe for concurrent
+// use: events, webhooks and blocks come from different goroutines.
+type report struct {
+	mu    sync.Mutex
+	out   io.Writer
+	begin time.Time
+	names map[common.Address]string
+	txs   map[common.Hash]string // what a transaction of the demo's own is
+}
+
+func newReport(out io.Writer) *report {
+	return &report{out: out, begin: time.Now(), names: map[common.Address]string{}, txs: map[common.Hash]string{}}
+}
+
+// line prints one line: seconds since the start, what it is about, the rest.
+func (r *report) line(what, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.out, "%6.2f  %-8s %s\n", time.Since(r.begin).Seconds(), what, text)
+}
+
+// scene announces what comes next.
+func (r *report) scene(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.out, "\n── %s\n", text)
+}
+
+// name gives an address a name; nameOf finds it.
+func (r *report) name(a common.Address, name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names[a] = name
+}
+
+func (r *report) nameOf(a common.Address) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if name := r.names[a]; name != "" {
+		return name
+	}
+	return short(a.Hex())
+}
+
+// note says what a transaction of the demo's own does.
+func (r *report) note(tx *types.Transaction, format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.txs[tx.Hash()] = fmt.Sprintf(format, args...)
+}
+
+// noted is what was noted of a transaction.
+func (r *report) noted(id common.Hash) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.txs[id]
+}
+
+// block prints the progress line of a block.
+func (r *report) block(b *types.Block) {
+	var what []string
+	for _, tx := range b.Transactions() {
+		what = append(what, r.describe(tx))
+	}
+	if len(what) == 0 {
+		what = []string{"·"}
+	}
+	r.line("block", "%4d %s  %s", b.NumberU64(), short(b.Hash().Hex()), strings.Join(what, "; "))
+}
+
+// describe says what a transaction is. Those that the demo did not make are the
+// gateway's.
+func (r *report) describe(tx *types.Transaction) string {
+	if known := r.noted(tx.Hash()); known != "" {
+		return known
+	}
+	from, err := types.Sender(types.LatestSignerForChainID(tx.ChainId()), tx)
+	if err != nil || tx.To() == nil {
+		return "a transaction " + short(tx.Hash().Hex())
+	}
+	switch payer := r.nameOf(from); {
+	case payer == sponsorName:
+		return "gas for " + r.nameOf(*tx.To())
+	default:
+		return "sweep of " + payer
+	}
+}
+
+// sponsorName is the name of the account that pays gas.
+const sponsorName = "sponsor"
+
+// event prints what the gateway tells its host in the same process.
+func (r *report) event(e bursar.Event) {
+	r.line("event", "%-11s %-24s #%-2d %s", r.subject(e.Data), e.Kind, e.Seq, details(e))
+	if p := e.Data.Payout; p != nil && e.Kind == bursar.PayoutConfirmedEvent {
+		what := "→ treasury"
+		if p.Kind == bursar.PayoutTopUp {
+			what = "gas from the sponsor"
+		}
+		r.line("swept", "%-11s %s %s %s: %d gas, fee %s ETH, %s", r.subject(e.Data), p.Moved, p.TokenID, what, p.GasUsed, p.Fee, short(string(p.TxID)))
+	}
+}
+
+// subject names what an event is about.
+func (r *report) subject(d bursar.EventData) string {
+	switch {
+	case d.Metadata["order"] != "":
+		return d.Metadata["order"]
+	case d.Payout != nil && d.Payout.Kind == bursar.PayoutTopUp:
+		return r.nameOf(common.HexToAddress(string(d.Payout.To)))
+	case d.Payout != nil:
+		return r.nameOf(common.HexToAddress(string(d.Payout.From)))
+	case d.Address != "":
+		return r.nameOf(common.HexToAddress(string(d.Address)))
+	}
+	return string(d.Chain)
+}
+
+// details are the few facts of an event that matter to a reader.
+func details(e bursar.Event) string {
+	d := e.Data
+	switch {
+	case d.Payout != nil:
+		text := fmt.Sprintf("%s %s %s", d.Payout.Kind, d.Payout.Amount, d.TokenID)
+		if d.Payout.Reason != "" {
+			text += ": " + d.Payout.Reason
+		}
+		return text
+	case strings.HasPrefix(string(e.Kind), "transaction.") && d.Transaction != nil:
+		t := d.Transaction
+		if e.Kind == bursar.TransactionOrphaned {
+			return fmt.Sprintf("%s %s, block %s is gone", t.Amount, t.TokenID, short(string(t.BlockHash)))
+		}
+		return fmt.Sprintf("%s %s in block %d %s, depth %d", t.Amount, t.TokenID, t.Block, short(string(t.BlockHash)), t.Confirmations)
+	case d.Status == "":
+		return d.Reason
+	}
+	text := fmt.Sprintf("%s: %s of %s %s confirmed", d.Status, d.Confirmed, d.Amount, d.TokenID)
+	switch e.Kind {
+	case bursar.PaymentOverpaid:
+		text += ", excess " + d.Excess
+	case bursar.PaymentPartial, bursar.PaymentUnderpaid:
+		text += ", short of " + d.Shortfall
+	case bursar.PaymentLate:
+		text += fmt.Sprintf(", %s held: %s", d.Held, d.Reason)
+	case bursar.PaymentReverted:
+		text += fmt.Sprintf(", was %s", d.From)
+	case bursar.PaymentSettled:
+		text += fmt.Sprintf(", fee share %s ETH", d.FeeShare)
+	}
+	return text
+}
+
+// webhook prints an event as it came in over HTTP, after its signature was
+// verified.
+func (r *report) webhook(e webhook.Event, signature string) {
+	var d bursar.EventData
+	if err := json.Unmarshal(e.Data, &d); err != nil {
+		r.line("webhook", "%s: %v", e.ID, err)
+		return
+	}
+	r.line("webhook", "%-11s %-24s #%-2d signature verified: %s", r.subject(d), e.Event, e.Seq, short(signature))
+}
+
+// logs is where the gateway's warnings go.
+func (r *report) logs() io.Writer { return logWriter{r} }
+
+type logWriter struct{ *report }
+
+func (w logWriter) Write(p []byte) (int, error) {
+	w.line("log", "%s", strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// short is the beginning of a hash, address or signature.
+func short(text string) string {
+	if len(text) > 10 {
+		return text[:10] + "…"
+	}
+	return text
+}
+
+// table prints the orders as they ended.
+func (r *report) table(orders []*order) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := tabwriter.NewWriter(r.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "payment\tasked\tstate\treceived\theld\tswept\ttx")
+	for _, o := range orders {
+		p := o.payment
+		held := p.Asset.Format(p.Held)
+		if p.Held.IsZero() {
+			held = "–"
+		}
+		paid, swept := "–", "–"
+		if o.sent != nil {
+			paid = o.sent.Hash().Hex()
+		}
+		if len(o.swept) > 0 {
+			swept = p.Asset.Format(covered(o))
+		}
+		fmt.Fprintf(t, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\n", o.name, o.amount, o.asset, p.Status, p.Asset.Format(p.Received), held, swept, paid)
+	}
+	return t.Flush()
+}
+
+// covered is how much of an order's money was swept.
+func covered(o *order) (total chain.Amount) {
+	for _, p := range o.swept {
+		for _, it := range p.Items {
+			if it.PaymentID == o.payment.ID {
+				if sum, err := total.Add(it.Amount); err == nil {
+					total = sum
+				}
+			}
+		}
+	}
+	return total
+}
