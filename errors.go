@@ -38,6 +38,7 @@ type FieldError struct {
 	Err error
 }
 
+// Error tells what went wrong, without secrets.
 func (e *FieldError) Error() string {
 	if e.Err != nil {
 		return fmt.Sprintf("bursar: %s: %s: %v", e.Field, e.Reason, e.Err)

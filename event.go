@@ -61,7 +61,7 @@ type Event struct {
 	// Subject is the id of the payment, address or payout, or the chain; Seq
 	// counts its events from 1 without a gap. A receiver drops an older Seq.
 	Subject string
-	Seq     int64
+	Seq     int64 // Seq is its number among the subject's events.
 	// Time is when it was decided.
 	Time time.Time
 	// Livemode is false on test networks.
@@ -78,75 +78,75 @@ type EventData struct {
 	Subject string `json:"subject,omitempty"`
 	// The payment's side; empty where the event has no payment.
 	PaymentID      string            `json:"payment_id,omitempty"`
-	Status         Status            `json:"status,omitempty"`
-	From           Status            `json:"from,omitempty"`
-	Chain          chain.ID          `json:"chain,omitempty"`
-	Asset          chain.AssetID     `json:"asset,omitempty"`
-	TokenID        string            `json:"token_id,omitempty"`
-	Address        chain.Address     `json:"address,omitempty"`
-	AddressID      string            `json:"address_id,omitempty"`
-	Customer       string            `json:"customer,omitempty"`
-	Amount         string            `json:"amount,omitempty"`
-	Required       string            `json:"required,omitempty"`
-	Received       string            `json:"received,omitempty"`
-	Confirmed      string            `json:"confirmed,omitempty"`
-	Shortfall      string            `json:"shortfall,omitempty"`
-	Excess         string            `json:"excess,omitempty"`
-	Held           string            `json:"held,omitempty"`
-	ConfirmationNo int               `json:"confirmation_no,omitempty"`
-	Late           bool              `json:"late,omitempty"`
-	Accepted       bool              `json:"accepted,omitempty"`
-	Reason         string            `json:"reason,omitempty"`
-	Metadata       map[string]string `json:"metadata,omitempty"`
-	ExpiresAt      string            `json:"expires_at,omitempty"`
+	Status         Status            `json:"status,omitempty"`          // Status is how far it has come.
+	From           Status            `json:"from,omitempty"`            // From is the sender.
+	Chain          chain.ID          `json:"chain,omitempty"`           // Chain is the network, as CAIP-2.
+	Asset          chain.AssetID     `json:"asset,omitempty"`           // Asset is the CAIP-19 id.
+	TokenID        string            `json:"token_id,omitempty"`        // TokenID is the asset's symbol, a label.
+	Address        chain.Address     `json:"address,omitempty"`         // Address is the address of ours.
+	AddressID      string            `json:"address_id,omitempty"`      // AddressID is the address's row.
+	Customer       string            `json:"customer,omitempty"`        // Customer is the host's name of the payer.
+	Amount         string            `json:"amount,omitempty"`          // Amount is how much, in units of the asset.
+	Required       string            `json:"required,omitempty"`        // Required is what is enough after tolerance.
+	Received       string            `json:"received,omitempty"`        // Received is all counting money in blocks.
+	Confirmed      string            `json:"confirmed,omitempty"`       // Confirmed is the confirmed part of it.
+	Shortfall      string            `json:"shortfall,omitempty"`       // Shortfall is what is missing.
+	Excess         string            `json:"excess,omitempty"`          // Excess is what is too much.
+	Held           string            `json:"held,omitempty"`            // Held is confirmed money that does not count.
+	ConfirmationNo int               `json:"confirmation_no,omitempty"` // ConfirmationNo counts how often the payment became confirmed.
+	Late           bool              `json:"late,omitempty"`            // Late is true where money came after the deadline.
+	Accepted       bool              `json:"accepted,omitempty"`        // Accepted is true where held money was booked.
+	Reason         string            `json:"reason,omitempty"`          // Reason says why, where something failed.
+	Metadata       map[string]string `json:"metadata,omitempty"`        // Metadata are the host's own pairs.
+	ExpiresAt      string            `json:"expires_at,omitempty"`      // ExpiresAt is the deadline.
 	// Gross, FeeShare and Net are those of payment.settled.
 	Gross    string `json:"gross,omitempty"`
-	FeeShare string `json:"fee_share,omitempty"`
-	Net      string `json:"net,omitempty"`
+	FeeShare string `json:"fee_share,omitempty"` // FeeShare is what sweeping it cost, in the chain's coin.
+	Net      string `json:"net,omitempty"`       // Net is Gross less a fee in the same coin.
 	// Transaction and Payout are set where the event concerns one.
 	Transaction *TransactionData `json:"transaction,omitempty"`
-	Payout      *PayoutData      `json:"payout,omitempty"`
+	Payout      *PayoutData      `json:"payout,omitempty"` // Payout is the payout.
 	// Height and Depth are those of chain.* events.
 	Height uint64 `json:"height,omitempty"`
-	Depth  uint64 `json:"depth,omitempty"`
+	Depth  uint64 `json:"depth,omitempty"` // Depth is how many blocks left the chain.
 }
 
 // TransactionData is a transaction inside an event.
 type TransactionData struct {
-	ID            string            `json:"id"`
-	Hash          chain.TxID        `json:"hash"`
-	Type          TransactionType   `json:"type"`
-	Via           chain.Via         `json:"via,omitempty"`
-	Status        TransactionStatus `json:"status"`
-	Asset         chain.AssetID     `json:"asset"`
-	TokenID       string            `json:"token_id,omitempty"`
-	Amount        string            `json:"amount"`
-	From          chain.Address     `json:"from_address,omitempty"`
-	To            chain.Address     `json:"to_address,omitempty"`
-	Block         uint64            `json:"block_number,omitempty"`
-	BlockHash     chain.BlockHash   `json:"block_hash,omitempty"`
-	Confirmations uint64            `json:"confirmations"`
-	Inclusion     int               `json:"inclusion,omitempty"`
-	Reason        string            `json:"failure_reason,omitempty"`
+	ID            string            `json:"id"`                       // ID is the row's id.
+	Hash          chain.TxID        `json:"hash"`                     // Hash is the transaction's hash.
+	Type          TransactionType   `json:"type"`                     // Type is the direction.
+	Via           chain.Via         `json:"via,omitempty"`            // Via tells how it was seen.
+	Status        TransactionStatus `json:"status"`                   // Status is how far it has come.
+	Asset         chain.AssetID     `json:"asset"`                    // Asset is the CAIP-19 id.
+	TokenID       string            `json:"token_id,omitempty"`       // TokenID is the asset's symbol, a label.
+	Amount        string            `json:"amount"`                   // Amount is how much, in units of the asset.
+	From          chain.Address     `json:"from_address,omitempty"`   // From is the sender.
+	To            chain.Address     `json:"to_address,omitempty"`     // To is the receiver.
+	Block         uint64            `json:"block_number,omitempty"`   // Block is the height of its block.
+	BlockHash     chain.BlockHash   `json:"block_hash,omitempty"`     // BlockHash is the hash of its block.
+	Confirmations uint64            `json:"confirmations"`            // Confirmations is its depth.
+	Inclusion     int               `json:"inclusion,omitempty"`      // Inclusion counts the blocks it was in.
+	Reason        string            `json:"failure_reason,omitempty"` // Reason says why, where something failed.
 }
 
 // PayoutData is a payout inside an event.
 type PayoutData struct {
-	ID      string        `json:"id"`
-	Kind    PayoutKind    `json:"kind"`
-	Status  PayoutStatus  `json:"status"`
-	Asset   chain.AssetID `json:"asset"`
-	TokenID string        `json:"token_id,omitempty"`
-	Amount  string        `json:"amount"`
-	Moved   string        `json:"moved,omitempty"`
-	From    chain.Address `json:"from_address,omitempty"`
-	To      chain.Address `json:"to_address,omitempty"`
-	TxID    chain.TxID    `json:"tx_id,omitempty"`
-	Fee     string        `json:"fee,omitempty"`
-	GasUsed uint64        `json:"gas_used,omitempty"`
-	Block   uint64        `json:"block_number,omitempty"`
-	Code    string        `json:"code,omitempty"`
-	Reason  string        `json:"reason,omitempty"`
+	ID      string        `json:"id"`                     // ID is the row's id.
+	Kind    PayoutKind    `json:"kind"`                   // Kind is what it is for.
+	Status  PayoutStatus  `json:"status"`                 // Status is how far it has come.
+	Asset   chain.AssetID `json:"asset"`                  // Asset is the CAIP-19 id.
+	TokenID string        `json:"token_id,omitempty"`     // TokenID is the asset's symbol, a label.
+	Amount  string        `json:"amount"`                 // Amount is how much, in units of the asset.
+	Moved   string        `json:"moved,omitempty"`        // Moved is what arrived.
+	From    chain.Address `json:"from_address,omitempty"` // From is the sender.
+	To      chain.Address `json:"to_address,omitempty"`   // To is the receiver.
+	TxID    chain.TxID    `json:"tx_id,omitempty"`        // TxID is the transaction.
+	Fee     string        `json:"fee,omitempty"`          // Fee is what it cost, in the chain's coin.
+	GasUsed uint64        `json:"gas_used,omitempty"`     // GasUsed is the gas that was used.
+	Block   uint64        `json:"block_number,omitempty"` // Block is the height of its block.
+	Code    string        `json:"code,omitempty"`         // Code is the failure's code.
+	Reason  string        `json:"reason,omitempty"`       // Reason says why, where something failed.
 }
 
 // DeliveryStatus is how far one event has come on its way to one notifier.
@@ -169,24 +169,24 @@ const (
 type Delivery struct {
 	// EventID and Endpoint name it; Endpoint is the notifier's name.
 	EventID  string
-	Endpoint string
+	Endpoint string // Endpoint is the notifier's name.
 	// Version counts the writes of the row; see Batch.
 	Version int64
 	// Subject and Seq are the event's: its lane is (Endpoint, Subject).
 	Subject string
-	Seq     int64
+	Seq     int64 // Seq is its number among the subject's events.
 	// Status is how far it is, Attempts how often it was tried.
 	Status   DeliveryStatus
-	Attempts int
+	Attempts int // Attempts counts the tries.
 	// NextAt is when it is due; LeasedUntil keeps other instances off while one
 	// is at it.
 	NextAt      time.Time
-	LeasedUntil time.Time
+	LeasedUntil time.Time // LeasedUntil keeps other instances off while one is at it.
 	// FirstAt is when it was first tried, LastAt when last, DoneAt when it
 	// reached its end.
 	FirstAt time.Time
-	LastAt  time.Time
-	DoneAt  time.Time
+	LastAt  time.Time // LastAt is when it was last tried.
+	DoneAt  time.Time // DoneAt is when it reached its end.
 	// LastError is what the last failure said.
 	LastError string
 }

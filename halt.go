@@ -7,9 +7,9 @@ import (
 
 // The reasons for which a chain is halted.
 const (
-	haltReorg  = "deep_reorg"      // haltReorg: confirmed blocks left the chain.
-	haltWindow = "no_ancestor"     // haltWindow: the reorg is older than the window.
-	haltKey    = "key_compromised" // haltKey: a key of ours signed what we did not.
+	haltReorg  = "deep_reorg"   // haltReorg: confirmed blocks left the chain.
+	haltWindow = "no_ancestor"  // haltWindow: the reorg is older than the window.
+	haltLoose  = "payout_loose" // haltLoose: a final, failed attempt of a payout left the chain.
 )
 
 // resume ends a halt by itself where that is safe: after a deep reorg, once the
@@ -33,7 +33,7 @@ func (d *desk) halt(reason string, cause string) {
 		return
 	}
 	d.state.Halted, d.state.HaltedAt, d.state.HaltedFrom = reason, d.now, 0
-	d.chainEvent(ChainHalted, reason+" "+cause, EventData{Reason: reason, Height: d.state.Tip().Height})
+	d.chainEvent(ChainHalted, fmt.Sprintf("%s %s %d", reason, cause, d.state.Seq), EventData{Reason: reason, Height: d.state.Tip().Height})
 }
 
 // setHalt begins (reason not empty) or ends a halt of that kind on behalf of
@@ -50,7 +50,10 @@ func (g *Gateway) setHalt(ctx context.Context, net *network, reason, kind string
 		}
 		switch {
 		case reason != "" && d.state.Halted == "":
-			d.halt(kind, fmt.Sprint(d.state.Seq))
+			d.halt(kind, "scanner")
+		case reason == "" && d.state.Halted == kind && d.state.HaltedFrom > 0:
+			// A deep reorg came on top of it: that halt goes on.
+			d.state.Halted = haltReorg
 		case reason == "" && d.state.Halted == kind:
 			d.endHalt()
 		default:

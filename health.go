@@ -25,7 +25,7 @@ type Health struct {
 type ChainHealth struct {
 	// ID and Name are the chain's.
 	ID   ChainID
-	Name string
+	Name string // Name is the chain's short name.
 	// Verified: the node proved to serve the configured chain and tokens.
 	// Ready: the cursor is set, payments can be made.
 	Verified, Ready bool
@@ -34,8 +34,8 @@ type ChainHealth struct {
 	// Tip is the newest scanned block, Head the newest the node told of, Lag
 	// their distance, Final the highest final height.
 	Tip, Head chain.BlockRef
-	Lag       uint64
-	Final     uint64
+	Lag       uint64 // Lag is how many blocks Tip is behind Head.
+	Final     uint64 // Final is the highest final height.
 	// UpdatedAt is when the cursor was last written, by whichever instance.
 	UpdatedAt time.Time
 	// Problem is the last error of this instance's work on the chain; nil while

@@ -86,6 +86,9 @@ func (g *Gateway) scanStep(ctx context.Context, i int, net *network) (time.Durat
 		return time.Minute, err
 	}
 	wait, err := net.scanner.Step(ctx)
+	if err == nil && net.info.OnDemandBlocks {
+		err = g.deadlines(ctx, net) // no block may ever come to tell the time
+	}
 	net.set(func(n *network) {
 		n.problem = err
 		// A rule of ours does not hold: this chain's worker stops, loudly, and

@@ -55,15 +55,15 @@ type Entry struct {
 	Asset chain.AssetID `json:"asset"`
 	// Debit gains Amount, Credit gives it.
 	Debit  Account      `json:"debit"`
-	Credit Account      `json:"credit"`
-	Amount chain.Amount `json:"amount"`
+	Credit Account      `json:"credit"` // Credit gives Amount.
+	Amount chain.Amount `json:"amount"` // Amount is how much, in base units.
 	// Subject is the payment, address or payout it belongs to; Transaction the
 	// transaction row behind it, where there is one.
 	Subject     string `json:"subject"`
-	Transaction string `json:"transaction,omitempty"`
+	Transaction string `json:"transaction,omitempty"` // Transaction is the transaction row behind it.
 	// Chain and Height are where it happened.
 	Chain  chain.ID `json:"chain"`
-	Height uint64   `json:"height,omitempty"`
+	Height uint64   `json:"height,omitempty"` // Height is where it happened.
 	// Reverses is the entry that this one undoes.
 	Reverses string `json:"reverses,omitempty"`
 	// Live, where set, is a key of which at most one entry may be unreversed:
@@ -77,7 +77,7 @@ type Entry struct {
 type Balance struct {
 	// Asset and Account name it.
 	Asset   chain.AssetID `json:"asset"`
-	Account Account       `json:"account"`
+	Account Account       `json:"account"` // Account is the account's name.
 	// Sum is in base units. It must not be changed.
 	Sum *big.Int `json:"sum"`
 }

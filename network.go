@@ -90,17 +90,17 @@ func (n *network) finalHeight(head chain.Head, tip uint64, recent []chain.BlockR
 }
 
 // coveredTo returns the time up to which a chain was scanned by blocks that are
-// k deep: the largest time among them, because times need not rise.
+// k deep: the smallest time of the k newest blocks. Times need not rise, and one
+// that lies in the future says nothing about the blocks before it; a block that
+// comes later and is older shows it up.
 func coveredTo(recent []chain.BlockRef, k uint64) time.Time {
-	var at time.Time
-	if len(recent) == 0 {
-		return at
+	if k == 0 || uint64(len(recent)) < k {
+		return time.Time{}
 	}
-	tip := recent[len(recent)-1].Height
-	for _, r := range recent {
-		if r.Height+k <= tip+1 && r.Time.After(at) {
-			at = r.Time
-		}
+	newest := recent[uint64(len(recent))-k:]
+	at := newest[0].Time
+	for _, r := range newest {
+		at = earlier(at, r.Time)
 	}
 	return at
 }

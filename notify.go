@@ -23,8 +23,12 @@ type Notifier interface {
 
 // PermanentError tells the outbox not to try again: the receiver is gone for
 // good. The delivery is dead and stays listed.
-type PermanentError struct{ Err error }
+type PermanentError struct {
+	// Err is the cause.
+	Err error
+}
 
+// Error tells what went wrong, without secrets.
 func (e *PermanentError) Error() string { return "bursar: permanent: " + e.Err.Error() }
 
 // Unwrap returns the cause.
@@ -34,12 +38,13 @@ func (e *PermanentError) Unwrap() error { return e.Err }
 type RetryError struct {
 	// After is the least pause; Err why.
 	After time.Duration
-	Err   error
+	Err   error // Err is the cause.
 	// Untried tells that nothing was sent, because a breaker is open or a rate
 	// is used up: it does not count as a try.
 	Untried bool
 }
 
+// Error tells what went wrong, without secrets.
 func (e *RetryError) Error() string {
 	return fmt.Sprintf("bursar: retry after %s: %v", e.After, e.Err)
 }

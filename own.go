@@ -8,13 +8,17 @@ import (
 )
 
 // recordOwn writes one transaction row for each movement of ours.
-func (d *desk) recordOwn(s chain.TxStatus, p *payoutFile) {
-	for i, t := range s.Transfers {
+func (d *desk) recordOwn(s chain.TxStatus, p *payoutFile) error {
+	fee := s.Fee // told once for the whole transaction
+	for _, t := range s.Transfers {
 		from, ours := d.net.book.own(t.From)
 		if !ours {
 			continue
 		}
-		row := d.ownRow(s, t)
+		row, err := d.ownRow(s, t)
+		if err != nil {
+			return err
+		}
 		row.AddressID = from.id
 		if p != nil {
 			row.PayoutID = p.ID
@@ -26,11 +30,10 @@ func (d *desk) recordOwn(s chain.TxStatus, p *payoutFile) {
 				row.PaymentID = p.Items[0].PaymentID
 			}
 		}
-		if i == 0 {
-			row.Fee = s.Fee // once for the whole transaction
-		}
+		row.Fee, fee = fee, chain.Amount{}
 		d.putOwn(row)
 	}
+	return nil
 }
 
 func (d *desk) putOwn(row Transaction) {
@@ -44,10 +47,14 @@ func (d *desk) putOwn(row Transaction) {
 
 // ownRow is the row of a movement of ours. The same row serves again when a
 // transaction is mined again.
-func (d *desk) ownRow(s chain.TxStatus, t chain.Transfer) Transaction {
+func (d *desk) ownRow(s chain.TxStatus, t chain.Transfer) (Transaction, error) {
 	id := transactionID(d.net.info.ID, t.ID)
 	row := Transaction{ID: id, Chain: d.net.info.ID, Transfer: t.ID, CreatedAt: d.now}
-	if old, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{id}}); err == nil && len(old) == 1 {
+	old, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{id}})
+	if err != nil {
+		return row, err
+	}
+	if len(old) == 1 {
 		row = old[0]
 	}
 	required := d.net.depth()
@@ -60,7 +67,7 @@ func (d *desk) ownRow(s chain.TxStatus, t chain.Transfer) Transaction {
 	row.Block, row.BlockHash, row.BlockTime, row.TxIndex = s.Block.Height, s.Block.Hash, s.Block.Time, s.TxIndex
 	row.Required, row.ConfirmAt, row.Final = required, s.Block.Height+required-1, false
 	row.Inclusion++
-	return row
+	return row, nil
 }
 
 func purposeOf(k PayoutKind) chain.Purpose {
@@ -100,10 +107,16 @@ func (d *desk) foreign(s chain.TxStatus) error {
 	if !s.Fee.IsZero() {
 		d.post([]Entry{entry("gas", d.net.info.Native.ID, AccountGasU, accountU(s.From), s.Fee)})
 	}
-	d.recordOwn(s, nil)
+	if err := d.recordOwn(s, nil); err != nil {
+		return err
+	}
 	// One more row carries the lock, also where nothing moved.
-	d.putOwn(d.ownRow(s, chain.Transfer{ID: chain.TransferID{Tx: s.ID, Ordinal: "x"}, Asset: d.net.info.Native.ID, From: s.From, To: s.From}))
-	d.chainEvent(AlertKeyCompromised, fmt.Sprintf("%s %s", s.ID, s.Block.Hash), EventData{
+	row, err := d.ownRow(s, chain.Transfer{ID: chain.TransferID{Tx: s.ID, Ordinal: "x"}, Asset: d.net.info.Native.ID, From: s.From, To: s.From})
+	if err != nil {
+		return err
+	}
+	d.putOwn(row)
+	d.chainEvent(AlertKeyCompromised, fmt.Sprintf("%s %s %d", s.ID, s.Block.Hash, d.state.Seq), EventData{
 		Address: s.From, Height: s.Block.Height, Reason: "a transaction that this gateway did not make: " + string(s.ID),
 	})
 	return nil

@@ -44,15 +44,15 @@ type Payment struct {
 	// Amount is what was asked for, in base units, and Required what is enough
 	// after tolerance.
 	Amount   chain.Amount `json:"amount"`
-	Required chain.Amount `json:"required"`
+	Required chain.Amount `json:"required"` // Required is what is enough after tolerance.
 	// Received is all counting money in blocks, Confirmed the part of it with
 	// its confirmations.
 	Received  chain.Amount `json:"received"`
-	Confirmed chain.Amount `json:"confirmed"`
+	Confirmed chain.Amount `json:"confirmed"` // Confirmed is the confirmed part of it.
 	// Shortfall is Amount less Confirmed, Excess Confirmed less Amount; zero
 	// where negative.
 	Shortfall chain.Amount `json:"shortfall"`
-	Excess    chain.Amount `json:"excess"`
+	Excess    chain.Amount `json:"excess"` // Excess is what is too much.
 	// Held is confirmed money at the address that does not count: late, or
 	// after a cancel. AcceptPayment books it.
 	Held chain.Amount `json:"held"`
@@ -70,7 +70,7 @@ type Payment struct {
 	Final bool `json:"final"`
 	// Address is where the payer sends to, AddressID its row.
 	Address   chain.Address `json:"address"`
-	AddressID string        `json:"address_id"`
+	AddressID string        `json:"address_id"` // AddressID is the address's row.
 	// URI is a link that wallets understand (EIP-681 and its like).
 	URI string `json:"uri"`
 	// Metadata is the host's own.
@@ -78,14 +78,14 @@ type Payment struct {
 	// IdempotencyKey is the host's key, Fingerprint the hash of the request
 	// that it was used with.
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
-	Fingerprint    string `json:"fingerprint,omitempty"`
+	Fingerprint    string `json:"fingerprint,omitempty"` // Fingerprint is the hash of the request that the key was used with.
 	// Customer is the host's name of the payer.
 	Customer string `json:"customer,omitempty"`
 	// Attempt counts from 1; a renewed payment names the one before in
 	// Previous, and that one the next in Next.
 	Attempt  int    `json:"attempt"`
-	Previous string `json:"previous,omitempty"`
-	Next     string `json:"next,omitempty"`
+	Previous string `json:"previous,omitempty"` // Previous is the attempt before.
+	Next     string `json:"next,omitempty"`     // Next is the attempt after.
 	// Late is true when money counted that came after the deadline, in grace.
 	Late bool `json:"late"`
 	// Accepted is true when the host booked held money.
@@ -112,7 +112,7 @@ type Payment struct {
 	// PostedPaid and PostedExcess are what the ledger has on paid:<id> and
 	// excess:<id>; the next posting is the difference.
 	PostedPaid   chain.Amount `json:"posted_paid"`
-	PostedExcess chain.Amount `json:"posted_excess"`
+	PostedExcess chain.Amount `json:"posted_excess"` // PostedExcess is what the ledger has on excess:<id>.
 	// ReportedExcess is the excess of the last payment.overpaid.
 	ReportedExcess chain.Amount `json:"reported_excess"`
 	// SweepFee is what sweeping the payment's money cost, in the chain's coin.
@@ -123,13 +123,13 @@ type Payment struct {
 	// The times of the states; zero where not reached. SeenAt is the first
 	// sight of any transfer, DetectedAt the first block.
 	CreatedAt   time.Time `json:"created_at"`
-	ExpiresAt   time.Time `json:"expires_at"`
-	SeenAt      time.Time `json:"seen_at,omitzero"`
-	DetectedAt  time.Time `json:"detected_at,omitzero"`
-	ConfirmedAt time.Time `json:"confirmed_at,omitzero"`
-	SettledAt   time.Time `json:"settled_at,omitzero"`
-	ExpiredAt   time.Time `json:"expired_at,omitzero"`
-	CanceledAt  time.Time `json:"canceled_at,omitzero"`
+	ExpiresAt   time.Time `json:"expires_at"`            // ExpiresAt is the deadline.
+	SeenAt      time.Time `json:"seen_at,omitzero"`      // SeenAt is the first sight.
+	DetectedAt  time.Time `json:"detected_at,omitzero"`  // DetectedAt is the first block.
+	ConfirmedAt time.Time `json:"confirmed_at,omitzero"` // ConfirmedAt is when it was confirmed.
+	SettledAt   time.Time `json:"settled_at,omitzero"`   // SettledAt is when it was settled.
+	ExpiredAt   time.Time `json:"expired_at,omitzero"`   // ExpiredAt is when the verdict at the deadline fell.
+	CanceledAt  time.Time `json:"canceled_at,omitzero"`  // CanceledAt is when the host withdrew it.
 }
 
 // Canceled reports whether the host withdrew the payment, whatever its status
@@ -144,7 +144,7 @@ type AmountPolicy struct {
 	// means not set; where both are set the smaller one counts. It applies at
 	// once, not only at the deadline.
 	Tolerance    chain.Amount `json:"tolerance"`
-	ToleranceBps uint32       `json:"tolerance_bps"`
+	ToleranceBps uint32       `json:"tolerance_bps"` // ToleranceBps is the tolerance in hundredths of a percent.
 	// Grace is how long after the deadline money still re-opens the payment.
 	Grace time.Duration `json:"grace"`
 	// OverpaidMin is the smallest excess that is announced; 0 means 1 base unit.

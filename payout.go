@@ -52,7 +52,7 @@ func (s PayoutStatus) Open() bool {
 type PayoutItem struct {
 	// TransactionID and PaymentID say whose money it is.
 	TransactionID string `json:"transaction_id"`
-	PaymentID     string `json:"payment_id,omitempty"`
+	PaymentID     string `json:"payment_id,omitempty"` // PaymentID is the payment.
 	// Amount is the part, in base units of the payout's asset.
 	Amount chain.Amount `json:"amount"`
 	// FeeShare is its share of the fee; shares sum to the fee exactly.
@@ -69,18 +69,18 @@ type Payout struct {
 	Key string `json:"key"`
 	// Kind and Status classify it.
 	Kind   PayoutKind   `json:"kind"`
-	Status PayoutStatus `json:"status"`
+	Status PayoutStatus `json:"status"` // Status is how far it has come.
 	// Chain and Asset are what moves; From, To and Own between whom. Own is the
 	// receiver's key where it is an account of ours.
 	Chain chain.ID      `json:"chain"`
-	Asset chain.Asset   `json:"asset"`
-	From  chain.Account `json:"from"`
-	To    chain.Address `json:"to"`
-	Own   *chain.KeyRef `json:"own,omitempty"`
+	Asset chain.Asset   `json:"asset"`         // Asset is the CAIP-19 id.
+	From  chain.Account `json:"from"`          // From is the sender.
+	To    chain.Address `json:"to"`            // To is the receiver.
+	Own   *chain.KeyRef `json:"own,omitempty"` // Own is the receiver's key where it is ours.
 	// Amount is what the receiver gets. With LessFee it is what the source
 	// gives up, and the fee comes out of it.
 	Amount  chain.Amount `json:"amount"`
-	LessFee bool         `json:"less_fee,omitempty"`
+	LessFee bool         `json:"less_fee,omitempty"` // LessFee takes the fee out of Amount.
 	// Moved is what arrived, once included.
 	Moved chain.Amount `json:"moved"`
 	// MaxFee caps the fee, in the chain's coin; zero: the adapter's cap alone.
@@ -93,30 +93,30 @@ type Payout struct {
 	Approval *chain.Approval `json:"approval,omitempty"`
 	// Group is the present attempt group, Tries how many groups failed on chain.
 	Group int `json:"group"`
-	Tries int `json:"tries"`
+	Tries int `json:"tries"` // Tries counts the groups that failed on chain.
 	// TxID, Block, Fee and gas are those of the included attempt.
 	TxID      chain.TxID      `json:"tx_id,omitempty"`
-	Block     uint64          `json:"block,omitempty"`
-	BlockHash chain.BlockHash `json:"block_hash,omitempty"`
-	TxIndex   uint32          `json:"tx_index,omitempty"`
-	Fee       chain.Amount    `json:"fee"`
-	GasUsed   uint64          `json:"gas_used,omitempty"`
-	GasPrice  chain.Amount    `json:"gas_price"`
+	Block     uint64          `json:"block,omitempty"`      // Block is the height of its block.
+	BlockHash chain.BlockHash `json:"block_hash,omitempty"` // BlockHash is the hash of its block.
+	TxIndex   uint32          `json:"tx_index,omitempty"`   // TxIndex is its place in the block.
+	Fee       chain.Amount    `json:"fee"`                  // Fee is what it cost, in the chain's coin.
+	GasUsed   uint64          `json:"gas_used,omitempty"`   // GasUsed is the gas that was used.
+	GasPrice  chain.Amount    `json:"gas_price"`            // GasPrice is what a unit of gas cost.
 	// FailureCode and FailureReason tell the last failure.
 	FailureCode   string `json:"failure_code,omitempty"`
-	FailureReason string `json:"failure_reason,omitempty"`
+	FailureReason string `json:"failure_reason,omitempty"` // FailureReason tells the last failure in words.
 	// NotBefore is when the next step is due; Failures counts those in a row
 	// that left no trace on chain.
 	NotBefore time.Time `json:"not_before,omitzero"`
-	Failures  int       `json:"failures"`
+	Failures  int       `json:"failures"` // Failures counts failures in a row that left no trace on chain.
 	// Seq is the sequence number of the payout's last event.
 	Seq int64 `json:"seq"`
 
 	// The times of the states; zero where not reached.
 	CreatedAt   time.Time `json:"created_at"`
-	SentAt      time.Time `json:"sent_at,omitzero"`
-	IncludedAt  time.Time `json:"included_at,omitzero"`
-	ConfirmedAt time.Time `json:"confirmed_at,omitzero"`
+	SentAt      time.Time `json:"sent_at,omitzero"`      // SentAt is when it was last handed to the network.
+	IncludedAt  time.Time `json:"included_at,omitzero"`  // IncludedAt is when it was seen in a block.
+	ConfirmedAt time.Time `json:"confirmed_at,omitzero"` // ConfirmedAt is when it was confirmed.
 }
 
 // Attempt is one signed transaction of a payout. It is written before it is
@@ -129,12 +129,12 @@ type Attempt struct {
 	// PayoutID and Group say what it is an attempt at; all attempts of a group
 	// share a lock.
 	PayoutID string `json:"payout_id"`
-	Group    int    `json:"group"`
+	Group    int    `json:"group"` // Group is the attempt group.
 	// Chain, TxID, Raw and Locks are the signed transaction.
 	Chain chain.ID     `json:"chain"`
-	TxID  chain.TxID   `json:"tx_id"`
-	Raw   []byte       `json:"raw"`
-	Locks []chain.Lock `json:"locks"`
+	TxID  chain.TxID   `json:"tx_id"` // TxID is the transaction.
+	Raw   []byte       `json:"raw"`   // Raw is what a node accepts.
+	Locks []chain.Lock `json:"locks"` // Locks are what it consumes.
 	// MaxFee is the most that it can cost.
 	MaxFee chain.Amount `json:"max_fee"`
 	// Open is true while the attempt can still be mined or un-mined: its locks
@@ -144,5 +144,5 @@ type Attempt struct {
 	Error string `json:"error,omitempty"`
 	// CreatedAt and SentAt are when it was signed and last sent.
 	CreatedAt time.Time `json:"created_at"`
-	SentAt    time.Time `json:"sent_at,omitzero"`
+	SentAt    time.Time `json:"sent_at,omitzero"` // SentAt is when it was last handed to the network.
 }

@@ -33,11 +33,11 @@ func (g *Gateway) Payment(ctx context.Context, id string) (Payment, error) {
 type PaymentFilter struct {
 	// IdempotencyKey and Address find one payment each.
 	IdempotencyKey string
-	Address        chain.Address
+	Address        chain.Address // Address is the address of ours.
 	// Status, Asset (id or alias) and Customer select.
 	Status   Status
-	Asset    string
-	Customer string
+	Asset    string // Asset is the CAIP-19 id.
+	Customer string // Customer is the host's name of the payer.
 	// Metadata must all be equal.
 	Metadata map[string]string
 	// Since and Until bound the creation: Since <= created < Until.
@@ -49,7 +49,7 @@ type Page[T any] struct {
 	// Items are the rows; Next is the cursor of the following page, empty where
 	// this one is the last.
 	Items []T
-	Next  string
+	Next  string // Next is the attempt after.
 }
 
 // Payments returns a page of payments, newest first. limit is 1 to 100; 0 means
@@ -126,15 +126,15 @@ func (g *Gateway) payments(ctx context.Context, q PaymentQuery) ([]Payment, erro
 
 // TransactionFilter selects transactions; empty fields are no condition.
 type TransactionFilter struct {
-	PaymentID, AddressID string
-	Chain                ChainID
-	Asset                string
-	Type                 TransactionType
-	Status               TransactionStatus
-	From, To             chain.Address
+	PaymentID, AddressID string            // PaymentID is the payment; AddressID is the address's row.
+	Chain                ChainID           // Chain is the network, as CAIP-2.
+	Asset                string            // Asset is the CAIP-19 id.
+	Type                 TransactionType   // Type is the direction.
+	Status               TransactionStatus // Status is how far it has come.
+	From, To             chain.Address     // From is the sender; To is the receiver.
 	// Hash selects all movements of one on-chain transaction.
 	Hash         chain.TxID
-	Since, Until time.Time
+	Since, Until time.Time // Since bounds the creation from below, inclusive; Until bounds the creation from above, exclusive.
 }
 
 // Transaction returns one transaction. ErrNotFound where there is none.

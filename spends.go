@@ -49,6 +49,9 @@ func (d *desk) move(p *payoutFile, f payoutFact, cause string) error {
 	}
 	p.Status, p.dirty = row.to, true
 	if row.event != "" {
+		// A branch that comes back brings the same transaction in the same block
+		// once more: the sequence number makes it another event.
+		cause = fmt.Sprintf("%s %d", cause, p.Seq+int64(len(p.notices)))
 		p.notices = append(p.notices, notice{kind: row.event, cause: cause, data: d.payoutData(p.Payout)})
 	}
 	return nil
@@ -112,8 +115,7 @@ func (d *desk) included(p *payoutFile, s chain.TxStatus) error {
 	}
 	p.shareFee()
 	d.post(p.postIncluded(d.net))
-	d.recordOwn(s, p)
-	return nil
+	return d.recordOwn(s, p)
 }
 
 // shareFee divides the fee among the items by amount, largest remainder first,
@@ -234,6 +236,9 @@ func (d *desk) finalizePayouts(height uint64) error {
 		return err
 	}
 	for _, row := range rows {
+		if row.Block > height {
+			continue
+		}
 		if _, err := d.addPayout(row); err != nil {
 			return err
 		}
@@ -364,15 +369,12 @@ func (d *desk) orphanPayout(p *payoutFile) error {
 	default:
 		// A failed attempt that was final has come loose, and a new group may be
 		// under way: nothing is signed until an operator has looked.
-		d.halt(haltReorg, string(p.TxID))
-		d.state.HaltedFrom = 0
+		d.halt(haltLoose, string(p.TxID))
 	}
 	for i := range p.attempts {
 		if a := &p.attempts[i]; a.Group == p.Group || a.TxID == p.TxID {
 			a.Open = true
-			if a.TxID == p.TxID {
-				a.SentAt = time.Time{} // to be sent again at once
-			}
+			a.SentAt = time.Time{} // to be sent again at once: any of them may win
 		}
 	}
 	p.Block, p.BlockHash, p.TxIndex, p.Moved = 0, "", 0, chain.Amount{}

@@ -55,7 +55,7 @@ type Store interface {
 type Fence struct {
 	// Name is the lease, Epoch counts its holders.
 	Name  string
-	Epoch int64
+	Epoch int64 // Epoch counts the lease's holders.
 	// Until is when it ends, by the store's clock.
 	Until time.Time
 }
@@ -121,15 +121,15 @@ type Batch struct {
 	Fences []Fence
 	// Rows by table.
 	Payments     []Payment
-	Transactions []Transaction
-	Addresses    []Address
-	Payouts      []Payout
-	Attempts     []Attempt
-	Deliveries   []Delivery
-	Chains       []ChainState
+	Transactions []Transaction // Transactions are rows to write.
+	Addresses    []Address     // Addresses are rows to write.
+	Payouts      []Payout      // Payouts are rows to write.
+	Attempts     []Attempt     // Attempts counts the tries.
+	Deliveries   []Delivery    // Deliveries are rows to write.
+	Chains       []ChainState  // Chains are rows to write.
 	// Entries and Events are appended.
 	Entries []Entry
-	Events  []Event
+	Events  []Event // Events are appended.
 }
 
 // ChainState is the scanner's cursor on one chain and what hangs on it.
@@ -144,12 +144,12 @@ type ChainState struct {
 	// Head is the newest block a node told of; Final the highest height that
 	// was ever final. Final never goes down.
 	Head  chain.BlockRef
-	Final uint64
+	Final uint64 // Final is the highest final height.
 	// Genesis is the first block's hash, pinned at the first contact.
 	Genesis chain.BlockHash
 	// Halted is why nothing is credited; empty while all is well.
 	Halted   string
-	HaltedAt time.Time
+	HaltedAt time.Time // HaltedAt is when it was halted.
 	// HaltedFrom is the height that must be final before it resumes by itself;
 	// zero: an operator resumes.
 	HaltedFrom uint64
@@ -157,7 +157,7 @@ type ChainState struct {
 	Seq int64
 	// StartedAt is when the cursor was first set; UpdatedAt the last write.
 	StartedAt time.Time
-	UpdatedAt time.Time
+	UpdatedAt time.Time // UpdatedAt is the last write.
 }
 
 // Tip is the newest scanned block; the zero value before the first.
@@ -172,7 +172,7 @@ func (c ChainState) Tip() chain.BlockRef {
 type Pool struct {
 	// Name is the pool's; Next the first index never handed out.
 	Name string
-	Next uint32
+	Next uint32 // Next is the attempt after.
 }
 
 // Cursor is a place in a list, of the row that was seen last. The zero value is
@@ -180,17 +180,17 @@ type Pool struct {
 type Cursor struct {
 	// At and ID are the sort key of the row.
 	At time.Time
-	ID string
+	ID string // ID is the row's id.
 }
 
 // PaymentQuery selects payments.
 type PaymentQuery struct {
-	IDs             []string
-	IdempotencyKeys []string
-	Addresses       []chain.Address
-	Statuses        []Status
-	Assets          []chain.AssetID
-	Customer        string
+	IDs             []string        // IDs selects by id.
+	IdempotencyKeys []string        // IdempotencyKeys selects by idempotency key.
+	Addresses       []chain.Address // Addresses selects by address.
+	Statuses        []Status        // Statuses selects by status.
+	Assets          []chain.AssetID // Assets selects by asset.
+	Customer        string          // Customer selects by customer.
 	// Metadata must all be equal.
 	Metadata map[string]string
 	// Since and Until bound CreatedAt: Since <= CreatedAt < Until.
@@ -198,23 +198,23 @@ type PaymentQuery struct {
 	// DueBy selects payments whose Deadline is set and not after it, of assets
 	// on DueChain.
 	DueBy    time.Time
-	DueChain chain.ID
-	After    Cursor
-	Limit    int
+	DueChain chain.ID // DueChain is the chain of DueBy.
+	After    Cursor   // After is the row before the first one wanted.
+	Limit    int      // Limit is the most rows; 0: all.
 }
 
 // TransactionQuery selects transactions.
 type TransactionQuery struct {
-	IDs        []string
-	PaymentIDs []string
-	AddressIDs []string
-	PayoutIDs  []string
-	Chain      chain.ID
-	Hashes     []chain.TxID
-	Assets     []chain.AssetID
-	Types      []TransactionType
-	Statuses   []TransactionStatus
-	From, To   chain.Address
+	IDs        []string            // IDs selects by id.
+	PaymentIDs []string            // PaymentIDs selects by payment.
+	AddressIDs []string            // AddressIDs selects by address row.
+	PayoutIDs  []string            // PayoutIDs selects by payout.
+	Chain      chain.ID            // Chain selects by chain.
+	Hashes     []chain.TxID        // Hashes selects by on-chain transaction.
+	Assets     []chain.AssetID     // Assets selects by asset.
+	Types      []TransactionType   // Types selects by direction.
+	Statuses   []TransactionStatus // Statuses selects by status.
+	From, To   chain.Address       // From is the sender; To is the receiver.
 	// Blocks selects live observations in these blocks.
 	Blocks []chain.BlockHash
 	// ConfirmBy selects confirming ones whose ConfirmAt is not above it; needs
@@ -226,31 +226,31 @@ type TransactionQuery struct {
 	// Sweepable selects incoming, final ones with Discharged + Reserved below
 	// Amount; needs Chain.
 	Sweepable    bool
-	Since, Until time.Time
-	After        Cursor
-	Limit        int
+	Since, Until time.Time // Since bounds the creation from below, inclusive; Until bounds the creation from above, exclusive.
+	After        Cursor    // After is the row before the first one wanted.
+	Limit        int       // Limit is the most rows; 0: all.
 }
 
 // AddressQuery selects addresses.
 type AddressQuery struct {
-	IDs             []string
-	Addresses       []chain.Address
-	Pool            string
-	Roles           []Role
-	Customer        string
-	IdempotencyKeys []string
+	IDs             []string        // IDs selects by id.
+	Addresses       []chain.Address // Addresses selects by address.
+	Pool            string          // Pool selects by index pool.
+	Roles           []Role          // Roles selects by role.
+	Customer        string          // Customer selects by customer.
+	IdempotencyKeys []string        // IdempotencyKeys selects by idempotency key.
 	// FromIndex and AfterPool page: rows of Pool with Index >= FromIndex.
 	FromIndex uint32
-	Limit     int
+	Limit     int // Limit is the most rows; 0: all.
 }
 
 // PayoutQuery selects payouts.
 type PayoutQuery struct {
-	IDs      []string
-	Keys     []string
-	Chain    chain.ID
-	Kinds    []PayoutKind
-	Statuses []PayoutStatus
+	IDs      []string       // IDs selects by id.
+	Keys     []string       // Keys selects by key.
+	Chain    chain.ID       // Chain selects by chain.
+	Kinds    []PayoutKind   // Kinds selects by kind.
+	Statuses []PayoutStatus // Statuses selects by status.
 	// Open selects those that can still move by themselves.
 	Open bool
 	// TxIDs selects by the included transaction.
@@ -259,55 +259,55 @@ type PayoutQuery struct {
 	Blocks []chain.BlockHash
 	// Parents selects the top-ups of these sweeps.
 	Parents []string
-	After   Cursor
-	Limit   int
+	After   Cursor // After is the row before the first one wanted.
+	Limit   int    // Limit is the most rows; 0: all.
 }
 
 // AttemptQuery selects attempts.
 type AttemptQuery struct {
-	PayoutIDs []string
-	Chain     chain.ID
-	TxIDs     []chain.TxID
-	Locks     []chain.Lock
+	PayoutIDs []string     // PayoutIDs selects by payout.
+	Chain     chain.ID     // Chain selects by chain.
+	TxIDs     []chain.TxID // TxIDs selects by transaction id.
+	Locks     []chain.Lock // Locks are what it consumes.
 	// Open selects those whose locks are taken.
 	Open bool
 }
 
 // EntryQuery selects entries.
 type EntryQuery struct {
-	Subject      string
-	Transactions []string
-	Asset        chain.AssetID
+	Subject      string        // Subject selects by subject.
+	Transactions []string      // Transactions selects by transaction.
+	Asset        chain.AssetID // Asset selects by asset.
 	// Unreversed leaves out reversed entries and reversals.
 	Unreversed bool
 }
 
 // BalanceQuery selects balances.
 type BalanceQuery struct {
-	Asset    chain.AssetID
-	Accounts []Account
+	Asset    chain.AssetID // Asset selects by asset.
+	Accounts []Account     // Accounts selects by exact name.
 	// Prefix selects accounts that begin with it.
 	Prefix string
 }
 
 // EventQuery selects events.
 type EventQuery struct {
-	IDs     []string
-	Subject string
+	IDs     []string // IDs selects by id.
+	Subject string   // Subject selects by subject.
 	// AfterSeq selects those of Subject with a higher Seq.
 	AfterSeq int64
-	Kinds    []Kind
-	Limit    int
+	Kinds    []Kind // Kinds selects by kind.
+	Limit    int    // Limit is the most rows; 0: all.
 }
 
 // DeliveryQuery selects deliveries.
 type DeliveryQuery struct {
-	EventIDs []string
-	Endpoint string
-	Statuses []DeliveryStatus
+	EventIDs []string         // EventIDs selects by event.
+	Endpoint string           // Endpoint selects by notifier.
+	Statuses []DeliveryStatus // Statuses selects by status.
 	// DueBy selects what may be tried at that time: NextAt and LeasedUntil not
 	// after it, parked ones, and of the pending ones of each (endpoint,
 	// subject) the one with the lowest Seq alone.
 	DueBy time.Time
-	Limit int
+	Limit int // Limit is the most rows; 0: all.
 }

@@ -53,43 +53,43 @@ type Transaction struct {
 	Version int64 `json:"version"`
 	// Chain is the network, Transfer the identity on it.
 	Chain    chain.ID         `json:"chain"`
-	Transfer chain.TransferID `json:"transfer"`
+	Transfer chain.TransferID `json:"transfer"` // Transfer is the identity on it.
 	// Type, Purpose, Via and Status classify it; Purpose is set on our own only.
 	Type    TransactionType   `json:"type"`
-	Purpose chain.Purpose     `json:"purpose,omitempty"`
-	Via     chain.Via         `json:"via,omitempty"`
-	Status  TransactionStatus `json:"status"`
+	Purpose chain.Purpose     `json:"purpose,omitempty"` // Purpose is why, on our own only.
+	Via     chain.Via         `json:"via,omitempty"`     // Via tells how it was seen.
+	Status  TransactionStatus `json:"status"`            // Status is how far it has come.
 	// FailureReason is set where Status is failed, ReplacedBy where replaced.
 	FailureReason string     `json:"failure_reason,omitempty"`
-	ReplacedBy    chain.TxID `json:"replaced_by,omitempty"`
+	ReplacedBy    chain.TxID `json:"replaced_by,omitempty"` // ReplacedBy is what took its place.
 	// Asset and Amount are what moved, as last observed.
 	Asset  chain.AssetID `json:"asset"`
-	Amount chain.Amount  `json:"amount"`
+	Amount chain.Amount  `json:"amount"` // Amount is how much, in base units.
 	// From and To are as the chain names them. Never refund to From.
 	From chain.Address `json:"from_address"`
-	To   chain.Address `json:"to_address"`
+	To   chain.Address `json:"to_address"` // To is the receiver.
 	// AddressID is our address's row, PaymentID and Customer whose it is.
 	AddressID string `json:"address_id,omitempty"`
-	PaymentID string `json:"payment_id,omitempty"`
-	Customer  string `json:"customer,omitempty"`
+	PaymentID string `json:"payment_id,omitempty"` // PaymentID is the payment.
+	Customer  string `json:"customer,omitempty"`   // Customer is the host's name of the payer.
 	// PayoutID is the payout behind an outgoing or internal transaction.
 	PayoutID string `json:"payout_id,omitempty"`
 	// Fee is our share of the network's fee in base units of the chain's coin:
 	// set on our own transactions only.
 	Fee      chain.Amount `json:"fee"`
-	GasUsed  uint64       `json:"gas_used,omitempty"`
-	GasPrice chain.Amount `json:"gas_price"`
+	GasUsed  uint64       `json:"gas_used,omitempty"` // GasUsed is the gas that was used.
+	GasPrice chain.Amount `json:"gas_price"`          // GasPrice is what a unit of gas cost.
 	// Lock is what it consumed, its nonce: set on our own transactions only.
 	Lock chain.Lock `json:"lock,omitempty"`
 	// Block is where the live observation is; zero while there is none.
 	Block     uint64          `json:"block"`
-	BlockHash chain.BlockHash `json:"block_hash,omitempty"`
-	BlockTime time.Time       `json:"block_time,omitzero"`
-	TxIndex   uint32          `json:"tx_index"`
+	BlockHash chain.BlockHash `json:"block_hash,omitempty"` // BlockHash is the hash of its block.
+	BlockTime time.Time       `json:"block_time,omitzero"`  // BlockTime is its block's own time.
+	TxIndex   uint32          `json:"tx_index"`             // TxIndex is its place in the block.
 	// Required is the depth at which it is confirmed, ConfirmAt the height of
 	// the block that makes it so.
 	Required  uint64 `json:"required"`
-	ConfirmAt uint64 `json:"confirm_at"`
+	ConfirmAt uint64 `json:"confirm_at"` // ConfirmAt is the height that makes it confirmed.
 	// Final is true once the chain calls its block final.
 	Final bool `json:"final"`
 	// Inclusion counts the blocks it was seen in, orphaned ones included.
@@ -97,7 +97,7 @@ type Transaction struct {
 	// Counting is the verdict of the first inclusion: the money counts toward
 	// its payment by itself. Late is set where it came after the deadline.
 	Counting bool `json:"counting"`
-	Late     bool `json:"late,omitempty"`
+	Late     bool `json:"late,omitempty"` // Late is true where money came after the deadline.
 	// Suspense is set where the token did not do what its events say: Amount is
 	// what really arrived, and nobody is credited.
 	Suspense bool `json:"suspense,omitempty"`
@@ -110,8 +110,8 @@ type Transaction struct {
 
 	// The times of the row: first seen, first in a block, confirmed.
 	CreatedAt   time.Time `json:"created_at"`
-	SeenAt      time.Time `json:"seen_at,omitzero"`
-	ConfirmedAt time.Time `json:"confirmed_at,omitzero"`
+	SeenAt      time.Time `json:"seen_at,omitzero"`      // SeenAt is the first sight.
+	ConfirmedAt time.Time `json:"confirmed_at,omitzero"` // ConfirmedAt is when it was confirmed.
 }
 
 // Live reports whether the transaction is in a block of the canonical view.
@@ -154,17 +154,17 @@ type Address struct {
 	Address chain.Address `json:"address"`
 	// Pool is the index pool, Index its place in it.
 	Pool  string `json:"pool"`
-	Index uint32 `json:"index"`
+	Index uint32 `json:"index"` // Index is the place in the pool.
 	// Key is the wallet and path of its private key.
 	Key chain.KeyRef `json:"key"`
 	// Role is what it is for; PaymentID or Customer whose it is.
 	Role      Role              `json:"role"`
-	PaymentID string            `json:"payment_id,omitempty"`
-	Customer  string            `json:"customer,omitempty"`
-	Metadata  map[string]string `json:"metadata,omitempty"`
+	PaymentID string            `json:"payment_id,omitempty"` // PaymentID is the payment.
+	Customer  string            `json:"customer,omitempty"`   // Customer is the host's name of the payer.
+	Metadata  map[string]string `json:"metadata,omitempty"`   // Metadata are the host's own pairs.
 	// IdempotencyKey and Fingerprint are those of CreateAddress.
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
-	Fingerprint    string `json:"fingerprint,omitempty"`
+	Fingerprint    string `json:"fingerprint,omitempty"` // Fingerprint is the hash of the request that the key was used with.
 	// Seq is the sequence number of the address's last event.
 	Seq int64 `json:"seq"`
 	// CreatedAt is when it was issued.

@@ -51,7 +51,7 @@ type Info struct {
 	Native Asset
 	// Curve is the signature curve, CoinType the SLIP-44 number.
 	Curve    Curve
-	CoinType uint32
+	CoinType uint32 // CoinType is the SLIP-44 number.
 	// Testnet is true for chains whose coins have no value; a gateway never
 	// mixes both kinds.
 	Testnet bool

@@ -39,6 +39,7 @@ type FormatError struct {
 	Text, Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *FormatError) Error() string {
 	text := e.Text
 	if len(text) > 80 {
@@ -51,10 +52,12 @@ func (e *FormatError) Error() string {
 type InsufficientFundsError struct {
 	// Account cannot pay Required of Asset: it has Available.
 	Account             Address
-	Asset               Asset
+	Asset               Asset // Asset is the CAIP-19 id.
+	// Required is what it needs, Available what it has.
 	Required, Available Amount
 }
 
+// Error tells what went wrong, without secrets.
 func (e *InsufficientFundsError) Error() string {
 	return fmt.Sprintf("chain: %s has %s %s, needs %s", e.Account, e.Asset.Format(e.Available), e.Asset.Symbol, e.Asset.Format(e.Required))
 }
@@ -65,6 +68,7 @@ type FeeTooHighError struct {
 	Fee, Cap Amount
 }
 
+// Error tells what went wrong, without secrets.
 func (e *FeeTooHighError) Error() string {
 	return fmt.Sprintf("chain: fee %s over the cap %s", e.Fee, e.Cap)
 }
@@ -73,9 +77,10 @@ func (e *FeeTooHighError) Error() string {
 type RevertError struct {
 	// Reason is what the contract or the node says; Data the raw return data.
 	Reason string
-	Data   []byte
+	Data   []byte // Data is the raw return data.
 }
 
+// Error tells what went wrong, without secrets.
 func (e *RevertError) Error() string { return "chain: reverted: " + e.Reason }
 
 // PolicyError reports that a signer refused to sign.
@@ -86,4 +91,5 @@ type PolicyError struct {
 	Detail string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *PolicyError) Error() string { return "chain: signer refused (" + e.Rule + "): " + e.Detail }

@@ -55,14 +55,14 @@ type Move struct {
 	// preparation up to Amount, for native coin with the fee taken out of it.
 	// The bound keeps a deposit that is not final yet out of a sweep.
 	Amount Amount
-	All    bool
+	All    bool // All takes everything that is there, up to Amount.
 }
 
 // Coin is an unspent output to be spent, on chains that have them.
 type Coin struct {
 	// Tx and Index name the output.
 	Tx    TxID
-	Index uint32
+	Index uint32 // Index is the place in the pool.
 	// Amount is its value.
 	Amount Amount
 }
@@ -95,14 +95,14 @@ type Need struct {
 	Account Account
 	// Asset is what is missing, Amount how much.
 	Asset  Asset
-	Amount Amount
+	Amount Amount // Amount is how much, in base units.
 }
 
 // Expiry says when a draft can no longer be mined; the zero value means never.
 type Expiry struct {
 	// Time and Height are the last moment and block; zero where not used.
 	Time   time.Time
-	Height uint64
+	Height uint64 // Height is where it happened.
 }
 
 // Draft is a complete unsigned transaction. Where Needs is not empty it is not

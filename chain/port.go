@@ -107,8 +107,8 @@ func As[T any](c any) (T, bool) {
 
 // Holding asks for the balance of one asset at one address.
 type Holding struct {
-	Address Address
-	Asset   Asset
+	Address Address // Address is the address of ours.
+	Asset   Asset   // Asset is the CAIP-19 id.
 }
 
 // BalanceReader is a client that can tell balances, at a block that it still
@@ -123,7 +123,7 @@ type BalanceReader interface {
 type Identity struct {
 	// ID is the chain id the node reports, Genesis the hash of its first block.
 	ID      ID
-	Genesis BlockHash
+	Genesis BlockHash // Genesis is the hash of its first block.
 }
 
 // Identifier is a client that can ask its node which chain it serves.

@@ -45,7 +45,7 @@ type Signer interface {
 type OwnTarget struct {
 	// Address is the claim, Key the proof.
 	Address Address
-	Key     KeyRef
+	Key     KeyRef // Key is the proof.
 }
 
 // SignRequest is one message to sign.
@@ -54,7 +54,7 @@ type SignRequest struct {
 	Chain ID
 	// Purpose is the kind of message, Scheme the kind of signature.
 	Purpose SignPurpose
-	Scheme  Scheme
+	Scheme  Scheme // Scheme is the kind of signature.
 	// Key is whose signature is wanted.
 	Key KeyRef
 	// Payload is the unsigned message in the chain's own encoding.
@@ -72,8 +72,8 @@ type Approval struct {
 	Payout string `json:"payout"`
 	// Asset, To and Amount are what may be paid, exactly.
 	Asset  AssetID `json:"asset"`
-	To     Address `json:"to"`
-	Amount Amount  `json:"amount"`
+	To     Address `json:"to"`     // To is the receiver.
+	Amount Amount  `json:"amount"` // Amount is how much, in base units.
 	// NotAfter is when the approval ends.
 	NotAfter time.Time `json:"not_after"`
 	// Signature is an Ed25519 signature of Message.
@@ -98,8 +98,8 @@ type Effect struct {
 	// To receives Amount of Asset. For a token, Asset names the contract
 	// whether or not it is listed.
 	To     Address
-	Asset  AssetID
-	Amount Amount
+	Asset  AssetID // Asset is the CAIP-19 id.
+	Amount Amount  // Amount is how much, in base units.
 }
 
 // Effects is all that a payload would do. A codec that does not understand a

@@ -56,7 +56,7 @@ type Transfer struct {
 	Key uint32 `json:"-"`
 	// Block is the height and Hash the hash of the block it was seen in.
 	Block uint64    `json:"block"`
-	Hash  BlockHash `json:"hash"`
+	Hash  BlockHash `json:"hash"` // Hash is the transaction's hash.
 	// TxIndex is the transaction's place in the block; it orders transfers and
 	// may change with a reorg.
 	TxIndex uint32 `json:"tx_index"`
@@ -131,7 +131,7 @@ type TxStatus struct {
 	// GasUsed is the gas (or the like) that was used; GasPrice what one unit
 	// cost. Zero where a chain has no such notion.
 	GasUsed  uint64
-	GasPrice Amount
+	GasPrice Amount // GasPrice is what a unit of gas cost.
 	// Transfers are all movements of the native coin and of listed tokens that
 	// it caused, also those to strangers; Key is not set.
 	Transfers []Transfer

@@ -18,6 +18,7 @@ type MnemonicError struct {
 	Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *MnemonicError) Error() string {
 	if e.Word > 0 {
 		return fmt.Sprintf("hdwallet: mnemonic: word %d: %s", e.Word, e.Reason)
@@ -36,6 +37,7 @@ type XPubError struct {
 	Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *XPubError) Error() string {
 	return fmt.Sprintf("hdwallet: xpub %d (coin type %d): %s", e.Account, e.CoinType, e.Reason)
 }
@@ -48,6 +50,7 @@ type DerivationError struct {
 	Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *DerivationError) Error() string { return "hdwallet: " + e.Path + ": " + e.Reason }
 
 // ConfigError reports a field of a Policy, or an argument of NewSigner, that
@@ -59,4 +62,5 @@ type ConfigError struct {
 	Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *ConfigError) Error() string { return "hdwallet: " + e.Field + ": " + e.Reason }

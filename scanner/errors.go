@@ -27,6 +27,7 @@ type CallError struct {
 	Err error
 }
 
+// Error tells what went wrong, without secrets.
 func (e *CallError) Error() string {
 	return fmt.Sprintf("scanner: %s: %s: %v", e.Chain, e.Call, e.Err)
 }
@@ -45,6 +46,7 @@ type IncoherentError struct {
 	Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *IncoherentError) Error() string {
 	return fmt.Sprintf("scanner: incoherent %s at height %d: %s", e.What, e.Height, e.Reason)
 }
@@ -60,6 +62,7 @@ type LinkError struct {
 	Index int
 }
 
+// Error tells what went wrong, without secrets.
 func (e *LinkError) Error() string {
 	if e.Block.Height != e.Before.Height+1 {
 		return fmt.Sprintf("scanner: block %d after block %d", e.Block.Height, e.Before.Height)
@@ -77,6 +80,7 @@ type DeepReorgError struct {
 	Other chain.BlockRef
 }
 
+// Error tells what went wrong, without secrets.
 func (e *DeepReorgError) Error() string {
 	return fmt.Sprintf("%v: %s has %s at height %d, we followed %s (tip %d)",
 		ErrNoCommonAncestor, e.Chain, e.Other.Hash, e.Oldest.Height, e.Oldest.Hash, e.Tip.Height)
@@ -91,4 +95,5 @@ type ConfigError struct {
 	Field, Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *ConfigError) Error() string { return "scanner: config: " + e.Field + ": " + e.Reason }

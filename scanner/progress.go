@@ -14,7 +14,7 @@ type Progress struct {
 	// Head is what the node told last; Tip the newest block that was committed.
 	// Both are zero until known.
 	Head chain.Head
-	Tip  chain.BlockRef
+	Tip  chain.BlockRef // Tip is the newest block that was committed.
 	// Lag is how many blocks Tip is behind Head, 0 where the node is behind.
 	Lag uint64
 	// Stepped is when the last step without an error ended, in UTC.
@@ -22,7 +22,7 @@ type Progress struct {
 	// Err is the error of the last step, nil where it had none; Failures is the
 	// number of errors in a row.
 	Err      error
-	Failures int
+	Failures int // Failures counts failures in a row that left no trace on chain.
 }
 
 // Halted reports whether the scanner waits for an operator.

@@ -91,7 +91,7 @@ type Condition struct {
 	Chain chain.ID
 	// Kind is what began (Active) or ended.
 	Kind   ConditionKind
-	Active bool
+	Active bool // Active tells the begin from the end.
 	// At is when it was noticed, in UTC.
 	At time.Time
 	// Head and Tip are the heights known then; 0 where not known.

@@ -28,6 +28,7 @@ type ConfigError struct {
 	Field, Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *ConfigError) Error() string { return "sweeper: config: " + e.Field + ": " + e.Reason }
 
 // JobError tells which job failed at which call. Step returns those that the
@@ -39,6 +40,7 @@ type JobError struct {
 	Err error
 }
 
+// Error tells what went wrong, without secrets.
 func (e *JobError) Error() string {
 	return fmt.Sprintf("sweeper: job %s: %s: %v", e.Job, e.Call, e.Err)
 }
@@ -56,6 +58,7 @@ type RefusedError struct {
 	Got, Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("sweeper: refused: %s %q: %s", e.Field, e.Got, e.Reason)
 }
@@ -70,6 +73,7 @@ type PanicError struct {
 	Stack []byte
 }
 
+// Error tells what went wrong, without secrets.
 func (e *PanicError) Error() string { return "sweeper: " + e.Call + " panicked: " + e.Value }
 
 func refuse(field, got, reason string) error {

@@ -112,7 +112,7 @@ type ReorgOptions struct {
 	// Drop are forgotten instead of mined again; DropAll drops all of the
 	// replaced blocks, but not what waited before.
 	Drop    []chain.TxID
-	DropAll bool
+	DropAll bool // DropAll drops all of the replaced blocks.
 	// First are mined before the others, in this order. Transactions of one
 	// account keep the order of their nonces.
 	First []chain.TxID

@@ -78,6 +78,7 @@ type ConfigError struct {
 	Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *ConfigError) Error() string { return "evm: Config." + e.Field + ": " + e.Reason }
 
 // String describes the configuration without its secrets.

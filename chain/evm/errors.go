@@ -21,6 +21,7 @@ type RPCError struct {
 	Data []byte
 }
 
+// Error tells what went wrong, without secrets.
 func (e *RPCError) Error() string {
 	return fmt.Sprintf("evm: %s: node error %d: %s", e.Method, e.Code, e.Message)
 }
@@ -38,6 +39,7 @@ type HTTPError struct {
 	Body string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *HTTPError) Error() string {
 	return fmt.Sprintf("evm: %s: HTTP status %d: %s", e.Host, e.Status, e.Body)
 }
@@ -56,10 +58,11 @@ func (e *HTTPError) Unwrap() error {
 type TransportError struct {
 	// Host is the node's host, Cause what went wrong, without our secrets.
 	Host  string
-	Cause string
+	Cause string // Cause is what went wrong.
 	err   error
 }
 
+// Error tells what went wrong, without secrets.
 func (e *TransportError) Error() string { return "evm: " + e.Host + ": " + e.Cause }
 
 // Unwrap returns chain.ErrTransient or the context's error.
@@ -70,9 +73,10 @@ func (e *TransportError) Unwrap() error { return e.err }
 type TooLargeError struct {
 	// Host is the node's host, Limit the limit in bytes; 0 if it is the node's.
 	Host  string
-	Limit int64
+	Limit int64 // Limit is the most rows; 0: all.
 }
 
+// Error tells what went wrong, without secrets.
 func (e *TooLargeError) Error() string {
 	if e.Limit == 0 {
 		return "evm: " + e.Host + ": the node calls the request or its answer too large"
@@ -92,6 +96,7 @@ type DecodeError struct {
 	Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *DecodeError) Error() string {
 	return fmt.Sprintf("evm: response byte %d: %s", e.Offset, e.Reason)
 }
@@ -108,6 +113,7 @@ type IncoherentError struct {
 	Reason string
 }
 
+// Error tells what went wrong, without secrets.
 func (e *IncoherentError) Error() string {
 	return fmt.Sprintf("evm: incoherent answers about block %d: %s", e.Height, e.Reason)
 }
@@ -120,9 +126,10 @@ func (e *IncoherentError) Unwrap() error { return chain.ErrTransient }
 type ReorgError struct {
 	// Height is the block concerned, Reason how it showed.
 	Height uint64
-	Reason string
+	Reason string // Reason says why, where something failed.
 }
 
+// Error tells what went wrong, without secrets.
 func (e *ReorgError) Error() string {
 	return fmt.Sprintf("evm: block %d changed while reading: %s", e.Height, e.Reason)
 }
@@ -142,6 +149,7 @@ type WrongChainError struct {
 // Unwrap returns chain.ErrWrongChain.
 func (e *WrongChainError) Unwrap() error { return chain.ErrWrongChain }
 
+// Error tells what went wrong, without secrets.
 func (e *WrongChainError) Error() string {
 	return fmt.Sprintf("evm: wrong chain: %s is %s, want %s", e.Field, e.Got, e.Want)
 }

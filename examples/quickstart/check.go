@@ -37,6 +37,9 @@ func (s *stage) verify(ctx context.Context) error {
 		return err
 	}
 	s.out.scene("what must hold")
+	if err := s.allTold(ctx); err != nil {
+		return err
+	}
 	var wrong []error
 	for _, check := range []struct {
 		what string
@@ -125,6 +128,31 @@ func (s *stage) checkEvents(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d of %d subjects, each numbered from 1 without a gap", len(s.shop.told("")), len(subjects)), errors.Join(wrong...)
 }
 
+// allTold waits until the host was told all that the gateway has to tell.
+func (s *stage) allTold(ctx context.Context) error {
+	payouts, err := s.shop.payouts(ctx)
+	if err != nil {
+		return err
+	}
+	var subjects []string
+	for _, o := range s.orders {
+		subjects = append(subjects, o.payment.ID)
+	}
+	for _, p := range payouts {
+		subjects = append(subjects, p.ID)
+	}
+	for _, subject := range subjects {
+		err := until(ctx, "the last event of "+subject, func() (bool, error) {
+			kept, err := s.kept(ctx, subject)
+			return len(kept) > 0 && len(kept) == len(s.shop.told(subject)), err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // kept are all events that the gateway has of a subject.
 func (s *stage) kept(ctx context.Context, subject string) (all []bursar.Event, err error) {
 	for {
@@ -146,23 +174,20 @@ func (s *stage) checkWebhooks(ctx context.Context) (string, error) {
 		return "", err
 	}
 	got, _ := s.shop.receiver.state()
-	last := map[string]uint64{}
-	ids := map[string]bool{}
-	for _, e := range s.shop.told("") {
-		ids[e.ID] = true
-	}
-	subject := map[string]string{}
+	subject := map[string]string{} // by event id
 	for _, e := range s.shop.told("") {
 		subject[e.ID] = e.Subject
 	}
+	last := map[string]uint64{}
 	for _, e := range got {
-		if !ids[e.ID] {
+		of := subject[e.ID]
+		if of == "" {
 			return "", fmt.Errorf("%s was never told in this process", e.ID)
 		}
-		if e.Seq != last[subject[e.ID]]+1 {
-			return "", fmt.Errorf("%s came as #%d after #%d", e.ID, e.Seq, last[subject[e.ID]])
+		if e.Seq != last[of]+1 {
+			return "", fmt.Errorf("%s came as #%d after #%d", e.ID, e.Seq, last[of])
 		}
-		last[subject[e.ID]] = e.Seq
+		last[of] = e.Seq
 	}
 	return fmt.Sprintf("%d delivered in order, every signature verified, none refused", len(got)), nil
 }

@@ -75,7 +75,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.rpc, "rpc", "", "`URL` of a running anvil or geth --dev; empty: an EVM in this process")
 	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "give up after this time")
-	flags.DurationVar(&o.pace, "pace", 150*time.Millisecond, "least time between two blocks")
+	flags.DurationVar(&o.pace, "pace", 250*time.Millisecond, "least time between two blocks")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

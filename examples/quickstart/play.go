@@ -67,6 +67,7 @@ func play(ctx context.Context, o options, out *report) (err error) {
 	defer func() { err = errors.Join(err, s.world.close()) }()
 	s.pace = time.NewTicker(max(o.pace, time.Millisecond))
 	defer s.pace.Stop()
+	defer out.release() // where it ended in the middle of a block
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -173,11 +174,11 @@ func (s *stage) invite(ctx context.Context, o *order) (err error) {
 		gas.Add(gas, amount)
 	} else {
 		contract := common.HexToAddress(string(asset.Contract))
-		if err := s.pay(ctx, s.operator, mint(contract, o.customer.address, amount), "%s customer gets %s %s", o.name, o.pays, o.asset); err != nil {
+		if err := s.pay(ctx, s.operator, mint(contract, o.customer.address, amount), "customers get tokens"); err != nil {
 			return err
 		}
 	}
-	return s.pay(ctx, s.operator, coin(o.customer.address, gas), "%s customer gets coin", o.name)
+	return s.pay(ctx, s.operator, coin(o.customer.address, gas), "customers get coin")
 }
 
 // pay sends a transaction of somebody outside; the next block has it.
@@ -245,6 +246,7 @@ func (s *stage) reorgScene(ctx context.Context) error {
 		return err
 	}
 	s.out.line("reorg", "the chain continues from block %d without the payment", parent.Number)
+	s.out.hold()
 	if err := s.world.reorg(ctx, parent.Hash(), 3); err != nil {
 		return err
 	}
@@ -285,6 +287,7 @@ func (s *stage) deadline(ctx context.Context) error {
 	if s.world.can().time {
 		s.out.scene("time passes: the chain's clock and the store's are moved on by %s", d)
 		s.clock.advance(d)
+		s.out.hold()
 		if err := s.world.passTime(ctx, d); err != nil {
 			return err
 		}
@@ -292,6 +295,7 @@ func (s *stage) deadline(ctx context.Context) error {
 		d += s.shop.preset.Info.InclusionSlack
 		s.out.scene("time passes: the store's clock is moved on by %s, the node's cannot be", d)
 		s.clock.advance(d)
+		s.out.hold()
 		if err := s.world.mine(ctx); err != nil {
 			return err
 		}
@@ -375,6 +379,7 @@ func (s *stage) block(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	s.out.hold()
 	if err := s.world.mine(ctx); err != nil {
 		return fmt.Errorf("mining: %w", err)
 	}
@@ -402,14 +407,16 @@ func (s *stage) follow(ctx context.Context) error {
 		return err
 	}
 	s.clock.follow(time.Unix(int64(head.Time), 0))
-	for n := s.shown + 1; n <= head.Number.Uint64(); n++ {
-		b, err := client.BlockByNumber(ctx, new(big.Int).SetUint64(n))
+	var fresh []*types.Block
+	for s.shown < head.Number.Uint64() {
+		b, err := client.BlockByNumber(ctx, new(big.Int).SetUint64(s.shown+1))
 		if err != nil {
 			return err
 		}
-		s.out.block(b)
-		s.shown = n
+		fresh = append(fresh, b)
+		s.shown++
 	}
+	s.out.release(fresh...)
 	return until(ctx, fmt.Sprintf("the gateway to scan block %d", head.Number), func() (bool, error) {
 		h := s.shop.gateway.Health(ctx)
 		if h.Err != nil {

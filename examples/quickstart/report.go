@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/big"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -25,6 +26,10 @@ type report struct {
 	begin time.Time
 	names map[common.Address]string
 	txs   map[common.Hash]string // what a transaction of the demo's own is
+	// held keeps lines back while a block is made: the gateway can be faster
+	// than the demo, and a reader wants the block before what follows from it.
+	held    bool
+	backlog []string
 }
 
 func newReport(out io.Writer) *report {
@@ -33,10 +38,39 @@ func newReport(out io.Writer) *report {
 
 // line prints one line: seconds since the start, what it is about, the rest.
 func (r *report) line(what, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	text := r.stamped(what, format, args...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Fprintf(r.out, "%6.2f  %-8s %s\n", time.Since(r.begin).Seconds(), what, text)
+	if r.held {
+		r.backlog = append(r.backlog, text)
+		return
+	}
+	_, _ = io.WriteString(r.out, text) // a reader who has gone is no failure
+}
+
+func (r *report) stamped(what, format string, args ...any) string {
+	return fmt.Sprintf("%6.2f  %-8s %s\n", time.Since(r.begin).Seconds(), what, fmt.Sprintf(format, args...))
+}
+
+// hold keeps lines back until release.
+func (r *report) hold() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = true
+}
+
+// release prints blocks, and then what was kept back.
+func (r *report) release(blocks ...*types.Block) {
+	var lines []string
+	for _, b := range blocks {
+		lines = append(lines, r.block(b))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, text := range append(lines, r.backlog...) {
+		_, _ = io.WriteString(r.out, text)
+	}
+	r.held, r.backlog = false, nil
 }
 
 // scene announces what comes next.
@@ -77,16 +111,26 @@ func (r *report) noted(id common.Hash) string {
 	return r.txs[id]
 }
 
-// block prints the progress line of a block.
-func (r *report) block(b *types.Block) {
+// block is the progress line of a block; what happens several times in it is
+// told once.
+func (r *report) block(b *types.Block) string {
 	var what []string
+	times := map[string]int{}
 	for _, tx := range b.Transactions() {
-		what = append(what, r.describe(tx))
+		text := r.describe(tx)
+		if times[text]++; times[text] == 1 {
+			what = append(what, text)
+		}
+	}
+	for i, text := range what {
+		if n := times[text]; n > 1 {
+			what[i] = fmt.Sprintf("%s (%d times)", text, n)
+		}
 	}
 	if len(what) == 0 {
 		what = []string{"·"}
 	}
-	r.line("block", "%4d %s  %s", b.NumberU64(), short(b.Hash().Hex()), strings.Join(what, "; "))
+	return r.stamped("block", "%4d %s  %s", b.NumberU64(), short(b.Hash().Hex()), strings.Join(what, "; "))
 }
 
 // describe says what a transaction is. Those that the demo did not make are the
@@ -206,35 +250,38 @@ func (r *report) table(orders []*order) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := tabwriter.NewWriter(r.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "payment\tasked\tstate\treceived\theld\tswept\ttx")
+	fmt.Fprintln(t, "payment\tasked\tstate\treceived\theld\tto the treasury\tgas of the sweep\tpaid in tx\tswept in tx")
 	for _, o := range orders {
 		p := o.payment
-		held := p.Asset.Format(p.Held)
-		if p.Held.IsZero() {
-			held = "–"
+		row := []string{o.name, o.amount + " " + o.asset, string(p.Status), p.Asset.Format(p.Received), "–", "–", "–", "–", "–"}
+		if !p.Held.IsZero() {
+			row[4] = p.Asset.Format(p.Held)
 		}
-		paid, swept := "–", "–"
+		for _, sweep := range o.swept { // one each
+			row[5], row[6] = p.Asset.Format(sweep.Moved), fmt.Sprintf("%d, %s ETH", sweep.GasUsed, sweep.Fee.Format(18))
+			row[8] = short(string(sweep.TxID))
+		}
 		if o.sent != nil {
-			paid = o.sent.Hash().Hex()
+			row[7] = short(o.sent.Hash().Hex())
 		}
-		if len(o.swept) > 0 {
-			swept = p.Asset.Format(covered(o))
-		}
-		fmt.Fprintf(t, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\n", o.name, o.amount, o.asset, p.Status, p.Asset.Format(p.Received), held, swept, paid)
+		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
 	return t.Flush()
 }
 
-// covered is how much of an order's money was swept.
-func covered(o *order) (total chain.Amount) {
+// covered is how much of an order's money was swept, in base units.
+func covered(o *order) chain.Amount {
+	total := new(big.Int)
 	for _, p := range o.swept {
 		for _, it := range p.Items {
 			if it.PaymentID == o.payment.ID {
-				if sum, err := total.Add(it.Amount); err == nil {
-					total = sum
-				}
+				total.Add(total, it.Amount.Big())
 			}
 		}
 	}
-	return total
+	sum, err := chain.AmountFromBig(total)
+	if err != nil {
+		return chain.Amount{} // no sum of real money; it is then not what is wanted
+	}
+	return sum
 }

@@ -91,6 +91,11 @@ func newShop(w world, c *clock, assets map[string]chain.Asset, out *report) (_ *
 	if s.receiver, err = newReceiver(out.webhook); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			_ = s.receiver.close(context.Background()) // nobody has called it yet
+		}
+	}()
 	hooks, sender, err := s.receiver.notifier()
 	if err != nil {
 		return nil, err

@@ -143,7 +143,7 @@ func byKey[T any, S ~string](ctx context.Context, r *reader, u *unique[T], keys 
 	found := make([]*T, 0, len(keys))
 	err := r.locked(ctx, func() {
 		for _, k := range keys {
-			for _, rec := range u.rows[string(k)] {
+			for rec := range u.rows[string(k)].all {
 				found = keep(found, rec, r.number, match)
 			}
 		}

@@ -95,9 +95,45 @@ type unique[T any] struct {
 	name string
 	// key returns a row's key; the empty one is none.
 	key func(row *T) string
-	// rows lists the records that have the key in some version: nearly always
-	// one.
-	rows map[string][]*record[T]
+	// rows has the records with the key in some version.
+	rows map[string]holders[T]
+}
+
+// holders are the records of one key. Nearly always there is one, which needs
+// no list.
+type holders[T any] struct {
+	one  *record[T]
+	more []*record[T]
+}
+
+func (h holders[T]) all(yield func(*record[T]) bool) {
+	if h.one == nil || !yield(h.one) {
+		return
+	}
+	for _, rec := range h.more {
+		if !yield(rec) {
+			return
+		}
+	}
+}
+
+func (h holders[T]) has(rec *record[T]) bool { return h.one == rec || slices.Contains(h.more, rec) }
+
+func (h holders[T]) with(rec *record[T]) holders[T] {
+	if h.one == nil {
+		return holders[T]{one: rec}
+	}
+	return holders[T]{h.one, append(h.more, rec)}
+}
+
+func (h holders[T]) without(rec *record[T]) holders[T] {
+	if h.one != rec {
+		return holders[T]{h.one, slices.DeleteFunc(h.more, func(r *record[T]) bool { return r == rec })}
+	}
+	if len(h.more) == 0 {
+		return holders[T]{}
+	}
+	return holders[T]{h.more[0], h.more[1:]}
 }
 
 // table is one kind of rows with its indexes.
@@ -137,7 +173,7 @@ func (t *table[T]) ordered(keys func(*T, []key) []key) *index[T] {
 
 // alone adds a unique key and returns it.
 func (t *table[T]) alone(name string, key func(*T) string) *unique[T] {
-	u := &unique[T]{name: name, key: key, rows: map[string][]*record[T]{}}
+	u := &unique[T]{name: name, key: key, rows: map[string]holders[T]{}}
 	t.uniques = append(t.uniques, u)
 	return u
 }
@@ -189,8 +225,8 @@ func (t *table[T]) push(number uint64, rec *record[T], v *version[T]) {
 		if k == "" || v.prev != nil && u.key(&v.prev.row) == k {
 			continue
 		}
-		if held := u.rows[k]; !slices.Contains(held, rec) {
-			u.rows[k] = append(held, rec)
+		if held := u.rows[k]; !held.has(rec) {
+			u.rows[k] = held.with(rec)
 		}
 	}
 	for _, x := range t.indexes {
@@ -212,7 +248,7 @@ func (u *unique[T]) free(table string, row *T, own *record[T]) error {
 	if k == "" || u.name == "" {
 		return nil
 	}
-	for _, rec := range u.rows[k] {
+	for rec := range u.rows[k].all {
 		if rec != own && u.key(&rec.newest.row) == k {
 			return conflict("%s %s %q is taken by %q", table, u.name, k, rec.id)
 		}
@@ -228,8 +264,7 @@ func (t *table[T]) forget(rec *record[T], gone *version[T]) {
 		if k == "" || rec.has(func(row *T) bool { return u.key(row) == k }) {
 			continue
 		}
-		rest := slices.DeleteFunc(u.rows[k], func(r *record[T]) bool { return r == rec })
-		if len(rest) == 0 {
+		if rest := u.rows[k].without(rec); rest.one == nil {
 			delete(u.rows, k)
 		} else {
 			u.rows[k] = rest
