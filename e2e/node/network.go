@@ -1,0 +1,270 @@
+package node
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"math/big"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethclient"
+	"github.com/ethereum/go-ethereum/rpc"
+)
+
+// Network is a running node with a rich account of a stranger. Its methods fail
+// the test that it was handed to.
+type Network struct {
+	// Name is the kind of node, URL its endpoint, ChainID its EIP-155 number.
+	Name    string
+	URL     string
+	ChainID uint64
+	// MinesAtOnce is true where each transaction makes a block.
+	MinesAtOnce bool
+	// Eth and RPC are clients of the node, for what this type has no method for.
+	Eth *ethclient.Client
+	RPC *rpc.Client
+
+	t        testing.TB
+	stranger *ecdsa.PrivateKey
+	// reorgs counts those made, over all copies of the network.
+	reorgs *atomic.Int64
+	mine   func(n *Network, count int) error
+	reorg  func(n *Network, depth int) error
+}
+
+// patience is how long a node may take for anything.
+const patience = 30 * time.Second
+
+// keyOf derives a key from a name, since it is worth nothing.
+func keyOf(name string) *ecdsa.PrivateKey {
+	key, err := crypto.ToECDSA(crypto.Keccak256([]byte("bursar e2e " + name)))
+	if err != nil {
+		panic(err) // the names are constant
+	}
+	return key
+}
+
+// connect fills in the clients.
+func connect(n *Network) (*Network, error) {
+	client, err := rpc.Dial(n.URL)
+	if err != nil {
+		return nil, err
+	}
+	n.RPC, n.Eth = client, ethclient.NewClient(client)
+	n.stranger, n.reorgs = keyOf("stranger"), new(atomic.Int64)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	id, err := n.Eth.ChainID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n.ChainID = id.Uint64()
+	return n, nil
+}
+
+// Stranger is the address of the rich account.
+func (n *Network) Stranger() common.Address { return addressOf(n.stranger) }
+
+func addressOf(key *ecdsa.PrivateKey) common.Address { return crypto.PubkeyToAddress(key.PublicKey) }
+
+// maxReorgs is how many reorgs a node can make. Each one has a bystander of its
+// own, whose only transaction makes the blocks of the new branch differ from
+// those of the old one; an account that was used before could get in the way of
+// its own earlier transaction.
+const maxReorgs = 64
+
+func bystander(number int64) *ecdsa.PrivateKey { return keyOf(fmt.Sprintf("bystander %d", number)) }
+
+// rich are the accounts that a node must fund.
+func rich() []common.Address {
+	out := []common.Address{addressOf(keyOf("stranger"))}
+	for i := range int64(maxReorgs) {
+		out = append(out, addressOf(bystander(i)))
+	}
+	return out
+}
+
+// Mine makes at least count blocks; what waits and can be executed is in a block
+// afterwards.
+func (n *Network) Mine(count int) {
+	n.t.Helper()
+	n.must(n.mine(n, count))
+}
+
+// CanReorg reports whether the node can be made to reorganise.
+func (n *Network) CanReorg() bool { return n.reorg != nil }
+
+// Reorg replaces the newest depth blocks by more than that with the same
+// transactions, behind one of the stranger's own.
+func (n *Network) Reorg(depth int) {
+	n.t.Helper()
+	if n.reorg == nil {
+		n.t.Fatalf("%s cannot reorganise", n.Name)
+	}
+	n.must(n.reorg(n, depth))
+}
+
+// Send has the stranger send a transaction and returns once the node has taken
+// it. to is nil for a contract creation. The gas limit is fixed, so that
+// transactions which fail are sent too. Where each transaction makes a block,
+// it is in one when Send returns.
+func (n *Network) Send(to *common.Address, value *big.Int, data []byte, gas uint64) common.Hash {
+	n.t.Helper()
+	hash, err := n.send(n.stranger, to, value, data, gas, 2)
+	n.must(err)
+	return hash
+}
+
+// send offers tip gwei above the base fee.
+func (n *Network) send(key *ecdsa.PrivateKey, to *common.Address, value *big.Int, data []byte, gas uint64, tip int64) (common.Hash, error) {
+	ctx, cancel := n.context()
+	defer cancel()
+	nonce, err := n.Eth.PendingNonceAt(ctx, addressOf(key))
+	if err != nil {
+		return common.Hash{}, err
+	}
+	gwei := big.NewInt(1e9)
+	tx, err := types.SignNewTx(key, types.LatestSignerForChainID(new(big.Int).SetUint64(n.ChainID)), &types.DynamicFeeTx{
+		ChainID: new(big.Int).SetUint64(n.ChainID), Nonce: nonce, To: to, Value: value, Data: data, Gas: gas,
+		GasTipCap: new(big.Int).Mul(gwei, big.NewInt(tip)), GasFeeCap: new(big.Int).Mul(gwei, big.NewInt(100)),
+	})
+	if err != nil {
+		return common.Hash{}, err
+	}
+	if err := n.Eth.SendTransaction(ctx, tx); err != nil {
+		return common.Hash{}, err
+	}
+	if n.MinesAtOnce {
+		_, err = n.receipt(tx.Hash())
+	}
+	return tx.Hash(), err
+}
+
+// receipt waits for a transaction to be in a block.
+func (n *Network) receipt(hash common.Hash) (*types.Receipt, error) {
+	ctx, cancel := n.context()
+	defer cancel()
+	for {
+		r, err := n.Eth.TransactionReceipt(ctx, hash)
+		if err == nil || !errors.Is(err, ethereum.NotFound) && !isIndexing(err) {
+			return r, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: %s is in no block: %w", n.Name, hash, ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// isIndexing: a geth that has just started has not indexed its transactions.
+func isIndexing(err error) bool { return err.Error() == "transaction indexing is in progress" }
+
+// Deploy creates a contract and returns its address.
+func (n *Network) Deploy(code []byte) common.Address {
+	n.t.Helper()
+	hash := n.Send(nil, new(big.Int), code, 3_000_000)
+	n.Mine(1)
+	r, err := n.receipt(hash)
+	n.must(err)
+	if r.Status != types.ReceiptStatusSuccessful {
+		n.t.Fatalf("%s: the deployment failed", n.Name)
+	}
+	return r.ContractAddress
+}
+
+// Call is Send to a contract, without value.
+func (n *Network) Call(to common.Address, data []byte) common.Hash {
+	n.t.Helper()
+	return n.Send(&to, new(big.Int), data, 500_000)
+}
+
+// Pay has the stranger send native coin.
+func (n *Network) Pay(to common.Address, amount *big.Int) common.Hash {
+	n.t.Helper()
+	return n.Send(&to, amount, nil, 60_000)
+}
+
+// Fund pays and waits for the block.
+func (n *Network) Fund(to common.Address, amount *big.Int) {
+	n.t.Helper()
+	hash := n.Pay(to, amount)
+	n.Mine(1)
+	_, err := n.receipt(hash)
+	n.must(err)
+}
+
+// Head is the number of the newest block.
+func (n *Network) Head() uint64 {
+	n.t.Helper()
+	ctx, cancel := n.context()
+	defer cancel()
+	head, err := n.Eth.BlockNumber(ctx)
+	n.must(err)
+	return head
+}
+
+// stir has a bystander send itself nothing, for a fee that puts it first.
+func (n *Network) stir() error {
+	number := n.reorgs.Add(1) - 1
+	if number >= maxReorgs {
+		return fmt.Errorf("more than %d reorgs on one node", maxReorgs)
+	}
+	key := bystander(number)
+	self := addressOf(key)
+	_, err := n.send(key, &self, new(big.Int), nil, 21_000, 50)
+	return err
+}
+
+func (n *Network) context() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), patience)
+}
+
+// rpc calls a method of the node.
+func (n *Network) rpc(out any, method string, params ...any) error {
+	ctx, cancel := n.context()
+	defer cancel()
+	return n.RPC.CallContext(ctx, out, method, params...)
+}
+
+func (n *Network) must(err error) {
+	n.t.Helper()
+	if err != nil {
+		n.t.Fatalf("%s: %v", n.Name, err)
+	}
+}
+
+// dropped is what a reorg is about to undo: the height of the head, and the
+// signed transactions of the newest depth blocks in order.
+func (n *Network) dropped(depth int) (head uint64, raws []hexutil.Bytes, err error) {
+	ctx, cancel := n.context()
+	defer cancel()
+	if head, err = n.Eth.BlockNumber(ctx); err != nil {
+		return 0, nil, err
+	}
+	if uint64(depth) > head {
+		return 0, nil, fmt.Errorf("a reorg of %d blocks of %d", depth, head)
+	}
+	for height := head - uint64(depth) + 1; height <= head; height++ {
+		block, err := n.Eth.BlockByNumber(ctx, new(big.Int).SetUint64(height))
+		if err != nil {
+			return 0, nil, err
+		}
+		for _, tx := range block.Transactions() {
+			raw, err := tx.MarshalBinary()
+			if err != nil {
+				return 0, nil, err
+			}
+			raws = append(raws, raw)
+		}
+	}
+	return head, raws, nil
+}
