@@ -1,0 +1,31 @@
+# The commands of this repository. Each is a script of its own in scripts/, or
+# one line of go.
+.PHONY: help demo test lint fuzz bench cover tools clean
+
+help: ## list the commands
+	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
+
+demo: ## payments from creation to treasury, on an EVM in this process
+	go run ./examples/quickstart
+
+test: ## everything: format, vet, lint, fuzz, demo, figures, tests with the race detector
+	@scripts/test.sh
+
+lint: ## format, vet and lint every module
+	@scripts/tools.sh golangci-lint
+	@scripts/lint.sh
+
+fuzz: ## fuzz every target, FUZZTIME each (30s)
+	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
+
+bench: ## the figures, each with its bound; fails where one is missed
+	go run ./bench -check
+
+cover: ## statement coverage of the root module
+	@scripts/cover.sh
+
+tools: ## install anvil, geth and golangci-lint into .tools
+	@scripts/tools.sh
+
+clean: ## remove .tools
+	rm -rf .tools

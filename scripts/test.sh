@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Everything that must hold, in the order of what is quickest to fail. The tests
+# proper come last, so that a run ends with what go test says of each package.
+#
+# Environment:
+#   BURSAR_REQUIRE_ALL=1   what is missing on this machine fails instead of skipping
+#   BURSAR_ANVIL, BURSAR_GETH   nodes to use instead of those in .tools
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$root"
+
+"$root/scripts/tools.sh"
+"$root/scripts/lint.sh"
+"$root/scripts/fuzz.sh" 3s
+
+# What a newcomer runs, as a newcomer runs it: in the workspace.
+GOWORK='' step quickstart 600 go run ./examples/quickstart
+
+# The figures themselves are no gate here: a shared machine is no place to
+# measure. Each must work.
+step bench 300 go -C bench run . -quick
+
+if [ -z "${BURSAR_ANVIL:-}" ] && anvil=$(find "$tools/node_modules/@foundry-rs" -path '*/bin/anvil' -type f 2>/dev/null | head -n 1) && [ -n "$anvil" ]; then
+	export BURSAR_ANVIL=$anvil
+fi
+if [ -z "${BURSAR_GETH:-}" ] && [ -x "$tools/bin/geth" ]; then
+	export BURSAR_GETH=$tools/bin/geth
+fi
+
+# The root module's tests are pure and share the cores. Those of the others
+# start nodes and wait for blocks, so that their packages take turns.
+status=0
+for module in $(modules); do
+	race=-race
+	parallel=1
+	case $module in
+	.) parallel=2 ;;
+	./bench) race= ;; # figures under the race detector mean nothing
+	esac
+	# shellcheck disable=SC2086 # no word where there is no flag
+	limited "go test $module" 2400 go -C "$root/$module" test $race -p $parallel -timeout 20m ./... || status=1
+done
+exit "$status"

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Installs what the tests use beside Go into .tools, each at a pinned version,
+# and leaves alone what is there already.
+#
+#   scripts/tools.sh                 all
+#   scripts/tools.sh anvil geth      some of: anvil geth golangci-lint
+#
+# Without BURSAR_REQUIRE_ALL=1 a tool that cannot be had is reported and left
+# out; the tests that need it then skip.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+anvil_version=1.7.1
+# The newest release whose command builds without its repository's go.mod.
+geth_version=v1.16.9
+lint_version=v2.15.0
+
+# go_tool NAME PACKAGE MODULE VERSION
+go_tool() {
+	local name=$1 package=$2 module=$3 version=$4
+	if go version -m "$tools/bin/$name" 2>/dev/null | grep -qP "^\tmod\t\Q$module\E\t\Q$version\E\t"; then
+		echo "$name $version is there"
+		return
+	fi
+	# Outside of our modules, so that none of them has a say in versions.
+	(cd "$tools" && GOBIN=$tools/bin step "install $name $version" 1500 go install "$package@$version") || missing "$name $version: go install failed"
+}
+
+install_npm() {
+	if command -v npm >/dev/null; then
+		return
+	fi
+	if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+		missing "npm: neither installed nor, without root and apt-get, to be installed"
+		return 1
+	fi
+	step "install npm" 600 sh -c 'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends nodejs npm' ||
+		{ missing "npm: apt-get failed"; return 1; }
+}
+
+install_anvil() {
+	local arch
+	case $(uname -m) in
+	x86_64) arch=amd64 ;;
+	aarch64 | arm64) arch=arm64 ;;
+	*) missing "anvil: no package for $(uname -m)"; return ;;
+	esac
+	local binary=$tools/node_modules/@foundry-rs/anvil-linux-$arch/bin/anvil
+	if [ -x "$binary" ] && "$binary" --version | grep -q "Version: $anvil_version\b"; then
+		echo "anvil $anvil_version is there"
+		return
+	fi
+	install_npm || return 0
+	# The package holds the binary; scripts of packages are not run.
+	step "install anvil $anvil_version" 600 npm install --prefix "$tools" --no-save --no-audit --no-fund --ignore-scripts "@foundry-rs/anvil@$anvil_version" &&
+		[ -x "$binary" ] || missing "anvil $anvil_version: npm install failed"
+}
+
+mkdir -p "$tools/bin"
+[ $# -gt 0 ] || set -- anvil geth golangci-lint
+for tool; do
+	case $tool in
+	anvil) install_anvil ;;
+	geth) go_tool geth github.com/ethereum/go-ethereum/cmd/geth github.com/ethereum/go-ethereum "$geth_version" ;;
+	golangci-lint) go_tool golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint github.com/golangci/golangci-lint/v2 "$lint_version" ;;
+	*) echo "no tool is called $tool" >&2; exit 2 ;;
+	esac
+done
