@@ -17,13 +17,6 @@ import (
 	"github.com/bursar-go/bursar/chain/evm/evmtest/tokens"
 )
 
-func notFoundIsNil(err error) error {
-	if errors.Is(err, ethereum.NotFound) {
-		return nil
-	}
-	return err
-}
-
 // mint is the call by which anybody makes test tokens.
 func mint(contract, to common.Address, units *big.Int) call {
 	return call{to: &contract, data: tokens.Mint(to, units)}

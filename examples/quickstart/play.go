@@ -332,8 +332,8 @@ func (s *stage) payLate(ctx context.Context) error {
 	return s.checkoutAll(ctx, tooLate)
 }
 
-// maxBlocks bounds the wait for the end: twice what the scenario needs.
-const maxBlocks = 80
+// maxBlocks bounds the wait for the end, which needs some twenty.
+const maxBlocks = 400
 
 // settle mines until all money is final in the treasury.
 func (s *stage) settle(ctx context.Context) error {
@@ -391,11 +391,11 @@ func (s *stage) follow(ctx context.Context) error {
 	client := s.world.client()
 	for _, id := range s.waiting {
 		err := until(ctx, "transaction "+id.Hex(), func() (bool, error) {
-			receipt, err := client.TransactionReceipt(ctx, id)
-			if err == nil && receipt.Status != types.ReceiptStatusSuccessful {
+			receipt, err := mined(ctx, client, id)
+			if receipt != nil && receipt.Status != types.ReceiptStatusSuccessful {
 				return false, fmt.Errorf("%q failed, with %d gas used", s.out.noted(id), receipt.GasUsed)
 			}
-			return err == nil, notFoundIsNil(err)
+			return receipt != nil, err
 		})
 		if err != nil {
 			return err

@@ -144,6 +144,8 @@ func (r *report) describe(tx *types.Transaction) string {
 		return "a transaction " + short(tx.Hash().Hex())
 	}
 	switch payer := r.nameOf(from); {
+	case from == *tx.To():
+		return "·" // made for the block's sake
 	case payer == sponsorName:
 		return "gas for " + r.nameOf(*tx.To())
 	default:
@@ -157,12 +159,8 @@ const sponsorName = "sponsor"
 // event prints what the gateway tells its host in the same process.
 func (r *report) event(e bursar.Event) {
 	r.line("event", "%-11s %-24s #%-2d %s", r.subject(e.Data), e.Kind, e.Seq, details(e))
-	if p := e.Data.Payout; p != nil && e.Kind == bursar.PayoutConfirmedEvent {
-		what := "→ treasury"
-		if p.Kind == bursar.PayoutTopUp {
-			what = "gas from the sponsor"
-		}
-		r.line("swept", "%-11s %s %s %s: %d gas, fee %s ETH, %s", r.subject(e.Data), p.Moved, p.TokenID, what, p.GasUsed, p.Fee, short(string(p.TxID)))
+	if p := e.Data.Payout; p != nil && e.Kind == bursar.PayoutConfirmedEvent && p.Kind == bursar.PayoutSweep {
+		r.line("sweep", "%-11s %s %s is in the treasury: %d gas, fee %s ETH, %s", r.subject(e.Data), p.Moved, p.TokenID, p.GasUsed, p.Fee, short(string(p.TxID)))
 	}
 }
 
@@ -186,7 +184,10 @@ func details(e bursar.Event) string {
 	d := e.Data
 	switch {
 	case d.Payout != nil:
-		text := fmt.Sprintf("%s %s %s", d.Payout.Kind, d.Payout.Amount, d.TokenID)
+		text := fmt.Sprintf("%s of %s %s", d.Payout.Kind, d.Payout.Amount, d.TokenID)
+		if e.Kind == bursar.PayoutConfirmedEvent {
+			text += fmt.Sprintf(", %d gas, fee %s ETH", d.Payout.GasUsed, d.Payout.Fee)
+		}
 		if d.Payout.Reason != "" {
 			text += ": " + d.Payout.Reason
 		}

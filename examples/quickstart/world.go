@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/ecdsa"
+	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum"
@@ -94,6 +96,20 @@ func (a *account) send(ctx context.Context, w world, c call) (*types.Transaction
 	}
 	a.nonce++
 	return tx, nil
+}
+
+// mined returns a transaction's receipt, or nil while there is none.
+func mined(ctx context.Context, c *ethclient.Client, id common.Hash) (*types.Receipt, error) {
+	receipt, err := c.TransactionReceipt(ctx, id)
+	switch {
+	case errors.Is(err, ethereum.NotFound):
+		return nil, nil
+	case err != nil && strings.Contains(err.Error(), "indexing is in progress"):
+		return nil, nil // geth says so in its first second
+	case err != nil:
+		return nil, err
+	}
+	return receipt, nil
 }
 
 // coin is a payment in the chain's own coin.

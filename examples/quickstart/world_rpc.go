@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/ethclient"
@@ -96,17 +95,20 @@ func (w *rpcWorld) fund(ctx context.Context, who *account, wei *big.Int) error {
 	if err != nil {
 		return fmt.Errorf("funding from the node's own account: %w", err)
 	}
+	if w.kind == "anvil" {
+		// It may run with --no-mining.
+		if err := w.mine(ctx); err != nil {
+			return err
+		}
+	}
 	return w.mined(ctx, id)
 }
 
 // mined waits until a transaction is in a block.
 func (w *rpcWorld) mined(ctx context.Context, id common.Hash) error {
 	return until(ctx, "the node to mine "+id.Hex(), func() (bool, error) {
-		_, err := w.eth.TransactionReceipt(ctx, id)
-		if errors.Is(err, ethereum.NotFound) {
-			return false, nil
-		}
-		return err == nil, err
+		receipt, err := mined(ctx, w.eth, id)
+		return receipt != nil, err
 	})
 }
 
