@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -259,7 +260,7 @@ func TestRulesHaveNamesOfTheirOwn(t *testing.T) {
 func TestDifferSeesEveryField(t *testing.T) {
 	require.Empty(t, differ(fullBatch(1), fullBatch(1)))
 	b := fullBatch(1)
-	scramble(b)
+	scramble(reflect.ValueOf(&b))
 	require.NotEmpty(t, differ(fullBatch(1), b))
 	require.NotEmpty(t, differ(fullBatch(1), fullBatch(2)))
 	require.Empty(t, differ(bursar.Payment{}, bursar.Payment{Metadata: map[string]string{}}))

@@ -89,7 +89,7 @@ func (v view) state() state {
 		Deliveries:   v.deliveries(bursar.DeliveryQuery{}),
 		Pools:        v.pools(),
 	}
-	for _, id := range knownChains {
+	for _, id := range knownChains() {
 		st.Chains = append(st.Chains, v.chain(id))
 	}
 	return st
