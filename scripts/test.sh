@@ -12,7 +12,7 @@ cd "$root"
 
 "$root/scripts/tools.sh"
 "$root/scripts/lint.sh"
-"$root/scripts/fuzz.sh" 3s
+"$root/scripts/fuzz.sh" 3s 240
 
 # What a newcomer runs, as a newcomer runs it: in the workspace.
 GOWORK='' step quickstart 600 go run ./examples/quickstart
