@@ -64,8 +64,9 @@ type Config struct {
 	// Policy is the amount policy where the request says none. Tolerance is in
 	// base units and hence rarely useful here; ToleranceBps is.
 	Policy AmountPolicy
-	// Instance names this process among those that share the store. Default: a
-	// random name.
+	// Instance names this process among those that share the store: 1 to 64 of
+	// a-z, A-Z, 0-9, '.', '_', '-', and no two processes at a time may have the
+	// same. Default: a random name.
 	Instance string
 	// Lease is how long a chain stays with an instance that has gone silent.
 	// Default 30 s, at least 1 s.
@@ -73,7 +74,8 @@ type Config struct {
 	// Manual starts no background work: the host calls Step, from a scheduler of
 	// its own or in a test.
 	Manual bool
-	// Logger gets what happens. Default slog.Default().
+	// Logger gets what happens. Default slog.Default(). A panic of its handler is
+	// contained; the record is lost.
 	Logger *slog.Logger
 	// Rand is the source of ids. Default crypto/rand.
 	Rand io.Reader
@@ -121,6 +123,7 @@ func (c Config) prepared() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	c.Logger = slog.New(calmHandler{c.Logger.Handler()})
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}

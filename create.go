@@ -50,7 +50,9 @@ type draft struct {
 }
 
 // CreatePayment makes a payment with an address of its own. When it returns,
-// the payment is stored and its address is watched.
+// the payment is stored and its address is watched. With an idempotency key that
+// was used before it returns the payment of then as it is now, expired or not;
+// see RenewPayment for another attempt.
 //
 // A bad field is a *FieldError, before anything is written. ErrChainNotReady
 // means that the chain has never been reached, so that nobody could see the
@@ -60,15 +62,16 @@ func (g *Gateway) CreatePayment(ctx context.Context, req PaymentRequest) (Paymen
 	if err := g.running(); err != nil {
 		return Payment{}, err
 	}
-	d, err := g.checkRequest(req)
+	d, err := g.checkRequest("PaymentRequest.", req)
 	if err != nil {
 		return Payment{}, err
 	}
 	return g.create(ctx, req, d, func(*Payment, Payment) error { return nil }, "")
 }
 
-func (g *Gateway) checkRequest(req PaymentRequest) (draft, error) {
-	const path = "PaymentRequest."
+// checkRequest checks all that can be checked without the store. path stands
+// before the names of fields in errors.
+func (g *Gateway) checkRequest(path string, req PaymentRequest) (draft, error) {
 	var d draft
 	var err error
 	if d.net, d.asset, err = g.lookupAsset(path+"Asset", req.Asset); err != nil {
@@ -137,19 +140,25 @@ type assetRef struct {
 	asset chain.Asset
 }
 
-// fingerprint hashes what makes two requests the same: not the time of expiry,
-// which would differ at every call, but the time to live.
+// fingerprint hashes what makes two requests the same, as the host wrote it: not
+// the time of expiry, which would differ at every call, but the time to live;
+// and not the configured defaults, because a repetition after a new release with
+// other defaults is still the same request.
 func fingerprint(d draft, req PaymentRequest) string {
 	var b strings.Builder
 	part := func(s string) { b.WriteString(strconv.Itoa(len(s)) + ":" + s) }
 	part(string(d.asset.ID))
 	part(d.amount.String())
 	part(req.Customer)
-	part(d.ttl.String())
-	part(d.policy.Tolerance.String())
-	part(strconv.FormatUint(uint64(d.policy.ToleranceBps), 10))
-	part(d.policy.Grace.String())
-	part(d.policy.OverpaidMin.String())
+	part(req.TTL.String())
+	if p := req.Policy; p != nil {
+		part("policy")
+		part(p.Tolerance.String())
+		part(strconv.FormatUint(uint64(p.ToleranceBps), 10))
+		part(p.Grace.String())
+		part(p.OverpaidMin.String())
+	}
+	part(strconv.Itoa(len(req.Metadata)))
 	for _, k := range sortedKeys(req.Metadata) {
 		part(k)
 		part(req.Metadata[k])
@@ -174,14 +183,14 @@ func (g *Gateway) create(ctx context.Context, req PaymentRequest, d draft, link 
 		if err != nil {
 			return Payment{}, err
 		}
-		p, issuedIt, err := g.store1(ctx, req, d, it, random, link, previous)
-		if !issuedIt && err == nil {
-			d.net.book.giveBack(it)
+		p, fresh, err := g.store1(ctx, req, d, it, random, link, previous)
+		if !fresh {
+			d.net.book.giveBack(it) // nothing was applied with it, whatever happened
 		}
 		if errors.Is(err, ErrConflict) && try < maxAddressTries {
 			continue // perhaps the address; it is not used again
 		}
-		if err == nil && issuedIt {
+		if err == nil && fresh {
 			g.wakePump()
 		}
 		return p, err
@@ -207,7 +216,7 @@ func (g *Gateway) store1(ctx context.Context, req PaymentRequest, d draft, it is
 					return fmt.Errorf("%w: key %q belongs to payment %s", ErrIdempotencyConflict, req.IdempotencyKey, old[0].ID)
 				}
 				p = old[0]
-				return nil
+				return deepen(ctx, tx, &p)
 			}
 		}
 		var batch Batch
@@ -222,10 +231,14 @@ func (g *Gateway) store1(ctx context.Context, req PaymentRequest, d draft, it is
 			}
 			if rows[0].Next != "" {
 				next, err := tx.Payments(ctx, PaymentQuery{IDs: []string{rows[0].Next}})
-				if err == nil && len(next) > 0 {
-					p = next[0]
+				if err != nil {
+					return err
 				}
-				return err
+				if len(next) == 0 {
+					return fmt.Errorf("%w: payment %s names the unknown %s as its next", ErrInvariant, previous, rows[0].Next)
+				}
+				p = next[0]
+				return deepen(ctx, tx, &p)
 			}
 			if err := link(&p, rows[0]); err != nil {
 				return err

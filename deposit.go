@@ -59,7 +59,7 @@ func (g *Gateway) CreateAddress(ctx context.Context, req AddressRequest) (Addres
 			return Address{}, err
 		}
 		row, fresh, err := g.storeAddress(ctx, req, net, it)
-		if !fresh && err == nil {
+		if !fresh {
 			net.book.giveBack(it)
 		}
 		if errors.Is(err, ErrConflict) && try < maxAddressTries {

@@ -1,6 +1,7 @@
 package bursar
 
 import (
+	"cmp"
 	"context"
 	"math/big"
 	"slices"
@@ -17,7 +18,8 @@ type Health struct {
 	Ready bool
 	// Chains are the networks, in the order of the configuration.
 	Chains []ChainHealth
-	// Err is set where the store could not be read.
+	// Err is set where the store could not be read: what it would tell of the
+	// chains is missing then.
 	Err error
 }
 
@@ -31,6 +33,9 @@ type ChainHealth struct {
 	Verified, Ready bool
 	// Halted is why nothing is credited; empty while all is well.
 	Halted string
+	// Broken: one of the gateway's own rules did not hold, and this instance
+	// works on the chain no more; Problem says which. It needs a mended program.
+	Broken bool
 	// Tip is the newest scanned block, Head the newest the node told of, Lag
 	// their distance, Final the highest final height.
 	Tip, Head chain.BlockRef
@@ -39,7 +44,8 @@ type ChainHealth struct {
 	// UpdatedAt is when the cursor was last written, by whichever instance.
 	UpdatedAt time.Time
 	// Problem is the last error of this instance's work on the chain; nil while
-	// all is well. Secrets in URLs do not show in it.
+	// all is well, or while another instance does the work. Secrets in URLs do
+	// not show in it.
 	Problem error
 }
 
@@ -49,22 +55,23 @@ func (g *Gateway) Health(ctx context.Context) Health {
 	if g == nil || g.group == nil {
 		return h
 	}
-	h.Ready = h.Running
+	states := map[ChainID]ChainState{}
 	h.Err = g.store.Read(ctx, func(r Reader) error {
-		h.Chains = nil
 		for _, net := range g.order {
 			st, err := r.Chain(ctx, net.info.ID)
 			if err != nil {
 				return err
 			}
-			h.Chains = append(h.Chains, net.health(st))
+			states[net.info.ID] = st
 		}
 		return nil
 	})
-	for _, c := range h.Chains {
-		h.Ready = h.Ready && c.Verified && c.Ready && c.Halted == ""
+	h.Ready = h.Running && h.Err == nil
+	for _, net := range g.order {
+		c := net.health(states[net.info.ID])
+		h.Chains = append(h.Chains, c)
+		h.Ready = h.Ready && c.Verified && c.Ready && !c.Broken && c.Halted == ""
 	}
-	h.Ready = h.Ready && h.Err == nil
 	return h
 }
 
@@ -72,7 +79,7 @@ func (n *network) health(st ChainState) ChainHealth {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c := ChainHealth{
-		ID: n.info.ID, Name: n.info.Name, Verified: n.verified, Ready: n.ready, Halted: st.Halted,
+		ID: n.info.ID, Name: n.info.Name, Verified: n.verified, Ready: n.ready, Halted: st.Halted, Broken: n.broken != nil,
 		Tip: st.Tip(), Head: st.Head, Final: st.Final, UpdatedAt: st.UpdatedAt, Problem: n.problem,
 	}
 	if c.Head.Height > c.Tip.Height {
@@ -94,7 +101,8 @@ type AddressBalance struct {
 
 // Balances returns what the ledger has at an address of ours, by asset. The sum
 // of Unconfirmed and Confirmed equals the chain's balance at the newest scanned
-// block.
+// block. The address may have any form that Address reads; ErrNotFound where it
+// is not ours.
 func (g *Gateway) Balances(ctx context.Context, address chain.Address) ([]AddressBalance, error) {
 	row, err := g.Address(ctx, string(address))
 	if err != nil {
@@ -120,8 +128,8 @@ func (g *Gateway) Balances(ctx context.Context, address chain.Address) ([]Addres
 				b.Final.Set(s.Sum)
 			}
 		}
-		young, err := r.Transactions(ctx, TransactionQuery{AddressIDs: []string{row.ID}, Types: []TransactionType{TypeIncoming}, Statuses: []TransactionStatus{TxConfirmed}})
-		for _, t := range young {
+		confirmed, err := r.Transactions(ctx, TransactionQuery{AddressIDs: []string{row.ID}, Types: []TransactionType{TypeIncoming}, Statuses: []TransactionStatus{TxConfirmed}})
+		for _, t := range confirmed {
 			if b := of[t.Asset]; b != nil && !t.Final {
 				b.Final.Sub(b.Final, t.Amount.Big())
 			}
@@ -135,12 +143,7 @@ func (g *Gateway) Balances(ctx context.Context, address chain.Address) ([]Addres
 	for _, b := range of {
 		out = append(out, *b)
 	}
-	slices.SortFunc(out, func(a, b AddressBalance) int {
-		if a.Asset < b.Asset {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(out, func(a, b AddressBalance) int { return cmp.Compare(a.Asset, b.Asset) })
 	return out, nil
 }
 

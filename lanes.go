@@ -3,7 +3,6 @@ package bursar
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/bursar-go/bursar/internal/lifecycle"
@@ -33,6 +32,9 @@ func (g *Gateway) laneFailed(ctx context.Context, f lifecycle.Failure) {
 	g.log.ErrorContext(ctx, "lane failed", "lane", f.Lane, "restarts", f.Restarts, "err", f.Err)
 }
 
+// minRetry is the shortest pause after a failed step.
+const minRetry = 100 * time.Millisecond
+
 // loop is the thin loop around a step.
 func (g *Gateway) loop(step func(context.Context) (time.Duration, error)) func(context.Context) error {
 	return func(ctx context.Context) error {
@@ -47,6 +49,9 @@ func (g *Gateway) loop(step func(context.Context) (time.Duration, error)) func(c
 				g.log.DebugContext(ctx, "step failed", "lane", lifecycle.Name(ctx), "failures", failures, "err", err)
 			} else {
 				failures = 0
+			}
+			if err != nil {
+				wait = max(wait, minRetry) // whatever a step says, a failing one does not spin
 			}
 			if wait > 0 {
 				sleep(ctx, wait, nil)
@@ -76,31 +81,43 @@ func (g *Gateway) scanStep(ctx context.Context, i int, net *network) (time.Durat
 			return retry, err
 		}
 	}
+	if err := net.brokenBy(); err != nil {
+		return time.Minute, err // and no lease, so that another instance can try
+	}
 	if _, err := g.lease(ctx, net); err != nil {
 		if errors.Is(err, ErrLeaseHeld) {
-			return g.cfg.Lease / 3, g.readReady(ctx, net)
+			return g.cfg.Lease / 3, g.stand(ctx, net)
 		}
+		net.set(func(n *network) { n.problem = err })
 		return retry, err
 	}
-	if err := net.brokenBy(); err != nil {
-		return time.Minute, err
-	}
 	wait, err := net.scanner.Step(ctx)
-	if err == nil && net.info.OnDemandBlocks {
-		err = g.deadlines(ctx, net) // no block may ever come to tell the time
+	switch {
+	case errors.Is(err, ErrLeaseHeld):
+		return g.cfg.Lease / 3, g.stand(ctx, net)
+	case errors.Is(err, ErrFenced), ctx.Err() != nil:
+		return wait, err // another instance was faster, or the end: no problem of the chain
 	}
-	net.set(func(n *network) {
-		n.problem = err
-		// A rule of ours does not hold: this chain's worker stops, loudly, and
-		// nothing was written. Only a restart with a mended program goes on.
-		if errors.Is(err, ErrInvariant) {
-			n.broken = err
-		}
-	})
-	if errors.Is(err, ErrInvariant) {
-		g.log.ErrorContext(ctx, "invariant broken, chain stopped", "chain", string(net.info.ID), "err", err)
-	}
+	net.set(func(n *network) { n.problem = err })
+	g.breaks(ctx, net, err)
 	return wait, err
+}
+
+// breaks stops a chain's work in this instance where a rule of ours does not
+// hold: loudly, with nothing written. Only a restart with a mended program goes
+// on.
+func (g *Gateway) breaks(ctx context.Context, net *network, err error) {
+	if !errors.Is(err, ErrInvariant) {
+		return
+	}
+	net.set(func(n *network) { n.problem, n.broken = err, err })
+	g.log.ErrorContext(ctx, "invariant broken, chain stopped", "chain", string(net.info.ID), "err", err)
+}
+
+// stand is what an instance does for a chain that another one works on.
+func (g *Gateway) stand(ctx context.Context, net *network) error {
+	net.set(func(n *network) { n.problem = nil })
+	return g.readReady(ctx, net)
 }
 
 // readReady learns from the store that another instance has set the cursor.
@@ -122,13 +139,18 @@ func (g *Gateway) sweepStep(ctx context.Context, net *network) (time.Duration, e
 	if !net.isVerified() || !net.isReady() {
 		return retry, nil
 	}
+	if err := net.brokenBy(); err != nil {
+		return time.Minute, nil // no money moves by a ledger that is in doubt; the scanning lane tells
+	}
 	if _, err := g.lease(ctx, net); err != nil {
 		if errors.Is(err, ErrLeaseHeld) {
 			return g.cfg.Lease / 3, nil
 		}
 		return retry, err
 	}
-	return net.sweeper.Step(ctx)
+	wait, err := net.sweeper.Step(ctx)
+	g.breaks(ctx, net, err)
+	return wait, err
 }
 
 // lease returns a fence for the chain that is good for at least half of the
@@ -162,14 +184,15 @@ const maxSteps = 10_000
 
 // Step does all work that is due now, once, in the caller's goroutine: it scans
 // to the head of every chain, sweeps, and delivers events. It is for hosts that
-// set Config.Manual and schedule by themselves, and for tests. It returns the
-// first error; the other work is done all the same.
+// set Config.Manual and schedule by themselves, and for tests. One chain's error
+// keeps the other work from nothing; all errors are returned, joined. A second
+// Step at the same time is an error.
 func (g *Gateway) Step(ctx context.Context) error {
 	if err := g.running(); err != nil {
 		return err
 	}
 	if !g.stepped.TryLock() {
-		return fmt.Errorf("bursar: another Step is at work")
+		return errors.New("bursar: another Step is at work")
 	}
 	defer g.stepped.Unlock()
 	var errs []error

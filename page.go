@@ -79,7 +79,7 @@ func parseCursor(text string) (Cursor, error) {
 	}
 	at, id, ok := strings.Cut(string(raw), " ")
 	nanos, err := strconv.ParseInt(at, 10, 64)
-	if !ok || err != nil || id == "" {
+	if !ok || err != nil || !validName(id) {
 		return Cursor{}, bad
 	}
 	return Cursor{At: time.Unix(0, nanos).UTC(), ID: id}, nil

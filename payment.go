@@ -90,8 +90,8 @@ type Payment struct {
 	Late bool `json:"late"`
 	// Accepted is true when the host booked held money.
 	Accepted bool `json:"accepted"`
-	// AcceptKey is the idempotency key of the last AcceptPayment.
-	AcceptKey string `json:"accept_key,omitempty"`
+	// AcceptKeys are the idempotency keys of the acceptances, in their order.
+	AcceptKeys []string `json:"accept_keys,omitempty"`
 	// FailureReason says why an expired, underpaid or canceled payment ended.
 	FailureReason string `json:"failure_reason,omitempty"`
 	// ConfirmationNo counts how often the payment became confirmed: 2 means

@@ -2,26 +2,30 @@ package bursar
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/bursar-go/bursar/internal/lifecycle"
 )
 
 // Bounds of the outbox.
 const (
-	// parkAfter is how long a failing event holds up later ones of its subject.
+	// parkAfter is how long a failing event holds up later ones of its subject;
+	// parkSlack is given beyond it, because tries are spread and calls take time.
 	parkAfter = 15 * time.Minute
-	// claimBatch is how many deliveries one round takes, each of another lane.
-	claimBatch = 64
+	parkSlack = parkAfter / 3
+	// maxCalls is how many deliveries of one notifier are under way at once,
+	// each of another lane.
+	maxCalls = 64
 	// notifyTimeout bounds one call of a notifier; claimFor is how long other
 	// instances keep off, longer than the call can take.
 	notifyTimeout = 30 * time.Second
 	claimFor      = 2 * notifyTimeout
 	// pumpPoll is the longest pause between two looks at the outbox.
 	pumpPoll = 5 * time.Second
+	// maxHold bounds how long a notifier that takes nothing is left alone.
+	maxHold = time.Minute
 )
 
 // schedule is the pauses between the tries of a delivery: 75 h 45 min in all,
@@ -34,19 +38,21 @@ func schedule() []time.Duration {
 }
 
 // pump delivers the outbox to one notifier. Each notifier has its own, so that
-// a dead one delays no other; inside, each subject is a lane of its own.
+// a dead one delays no other; inside, each subject is a lane of its own: a call
+// that takes its time holds up the later events of its subject alone.
 type pump struct {
-	gw    *Gateway
-	name  string
-	to    Notifier
-	wake  chan struct{}
-	plan  []time.Duration
-	mu    sync.Mutex
-	spare *rand.Rand // jitter only; nothing is decided by it
+	gw   *Gateway
+	name string
+	to   Notifier
+	wake chan struct{}
+	plan []time.Duration
+
+	mu   sync.Mutex
+	dice *rand.Rand // jitter only; nothing is decided by it
 }
 
 func newPump(g *Gateway, n Notifier) *pump {
-	return &pump{gw: g, name: n.Name(), to: n, wake: make(chan struct{}, 1), plan: schedule(), spare: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+	return &pump{gw: g, name: n.Name(), to: n, wake: make(chan struct{}, 1), plan: schedule(), dice: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
 }
 
 // deliveries are the outbox rows of events, one for each notifier.
@@ -73,72 +79,172 @@ func (g *Gateway) wakePump() {
 	}
 }
 
-// run is the pump's lane.
-func (p *pump) run(ctx context.Context) error {
-	for {
-		did, err := p.step(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			p.gw.log.WarnContext(ctx, "outbox", "notifier", p.name, "err", err)
-		}
-		if did == 0 || err != nil {
-			sleep(ctx, pumpPoll, p.wake)
-		}
-	}
-}
-
-// drain delivers until nothing is due.
-func (p *pump) drain(ctx context.Context) error {
-	for {
-		did, err := p.step(ctx)
-		if err != nil || did == 0 {
-			return err
-		}
-	}
-}
-
 // job is one claimed delivery with its event and what came of it.
 type job struct {
 	row   Delivery
 	event Event
-	err   error
+	said  verdict
 }
 
-// step claims what is due, delivers it, and records the outcomes. It returns
-// how many deliveries it tried.
-func (p *pump) step(ctx context.Context) (int, error) {
-	jobs, err := p.claim(ctx)
-	if err != nil || len(jobs) == 0 {
-		return 0, err
-	}
-	var wg sync.WaitGroup
-	for i := range jobs {
-		wg.Go(func() { jobs[i].err = p.notify(ctx, jobs[i].event) })
-	}
-	wg.Wait()
-	// What was delivered is recorded also when the gateway is being stopped, or
-	// it would be delivered once more.
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyTimeout)
-	defer cancel()
-	return len(jobs), p.record(patience, jobs)
+// shift is the working time of a pump's lane. It belongs to that goroutine.
+type shift struct {
+	*pump
+	// under are the ids of the events whose calls are under way or not recorded
+	// yet: at most maxCalls, so that back never blocks.
+	under map[string]bool
+	back  chan job
+	// done have returned and are not recorded.
+	done []job
+	// until is when a notifier that took nothing is asked again.
+	until time.Time
 }
 
-// claim marks due deliveries as taken, so that other instances keep off.
-func (p *pump) claim(ctx context.Context) (jobs []job, err error) {
-	err = p.gw.store.Write(ctx, func(tx Tx) error {
-		jobs = nil
-		rows, err := tx.Deliveries(ctx, DeliveryQuery{Endpoint: p.name, DueBy: tx.Now(), Limit: claimBatch})
-		if err != nil || len(rows) == 0 {
+// run is the pump's lane.
+func (p *pump) run(ctx context.Context) error {
+	s := &shift{pump: p, under: map[string]bool{}, back: make(chan job, maxCalls)}
+	for ctx.Err() == nil {
+		s.turn(ctx)
+		s.wait(ctx)
+	}
+	// The calls under way see the end of their context. What was delivered is
+	// recorded all the same, or it would be delivered once more.
+	for len(s.under) > len(s.done) {
+		s.done = append(s.done, <-s.back)
+	}
+	s.settle(ctx)
+	return nil
+}
+
+// turn records what has returned and begins what is due. After it all calls
+// are taken, or nothing else is due.
+func (s *shift) turn(ctx context.Context) {
+	if !s.settle(ctx) || time.Now().Before(s.until) {
+		return
+	}
+	free := maxCalls - len(s.under)
+	if free == 0 {
+		return
+	}
+	jobs, err := s.claim(ctx, free, s.under)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.gw.log.WarnContext(ctx, "outbox", "notifier", s.name, "err", err)
+		}
+		return
+	}
+	for _, j := range jobs {
+		s.under[j.event.ID] = true
+		s.call(ctx, j, s.back)
+	}
+}
+
+// call runs a notifier in a goroutine of its own; the job comes back whatever
+// the notifier does.
+func (p *pump) call(ctx context.Context, j job, back chan<- job) {
+	j.said = verdict{text: "the notifier ended its goroutine"}
+	lifecycle.Go(ctx, "call", func(ctx context.Context) error {
+		j.said = p.notify(ctx, j.event)
+		return nil
+	}, func(error) { back <- j })
+}
+
+// settle records the calls that returned; where the store fails they are kept
+// for the next turn.
+func (s *shift) settle(ctx context.Context) bool {
+	for more := true; more; {
+		select {
+		case j := <-s.back:
+			s.done = append(s.done, j)
+		default:
+			more = false
+		}
+	}
+	if len(s.done) == 0 {
+		return true
+	}
+	if err := s.record(ctx, s.done); err != nil {
+		s.gw.log.WarnContext(ctx, "outbox", "notifier", s.name, "err", err)
+		return false
+	}
+	if pause := refused(s.done); pause > 0 {
+		s.until = time.Now().Add(pause)
+	}
+	for _, j := range s.done {
+		delete(s.under, j.event.ID)
+	}
+	s.done = s.done[:0]
+	return true
+}
+
+// wait sleeps until there is something to do.
+func (s *shift) wait(ctx context.Context) {
+	pause, wake := pumpPoll, (<-chan struct{})(s.wake)
+	if hold := time.Until(s.until); hold > 0 {
+		pause, wake = min(pause, hold), nil
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case j := <-s.back:
+		s.done = append(s.done, j)
+	case <-wake:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// refused returns for how long a notifier wants to be left alone: it took none
+// of the jobs. There is no point in claiming others for it meanwhile.
+func refused(jobs []job) time.Duration {
+	pause := maxHold
+	for _, j := range jobs {
+		if !j.said.untried {
+			return 0
+		}
+		pause = min(pause, j.said.after)
+	}
+	return pause
+}
+
+// drain delivers in the caller's goroutine until nothing is due.
+func (p *pump) drain(ctx context.Context) error {
+	for {
+		jobs, err := p.claim(ctx, maxCalls, nil)
+		if err != nil || len(jobs) == 0 {
 			return err
 		}
-		ids := make([]string, len(rows))
-		for i := range rows {
-			ids[i] = rows[i].EventID
-			rows[i].LeasedUntil = tx.Now().Add(claimFor)
-			rows[i].LastAt = tx.Now()
-			setOnce(&rows[i].FirstAt, tx.Now())
+		back := make(chan job, len(jobs))
+		for _, j := range jobs {
+			p.call(ctx, j, back)
+		}
+		for i := range jobs {
+			jobs[i] = <-back
+		}
+		if err := p.record(ctx, jobs); err != nil || refused(jobs) > 0 {
+			return err
+		}
+	}
+}
+
+// claim marks due deliveries as taken, so that other instances keep off. Those
+// in skip are under way here, for longer than their claim lasts.
+func (p *pump) claim(ctx context.Context, most int, skip map[string]bool) (jobs []job, err error) {
+	var lost []string
+	err = p.gw.store.Write(ctx, func(tx Tx) error {
+		jobs, lost = nil, nil
+		due, err := tx.Deliveries(ctx, DeliveryQuery{Endpoint: p.name, DueBy: tx.Now(), Limit: most + len(skip)})
+		if err != nil {
+			return err
+		}
+		var rows []Delivery
+		var ids []string
+		for _, row := range due {
+			if !skip[row.EventID] && len(rows) < most {
+				rows, ids = append(rows, row), append(ids, row.EventID)
+			}
+		}
+		if len(rows) == 0 {
+			return nil
 		}
 		events, err := tx.Events(ctx, EventQuery{IDs: ids})
 		if err != nil {
@@ -148,42 +254,44 @@ func (p *pump) claim(ctx context.Context) (jobs []job, err error) {
 		for _, e := range events {
 			of[e.ID] = e
 		}
-		for _, row := range rows {
-			e, ok := of[row.EventID]
+		for i := range rows {
+			e, ok := of[rows[i].EventID]
 			if !ok {
-				return fmt.Errorf("%w: delivery of %s has no event", ErrInvariant, row.EventID)
+				// It cannot be delivered, and it must not keep others from it.
+				rows[i].Status, rows[i].DoneAt, rows[i].LastError = DeliveryDead, tx.Now(), "the event is gone"
+				lost = append(lost, rows[i].EventID)
+				continue
 			}
-			claimed := row
+			rows[i].LeasedUntil, rows[i].LastAt = tx.Now().Add(claimFor), tx.Now()
+			setOnce(&rows[i].FirstAt, tx.Now())
+			claimed := rows[i]
 			claimed.Version++
 			jobs = append(jobs, job{row: claimed, event: e})
 		}
 		return tx.Apply(ctx, Batch{Deliveries: rows})
 	})
-	return jobs, err
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range lost {
+		p.gw.log.ErrorContext(ctx, "delivery without its event", "notifier", p.name, "event", id)
+	}
+	return jobs, nil
 }
 
-// notify calls host code: bounded in time, its panic an error.
-func (p *pump) notify(ctx context.Context, e Event) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
-	defer cancel()
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("bursar: notifier %s panicked: %v", p.name, v)
-			p.gw.log.ErrorContext(ctx, "notifier panicked", "notifier", p.name, "event", e.ID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-		}
-	}()
-	return p.to.Notify(ctx, e)
-}
-
-// record writes the outcomes. Rows that another instance has touched meanwhile
-// are its own business.
+// record writes the outcomes, also while the gateway is being stopped. Rows
+// that another instance has touched meanwhile are its own business.
 func (p *pump) record(ctx context.Context, jobs []job) error {
-	return p.gw.store.Write(ctx, func(tx Tx) error {
-		ids := make([]string, len(jobs))
-		for i, j := range jobs {
-			ids[i] = j.row.EventID
-		}
-		now, err := tx.Deliveries(ctx, DeliveryQuery{EventIDs: ids, Endpoint: p.name})
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyTimeout)
+	defer cancel()
+	ids := make([]string, len(jobs))
+	for i, j := range jobs {
+		ids[i] = j.row.EventID
+	}
+	var out []Delivery
+	err := p.gw.store.Write(patience, func(tx Tx) error {
+		out = nil
+		now, err := tx.Deliveries(patience, DeliveryQuery{EventIDs: ids, Endpoint: p.name})
 		if err != nil {
 			return err
 		}
@@ -191,54 +299,20 @@ func (p *pump) record(ctx context.Context, jobs []job) error {
 		for _, row := range now {
 			version[row.EventID] = row.Version
 		}
-		var out []Delivery
 		for _, j := range jobs {
 			if version[j.row.EventID] == j.row.Version {
-				out = append(out, p.outcome(j, tx.Now()))
+				out = append(out, outcome(p.plan, j.row, j.said, tx.Now()))
 			}
 		}
-		return tx.Apply(ctx, Batch{Deliveries: out})
+		return tx.Apply(patience, Batch{Deliveries: out})
 	})
-}
-
-// outcome is what becomes of a delivery after a try.
-func (p *pump) outcome(j job, now time.Time) Delivery {
-	d := j.row
-	d.Attempts++
-	d.LeasedUntil = time.Time{}
-	if j.err == nil {
-		d.Status, d.DoneAt, d.LastError = DeliveryDone, now, ""
-		return d
+	if err != nil {
+		return err
 	}
-	d.LastError = shorten(j.err.Error())
-	var permanent *PermanentError
-	var retry *RetryError
-	if errors.As(j.err, &retry) && retry.Untried {
-		d.Attempts--
-		d.NextAt = now.Add(min(max(retry.After, time.Second), 24*time.Hour))
-		return d.parked()
+	for _, d := range out {
+		if d.Status == DeliveryDead {
+			p.gw.log.ErrorContext(ctx, "delivery dead", "notifier", p.name, "event", d.EventID, "attempts", d.Attempts, "err", d.LastError)
+		}
 	}
-	if errors.As(j.err, &permanent) || d.Attempts > len(p.plan) {
-		d.Status, d.DoneAt = DeliveryDead, now
-		p.gw.log.Error("delivery dead", "notifier", p.name, "event", d.EventID, "attempts", d.Attempts, "err", d.LastError)
-		return d
-	}
-	pause := p.plan[d.Attempts-1]
-	p.mu.Lock()
-	pause += time.Duration(p.spare.Int64N(int64(pause)/10 + 1))
-	p.mu.Unlock()
-	if errors.As(j.err, &retry) {
-		pause = max(pause, min(retry.After, 24*time.Hour))
-	}
-	d.NextAt = now.Add(pause)
-	return d.parked()
-}
-
-// parked lets the lane go on without an event whose next try lies beyond the
-// parking time; a little more than that is given, because tries are spread.
-func (d Delivery) parked() Delivery {
-	if d.NextAt.Sub(d.FirstAt) > parkAfter+parkAfter/5 {
-		d.Status = DeliveryParked
-	}
-	return d
+	return nil
 }

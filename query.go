@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -54,27 +56,12 @@ type Page[T any] struct {
 
 // Payments returns a page of payments, newest first. limit is 1 to 100; 0 means
 // 20. cursor is Page.Next of the page before; empty begins. Rows that appear
-// meanwhile neither repeat nor shift others.
+// meanwhile neither repeat nor shift others. A bad field, limit or cursor is a
+// *FieldError.
 func (g *Gateway) Payments(ctx context.Context, f PaymentFilter, limit int, cursor string) (Page[Payment], error) {
-	q := PaymentQuery{Customer: f.Customer, Metadata: f.Metadata, Since: f.Since, Until: f.Until}
-	if f.IdempotencyKey != "" {
-		q.IdempotencyKeys = []string{f.IdempotencyKey}
-	}
-	if f.Address != "" {
-		q.Addresses = []chain.Address{f.Address}
-	}
-	if f.Status != "" {
-		if !f.Status.valid() {
-			return Page[Payment]{}, fieldErr("PaymentFilter.Status", CodeInvalid, "%q is no status", f.Status)
-		}
-		q.Statuses = []Status{f.Status}
-	}
-	if f.Asset != "" && g != nil {
-		_, asset, err := g.lookupAsset("PaymentFilter.Asset", f.Asset)
-		if err != nil {
-			return Page[Payment]{}, err
-		}
-		q.Assets = []chain.AssetID{asset.ID}
+	q, err := g.paymentQuery(f)
+	if err != nil {
+		return Page[Payment]{}, err
 	}
 	return listPage(limit, cursor, func(n int, after Cursor) ([]Payment, error) {
 		q.Limit, q.After = n, after
@@ -82,46 +69,115 @@ func (g *Gateway) Payments(ctx context.Context, f PaymentFilter, limit int, curs
 	}, func(p Payment) Cursor { return Cursor{p.CreatedAt, p.ID} })
 }
 
-func (s Status) valid() bool {
-	for _, known := range anyStatus {
-		if s == known {
-			return true
-		}
+func (g *Gateway) paymentQuery(f PaymentFilter) (q PaymentQuery, err error) {
+	if g == nil || g.store == nil {
+		return q, ErrNotStarted
 	}
-	return false
+	q = PaymentQuery{Customer: f.Customer, Metadata: f.Metadata, Since: f.Since, Until: f.Until}
+	q.IdempotencyKeys = only(f.IdempotencyKey)
+	q.Addresses = only(g.canonical(f.Address))
+	if q.Statuses, err = oneOf("PaymentFilter.Status", f.Status, anyStatus); err != nil {
+		return q, err
+	}
+	if q.Assets, err = g.filterAsset("PaymentFilter.Asset", f.Asset); err != nil {
+		return q, err
+	}
+	return q, checkSpan("PaymentFilter.Until", f.Since, f.Until)
 }
 
-// AllPayments iterates over all payments of a filter, a page at a time. An
-// error ends the iteration as its last pair.
+// only makes a condition of a value; the empty one is none.
+func only[T ~string](value T) []T {
+	if value == "" {
+		return nil
+	}
+	return []T{value}
+}
+
+// oneOf makes a condition of a value that must be one of those known.
+func oneOf[T ~string](field string, value T, known []T) ([]T, error) {
+	if value != "" && !slices.Contains(known, value) {
+		return nil, fieldErr(field, CodeInvalid, "%q is none of %q", value, known)
+	}
+	return only(value), nil
+}
+
+func checkSpan(field string, since, until time.Time) error {
+	if !until.IsZero() && until.Before(since) {
+		return fieldErr(field, CodeOutOfRange, "%s is before Since, %s", until, since)
+	}
+	return nil
+}
+
+// canonical is the form in which the store has an address; what no chain reads
+// stays as it is, and finds nothing.
+func (g *Gateway) canonical(a chain.Address) chain.Address {
+	for _, net := range g.order {
+		if parsed, err := net.codec.Parse(string(a)); err == nil {
+			return parsed
+		}
+	}
+	return a
+}
+
+// filterAsset makes a condition of an alias of a configured asset, or of any
+// asset id: rows outlive the configuration.
+func (g *Gateway) filterAsset(field, name string) ([]chain.AssetID, error) {
+	if name == "" {
+		return nil, nil
+	}
+	_, asset, err := g.lookupAsset(field, name)
+	if err == nil {
+		return only(asset.ID), nil
+	}
+	if id, bad := chain.ParseAssetID(name); bad == nil {
+		return only(id), nil
+	}
+	return nil, err
+}
+
+// AllPayments iterates over all payments of a filter, newest first, a page at a
+// time. An error ends the iteration as its last pair.
 func (g *Gateway) AllPayments(ctx context.Context, f PaymentFilter) iter.Seq2[Payment, error] {
 	return all(func(cursor string) (Page[Payment], error) { return g.Payments(ctx, f, MaxPage, cursor) })
 }
 
-// payments reads payments and overlays what depends on the newest block.
-func (g *Gateway) payments(ctx context.Context, q PaymentQuery) ([]Payment, error) {
-	var rows []Payment
-	err := g.read(ctx, func(r Reader) (err error) {
+// payments reads payments as of the newest block.
+func (g *Gateway) payments(ctx context.Context, q PaymentQuery) (rows []Payment, err error) {
+	err = g.read(ctx, func(r Reader) (err error) {
 		if rows, err = r.Payments(ctx, q); err != nil {
 			return err
 		}
-		tips := map[chain.ID]uint64{}
+		several := make([]*Payment, len(rows))
 		for i := range rows {
-			p := &rows[i]
-			id := p.Asset.Chain()
-			if _, known := tips[id]; !known && p.Block > 0 {
-				st, err := r.Chain(ctx, id)
-				if err != nil {
-					return err
-				}
-				tips[id] = st.Tip().Height
-			}
-			if tip := tips[id]; p.Block > 0 && tip >= p.Block {
-				p.Confirmations = min(tip-p.Block+1, p.RequiredConfirmations)
-			}
+			several[i] = &rows[i]
 		}
-		return nil
+		return deepen(ctx, r, several...)
 	})
 	return rows, err
+}
+
+// deepen overlays what depends on the newest block and is therefore not kept
+// with a payment.
+func deepen(ctx context.Context, r Reader, payments ...*Payment) error {
+	tips := map[chain.ID]uint64{}
+	for _, p := range payments {
+		p.Confirmations = 0
+		if p.Block == 0 {
+			continue
+		}
+		id := p.Asset.Chain()
+		if _, known := tips[id]; !known {
+			st, err := r.Chain(ctx, id)
+			if err != nil {
+				return err
+			}
+			tips[id] = st.Tip().Height
+		}
+		if tip := tips[id]; tip >= p.Block {
+			p.Confirmations = min(tip-p.Block+1, p.RequiredConfirmations)
+		}
+	}
+	return nil
 }
 
 // TransactionFilter selects transactions; empty fields are no condition.
@@ -152,28 +208,9 @@ func (g *Gateway) Transaction(ctx context.Context, id string) (Transaction, erro
 // Transactions returns a page of transactions, newest first; see Payments for
 // limit and cursor.
 func (g *Gateway) Transactions(ctx context.Context, f TransactionFilter, limit int, cursor string) (Page[Transaction], error) {
-	q := TransactionQuery{Chain: f.Chain, From: f.From, To: f.To, Since: f.Since, Until: f.Until}
-	if f.Asset != "" && g != nil {
-		_, asset, err := g.lookupAsset("TransactionFilter.Asset", f.Asset)
-		if err != nil {
-			return Page[Transaction]{}, err
-		}
-		q.Assets = []chain.AssetID{asset.ID}
-	}
-	if f.PaymentID != "" {
-		q.PaymentIDs = []string{f.PaymentID}
-	}
-	if f.AddressID != "" {
-		q.AddressIDs = []string{f.AddressID}
-	}
-	if f.Hash != "" {
-		q.Hashes = []chain.TxID{f.Hash}
-	}
-	if f.Type != "" {
-		q.Types = []TransactionType{f.Type}
-	}
-	if f.Status != "" {
-		q.Statuses = []TransactionStatus{f.Status}
+	q, err := g.transactionQuery(f)
+	if err != nil {
+		return Page[Transaction]{}, err
 	}
 	return listPage(limit, cursor, func(n int, after Cursor) ([]Transaction, error) {
 		q.Limit, q.After = n, after
@@ -181,7 +218,31 @@ func (g *Gateway) Transactions(ctx context.Context, f TransactionFilter, limit i
 	}, func(t Transaction) Cursor { return Cursor{t.CreatedAt, t.ID} })
 }
 
-// AllTransactions iterates over all transactions of a filter.
+func (g *Gateway) transactionQuery(f TransactionFilter) (q TransactionQuery, err error) {
+	if g == nil || g.store == nil {
+		return q, ErrNotStarted
+	}
+	q = TransactionQuery{Chain: f.Chain, From: g.canonical(f.From), To: g.canonical(f.To), Since: f.Since, Until: f.Until}
+	q.PaymentIDs, q.AddressIDs, q.Hashes = only(f.PaymentID), only(f.AddressID), only(f.Hash)
+	if f.Chain != "" {
+		if _, err := chain.ParseID(string(f.Chain)); err != nil {
+			return q, &FieldError{Field: "TransactionFilter.Chain", Code: CodeInvalid, Reason: "not a CAIP-2 id", Err: err}
+		}
+	}
+	if q.Assets, err = g.filterAsset("TransactionFilter.Asset", f.Asset); err != nil {
+		return q, err
+	}
+	if q.Types, err = oneOf("TransactionFilter.Type", f.Type, []TransactionType{TypeIncoming, TypeOutgoing, TypeInternal}); err != nil {
+		return q, err
+	}
+	known := []TransactionStatus{TxPending, TxConfirming, TxConfirmed, TxFailed, TxReplaced}
+	if q.Statuses, err = oneOf("TransactionFilter.Status", f.Status, known); err != nil {
+		return q, err
+	}
+	return q, checkSpan("TransactionFilter.Until", f.Since, f.Until)
+}
+
+// AllTransactions iterates over all transactions of a filter; see AllPayments.
 func (g *Gateway) AllTransactions(ctx context.Context, f TransactionFilter) iter.Seq2[Transaction, error] {
 	return all(func(cursor string) (Page[Transaction], error) { return g.Transactions(ctx, f, MaxPage, cursor) })
 }
@@ -230,12 +291,9 @@ func (g *Gateway) Address(ctx context.Context, address string) (Address, error) 
 	if g == nil {
 		return Address{}, ErrNotStarted
 	}
-	q := AddressQuery{IDs: []string{address}}
-	for _, net := range g.order {
-		if a, err := net.codec.Parse(address); err == nil {
-			q = AddressQuery{Addresses: []chain.Address{a}}
-			break
-		}
+	q := AddressQuery{Addresses: []chain.Address{g.canonical(chain.Address(address))}}
+	if strings.HasPrefix(address, "addr_") {
+		q = AddressQuery{IDs: []string{address}}
 	}
 	var rows []Address
 	err := g.read(ctx, func(r Reader) (err error) {

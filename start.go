@@ -39,7 +39,7 @@ func (g *Gateway) setup(ctx context.Context) error {
 		net.set(func(n *network) { n.ready = !states[net.info.ID].StartedAt.IsZero() })
 		if err := g.verify(ctx, i, net); err != nil {
 			if isWrong(err) || ctx.Err() != nil {
-				return err
+				return fmt.Errorf("bursar: start: %w", err)
 			}
 			g.log.WarnContext(ctx, "chain starts degraded", "chain", string(net.info.ID), "err", err)
 			continue
@@ -56,7 +56,14 @@ func (g *Gateway) setup(ctx context.Context) error {
 // moment Start returns. Where it fails, the chain's lane goes on trying.
 func (g *Gateway) firstStep(ctx context.Context, net *network) {
 	if _, err := net.scanner.Step(ctx); err != nil {
+		if errors.Is(err, ErrLeaseHeld) {
+			err = g.stand(ctx, net) // another instance sets it just now
+		}
 		net.set(func(n *network) { n.problem = err })
+		g.breaks(ctx, net, err)
+		if err == nil {
+			return
+		}
 		g.log.WarnContext(ctx, "no cursor yet", "chain", string(net.info.ID), "err", err)
 	}
 }
@@ -105,11 +112,20 @@ func (b *book) find(pool string) int {
 }
 
 // isWrong reports whether a node was reached and answered something that cannot
-// be right, as opposed to not being reached.
+// be right, as opposed to not being reached; or whether it is the store that
+// fails, without which nothing works.
 func isWrong(err error) bool {
 	var field *FieldError
-	return errors.As(err, &field)
+	var dead *deadStoreError
+	return errors.As(err, &field) || errors.As(err, &dead)
 }
+
+// deadStoreError tells a failure of the store from one of a node.
+type deadStoreError struct{ err error }
+
+func (e *deadStoreError) Error() string { return "store: " + e.err.Error() }
+
+func (e *deadStoreError) Unwrap() error { return e.err }
 
 // verify asks a chain's node whether it is what the configuration says. It is
 // repeated until it succeeds once; a *FieldError names what is wrong.
@@ -162,7 +178,7 @@ func (g *Gateway) pinGenesis(ctx context.Context, path string, net *network, gen
 	if genesis == "" {
 		return nil
 	}
-	return g.store.Write(ctx, func(tx Tx) error {
+	err := g.store.Write(ctx, func(tx Tx) error {
 		st, err := tx.Chain(ctx, net.info.ID)
 		if err != nil || st.Genesis == genesis {
 			return err
@@ -173,4 +189,9 @@ func (g *Gateway) pinGenesis(ctx context.Context, path string, net *network, gen
 		st.Chain, st.Genesis, st.UpdatedAt = net.info.ID, genesis, tx.Now()
 		return tx.Apply(ctx, Batch{Chains: []ChainState{st}})
 	})
+	var field *FieldError
+	if err == nil || errors.As(err, &field) {
+		return err
+	}
+	return &deadStoreError{err}
 }

@@ -3,6 +3,7 @@ package bursar
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/shopspring/decimal"
 )
@@ -20,7 +21,8 @@ func (g *Gateway) CancelPayment(ctx context.Context, id string) (Payment, error)
 // AcceptPayment books the confirmed money that a payment holds: an underpaid
 // part, money that came too late or after a cancel. It binds exactly these
 // transfers; money that comes later is not accepted by it. key makes it
-// repeatable: the same key again returns the payment as it is.
+// repeatable: a key that was used for this payment returns it as it is, also
+// when other keys were used since.
 //
 // Errors: ErrNotFound; ErrNothingToAccept where nothing confirmed is held or
 // the payment is still open; *FieldError for an empty or bad key.
@@ -36,13 +38,13 @@ func (g *Gateway) AcceptPayment(ctx context.Context, id, key string) (Payment, e
 
 func (g *Gateway) actKeyed(ctx context.Context, id, key string) (Payment, error) {
 	return g.change(ctx, id, func(d *desk, f *file) error {
-		if f.kase.payment.AcceptKey == key {
+		if slices.Contains(f.kase.payment.AcceptKeys, key) {
 			return nil
 		}
 		if err := d.decide(f, factAccept, "", nil); err != nil {
 			return err
 		}
-		f.kase.payment.AcceptKey = key
+		f.kase.payment.AcceptKeys = append(slices.Clone(f.kase.payment.AcceptKeys), key)
 		return nil
 	})
 }
@@ -92,6 +94,9 @@ func (g *Gateway) change(ctx context.Context, id string, fn func(*desk, *file) e
 		if f.changed {
 			out.Version++
 		}
+		if err := deepen(ctx, tx, &out); err != nil {
+			return err
+		}
 		return tx.Apply(ctx, b)
 	})
 	if err != nil {
@@ -103,10 +108,16 @@ func (g *Gateway) change(ctx context.Context, id string, fn func(*desk, *file) e
 
 // RenewPayment makes the next attempt at the same order: a new payment with a
 // new address and a new time to live, of the same asset, amount, policy,
-// customer and metadata. Renewing twice returns the same payment.
+// customer and metadata. It has no idempotency key: renewing twice returns the
+// same payment anyway.
 //
-// Errors: ErrNotFound; ErrNotRenewable where the payment has not ended unpaid.
+// Errors: ErrNotFound; ErrNotRenewable where the payment has not ended unpaid;
+// *FieldError with a path such as Payment.Asset where what was asked for then is
+// not configured any more, or below today's minimum; ErrChainNotReady.
 func (g *Gateway) RenewPayment(ctx context.Context, id string) (Payment, error) {
+	if err := g.running(); err != nil {
+		return Payment{}, err
+	}
 	old, err := g.Payment(ctx, id)
 	if err != nil {
 		return Payment{}, err
@@ -114,22 +125,29 @@ func (g *Gateway) RenewPayment(ctx context.Context, id string) (Payment, error) 
 	if old.Next != "" {
 		return g.Payment(ctx, old.Next)
 	}
+	if err := renewable(old); err != nil {
+		return Payment{}, err
+	}
 	policy := old.Policy
 	req := PaymentRequest{
 		Asset: string(old.Asset.ID), Amount: decimal.NewFromBigInt(old.Amount.Big(), -int32(old.Asset.Decimals)),
 		TTL: old.TTL, Policy: &policy, Customer: old.Customer, Metadata: old.Metadata,
 	}
-	d, err := g.checkRequest(req)
+	d, err := g.checkRequest("Payment.", req)
 	if err != nil {
 		return Payment{}, err
 	}
 	return g.create(ctx, req, d, func(fresh *Payment, previous Payment) error {
-		switch previous.Status {
-		case StatusExpired, StatusUnderpaid, StatusCanceled:
-		default:
-			return fmt.Errorf("%w: it is %s", ErrNotRenewable, previous.Status)
-		}
 		fresh.Attempt, fresh.Previous = previous.Attempt+1, previous.ID
-		return nil
+		return renewable(previous)
 	}, id)
+}
+
+// renewable reports whether a payment has ended unpaid.
+func renewable(p Payment) error {
+	switch p.Status {
+	case StatusExpired, StatusUnderpaid, StatusCanceled:
+		return nil
+	}
+	return fmt.Errorf("%w: payment %s is %s", ErrNotRenewable, p.ID, p.Status)
 }

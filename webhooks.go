@@ -12,7 +12,9 @@ import (
 )
 
 // Webhooks makes a Notifier that sends events over HTTP, signed. Make the
-// sender with send.New. A 410 makes the delivery dead; Retry-After is heeded.
+// sender with send.New; its Timeout counts up to 30 s, the bound of every call
+// of a notifier. A 410 makes the delivery dead; Retry-After is heeded, up to a
+// day; while the sender's breaker is open nothing counts as a try.
 func Webhooks(name string, sender *send.Sender) Notifier { return webhooks{name, sender} }
 
 type webhooks struct {
@@ -30,20 +32,46 @@ func (w webhooks) Notify(ctx context.Context, e Event) error {
 	if err != nil {
 		return &PermanentError{err}
 	}
-	err = w.sender.Send(ctx, webhook.Message{ID: e.ID, Timestamp: time.Now(), Body: body})
+	err = w.send(ctx, webhook.Message{ID: e.ID, Body: body})
 	var status *send.StatusError
 	var unsent *send.NotSentError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &unsent):
-		return &RetryError{After: max(time.Until(unsent.Until), time.Second), Err: err, Untried: true}
+		return &RetryError{After: max(time.Until(unsent.Until), untriedPause), Err: err, Untried: true}
 	case errors.As(err, &status) && status.Gone():
 		return &PermanentError{err}
 	case errors.As(err, &status) && status.RetryAfter > 0:
 		return &RetryError{After: status.RetryAfter, Err: err}
 	}
 	return err
+}
+
+// How long a message waits that the sender did not take, where the sender names
+// no time: for a free slot here, and for the next try.
+const (
+	slotPause    = 20 * time.Millisecond
+	untriedPause = 5 * time.Second
+)
+
+// send waits for its turn where the sender is merely busy or bound to a rate:
+// that is shorter and cheaper than going through the outbox again.
+func (w webhooks) send(ctx context.Context, m webhook.Message) error {
+	for {
+		err := w.sender.Send(ctx, m)
+		var unsent *send.NotSentError
+		if !errors.As(err, &unsent) || !errors.Is(err, send.ErrBusy) && !errors.Is(err, send.ErrRateLimited) {
+			return err
+		}
+		pause := max(time.Until(unsent.Until), slotPause)
+		if end, bounded := ctx.Deadline(); bounded && time.Until(end) <= pause {
+			return err
+		}
+		if sleep(ctx, pause, nil); ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // MarshalEvent returns the body that a webhook carries for an event: the

@@ -22,6 +22,7 @@ func clone[T any](p *T) *T {
 func copyPayment(p *bursar.Payment) bursar.Payment {
 	c := *p
 	c.Metadata = maps.Clone(p.Metadata)
+	c.AcceptKeys = slices.Clone(p.AcceptKeys)
 	return c
 }
 
