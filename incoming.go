@@ -172,7 +172,7 @@ func (d *desk) orphan(row Transaction) error {
 	was := *t
 	apply(t)
 	f.dirty[t.ID] = true
-	if err := d.reverse(EntryQuery{Transactions: []string{t.ID}, Unreversed: true}); err != nil {
+	if err := d.reverse(EntryQuery{Transactions: []string{t.ID}, Unreversed: true}, 0); err != nil {
 		return err
 	}
 	n := d.transferNotice(TransactionOrphaned, f, was)
@@ -213,16 +213,17 @@ func (d *desk) unplan(f *file, id string) error {
 	return nil
 }
 
-// reverse undoes every unreversed entry that a query finds, newest first.
-func (d *desk) reverse(q EntryQuery) error {
+// reverse undoes every unreversed entry that a query finds, newest first; of one
+// block alone where at is set.
+func (d *desk) reverse(q EntryQuery, at uint64) error {
 	rows, err := d.tx.Entries(d.ctx, q)
 	if err != nil {
 		return err
 	}
 	slices.Reverse(rows)
 	for _, e := range rows {
-		if e.Height == 0 {
-			continue // a reservation, not something that happened on the chain
+		if e.Height == 0 || at > 0 && e.Height != at {
+			continue // a reservation, or of another block
 		}
 		d.post([]Entry{reversal(e)})
 	}

@@ -2,6 +2,7 @@ package bursar
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -84,9 +85,42 @@ func purposeOf(k PayoutKind) chain.Purpose {
 	return chain.PurposeCancel
 }
 
+// lockRow writes one more row of a transaction of ours, which carries its lock
+// and its block also where nothing moved.
+func (d *desk) lockRow(s chain.TxStatus, p *payoutFile) error {
+	row, err := d.ownRow(s, chain.Transfer{
+		ID: chain.TransferID{Tx: s.ID, Ordinal: lockOrdinal}, Asset: d.net.info.Native.ID, From: s.From, To: s.From,
+	})
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		row.PayoutID, row.Purpose = p.ID, purposeOf(p.Kind)
+	}
+	if len(s.Transfers) == 0 {
+		row.Fee = s.Fee
+	}
+	d.putOwn(row)
+	return nil
+}
+
+// lockOrdinal is the place inside a transaction that lockRow uses.
+const lockOrdinal = "x"
+
 // foreign books a transaction that a key of ours signed and we did not decide:
 // the ledger follows the chain, and the operator is told at once.
 func (d *desk) foreign(s chain.TxStatus) error {
+	return d.follow(s, nil, "a transaction that this gateway did not make: "+string(s.ID))
+}
+
+// stray books a transaction of an attempt group that had been given up, after a
+// reorg of final blocks brought it back. The chain is halted by then.
+func (d *desk) stray(s chain.TxStatus, p *payoutFile) error {
+	return d.follow(s, p, "a dead transaction of payout "+p.ID+" came back: "+string(s.ID))
+}
+
+// follow books a transaction that is no inclusion of a payout under way.
+func (d *desk) follow(s chain.TxStatus, p *payoutFile, reason string) error {
 	subject := string(d.net.info.ID)
 	entry := func(part string, asset chain.AssetID, debit, credit Account, n chain.Amount) Entry {
 		return Entry{
@@ -101,40 +135,39 @@ func (d *desk) foreign(s chain.TxStatus) error {
 		to := accountSuspense(t.From)
 		if _, ours := d.net.book.own(t.To); ours {
 			to = accountU(t.To)
+		} else if t.To == d.net.cfg.Treasury {
+			to = AccountTreasuryU
 		}
 		d.post([]Entry{entry(fmt.Sprint(i), t.Asset, to, accountU(t.From), t.Amount)})
 	}
 	if !s.Fee.IsZero() {
 		d.post([]Entry{entry("gas", d.net.info.Native.ID, AccountGasU, accountU(s.From), s.Fee)})
 	}
-	if err := d.recordOwn(s, nil); err != nil {
+	if err := d.recordOwn(s, p); err != nil {
 		return err
 	}
-	// One more row carries the lock, also where nothing moved.
-	row, err := d.ownRow(s, chain.Transfer{ID: chain.TransferID{Tx: s.ID, Ordinal: "x"}, Asset: d.net.info.Native.ID, From: s.From, To: s.From})
-	if err != nil {
+	if err := d.lockRow(s, p); err != nil {
 		return err
 	}
-	d.putOwn(row)
 	d.chainEvent(AlertKeyCompromised, fmt.Sprintf("%s %s %d", s.ID, s.Block.Hash, d.state.Seq), EventData{
-		Address: s.From, Height: s.Block.Height, Reason: "a transaction that this gateway did not make: " + string(s.ID),
+		Address: s.From, Height: s.Block.Height, Reason: reason,
 	})
 	return nil
 }
 
-// orphanOwn takes back what we ourselves, or our keys, did in a block.
-func (d *desk) orphanOwn(block chain.BlockRef) error {
+// orphanOwn takes back what we ourselves, or our keys, did in a block, but for
+// the payouts that were taken back already.
+func (d *desk) orphanOwn(block chain.BlockRef, done map[chain.TxID]bool) error {
 	rows, err := d.tx.Transactions(d.ctx, TransactionQuery{
 		Chain: d.net.info.ID, Blocks: []chain.BlockHash{block.Hash}, Types: []TransactionType{TypeInternal, TypeOutgoing},
 	})
 	if err != nil {
 		return err
 	}
-	undone := map[chain.TxID]bool{}
 	for _, row := range rows {
-		if hash := row.Transfer.Tx; row.PayoutID == "" && !undone[hash] {
-			undone[hash] = true
-			if err := d.reverse(EntryQuery{Transactions: []string{string(hash)}, Unreversed: true}); err != nil {
+		if hash := row.Transfer.Tx; !done[hash] {
+			done[hash] = true
+			if err := d.undo(row); err != nil {
 				return err
 			}
 		}
@@ -145,8 +178,42 @@ func (d *desk) orphanOwn(block chain.BlockRef) error {
 	return nil
 }
 
+// undo takes back what a transaction of ours moved that is not the present one
+// of a payout.
+func (d *desk) undo(row Transaction) error {
+	hash := row.Transfer.Tx
+	if err := d.reverse(EntryQuery{Transactions: []string{string(hash)}, Unreversed: true}, row.Block); err != nil {
+		return err
+	}
+	if row.PayoutID == "" {
+		return nil
+	}
+	p, err := d.payout(row.PayoutID)
+	if err != nil {
+		return err
+	}
+	if err := d.reverse(EntryQuery{Subject: p.ID, Unreversed: true}, row.Block); err != nil {
+		return err
+	}
+	// A failed attempt that was final has come loose, and a new group may be
+	// under way: nothing more is signed until an operator has looked.
+	d.halt(haltLoose, string(hash))
+	return p.setOpen(hash, true)
+}
+
+// setOpen says whether an attempt can still be mined.
+func (p *payoutFile) setOpen(id chain.TxID, open bool) error {
+	for i := range p.attempts {
+		if a := &p.attempts[i]; a.TxID == id {
+			a.Open, p.dirty = open, true
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: payout %s has no attempt %s", ErrInvariant, p.ID, id)
+}
+
 // finalizeOwn confirms our own transactions and looks, once they are final,
-// whether a foreign one spent the lock of a payout.
+// whether one spent the lock of a payout that it is not of.
 func (d *desk) finalizeOwn(height uint64) error {
 	rows, err := d.tx.Transactions(d.ctx, TransactionQuery{
 		Chain: d.net.info.ID, Types: []TransactionType{TypeInternal, TypeOutgoing}, Statuses: []TransactionStatus{TxConfirming},
@@ -155,33 +222,49 @@ func (d *desk) finalizeOwn(height uint64) error {
 		return err
 	}
 	for _, row := range rows {
-		if old := d.own[row.ID]; old != nil {
-			row = *old
+		if d.own[row.ID] == nil && row.Block <= height {
+			d.putOwn(row)
 		}
+	}
+	for _, row := range slices.Clone(d.ownList) {
 		if row.Status != TxConfirming || row.Block > height {
 			continue
 		}
 		row.Status, row.ConfirmedAt, row.Final = TxConfirmed, d.now, true
-		d.putOwn(row)
-		if row.PayoutID != "" || row.Lock == "" {
-			continue
+		if err := d.lockSpent(*row); err != nil {
+			return err
 		}
-		held, err := d.tx.Attempts(d.ctx, AttemptQuery{Chain: d.net.info.ID, Locks: []chain.Lock{row.Lock}, Open: true})
+	}
+	return nil
+}
+
+// lockSpent applies that a transaction of ours consumed its lock for good.
+func (d *desk) lockSpent(row Transaction) error {
+	if row.Transfer.Ordinal != lockOrdinal || row.Lock == "" && row.PayoutID == "" {
+		return nil
+	}
+	if row.PayoutID != "" {
+		p, err := d.payout(row.PayoutID)
 		if err != nil {
 			return err
 		}
-		for _, a := range held {
-			p, err := d.payout(a.PayoutID)
-			if err != nil {
-				return err
-			}
-			if p.Status != PayoutSigned && p.Status != PayoutBroadcast {
-				continue
-			}
-			p.FailureCode, p.FailureReason = "LOCK_CONSUMED", "a foreign transaction spent the account's nonce: "+string(row.Transfer.Tx)
-			if err := d.move(p, payoutForeign, string(row.Transfer.Tx)); err != nil {
-				return err
-			}
+		return p.setOpen(row.Transfer.Tx, false)
+	}
+	held, err := d.tx.Attempts(d.ctx, AttemptQuery{Chain: d.net.info.ID, Locks: []chain.Lock{row.Lock}, Open: true})
+	if err != nil {
+		return err
+	}
+	for _, a := range held {
+		p, err := d.payout(a.PayoutID)
+		if err != nil {
+			return err
+		}
+		if p.Status != PayoutSigned && p.Status != PayoutBroadcast {
+			continue
+		}
+		p.FailureCode, p.FailureReason = "LOCK_CONSUMED", "a foreign transaction spent the account's nonce: "+string(row.Transfer.Tx)
+		if err := d.move(p, payoutForeign, string(row.Transfer.Tx)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -84,7 +84,7 @@ func (d *desk) spend(s chain.TxStatus) error {
 	case found[0].Group != p.Group || !p.Status.Open():
 		// An old group's transaction came back after it was finally dead: only a
 		// reorg of final blocks does that.
-		return d.foreign(s)
+		return d.stray(s, p)
 	}
 	return d.included(p, s)
 }
@@ -115,6 +115,12 @@ func (d *desk) included(p *payoutFile, s chain.TxStatus) error {
 	}
 	p.shareFee()
 	d.post(p.postIncluded(d.net))
+	if what == payoutMiss {
+		// The row that says in which block its fee was spent.
+		if err := d.lockRow(s, p); err != nil {
+			return err
+		}
+	}
 	return d.recordOwn(s, p)
 }
 
@@ -271,6 +277,8 @@ func (d *desk) finalizePayout(p *payoutFile) error {
 		}
 		return d.discharge(p, factDischarged)
 	}
+	// The payout is in no block any more; the row of the failed attempt is.
+	p.Block, p.BlockHash, p.TxIndex = 0, "", 0
 	p.Tries++
 	if p.Tries >= maxTries {
 		return d.move(p, payoutSpent, cause)
@@ -339,40 +347,35 @@ func (d *desk) orphanPayouts(block chain.BlockRef) error {
 		return err
 	}
 	slices.SortStableFunc(rows, func(a, b Payout) int { return int(b.TxIndex) - int(a.TxIndex) })
+	done := map[chain.TxID]bool{}
 	for _, row := range rows {
 		p, err := d.addPayout(row)
 		if err != nil {
 			return err
 		}
+		done[p.TxID] = true
 		if err := d.orphanPayout(p); err != nil {
 			return err
 		}
 	}
-	return d.orphanOwn(block)
+	return d.orphanOwn(block, done)
 }
 
 func (d *desk) orphanPayout(p *payoutFile) error {
-	if err := d.reverse(EntryQuery{Subject: p.ID, Unreversed: true}); err != nil {
+	// Of this block alone: an earlier group may have failed in one that stays.
+	if err := d.reverse(EntryQuery{Subject: p.ID, Unreversed: true}, p.Block); err != nil {
 		return err
 	}
-	was := p.Status
-	switch was {
-	case PayoutConfirming, PayoutConfirmingFailed, PayoutConfirmed:
-		if was == PayoutConfirmed {
-			if err := d.discharge(p, factSweepLost); err != nil {
-				return err
-			}
-		}
-		if err := d.move(p, payoutOrphan, fmt.Sprintf("%s %s", p.TxID, p.BlockHash)); err != nil {
+	if p.Status == PayoutConfirmed {
+		if err := d.discharge(p, factSweepLost); err != nil {
 			return err
 		}
-	default:
-		// A failed attempt that was final has come loose, and a new group may be
-		// under way: nothing is signed until an operator has looked.
-		d.halt(haltLoose, string(p.TxID))
+	}
+	if err := d.move(p, payoutOrphan, fmt.Sprintf("%s %s", p.TxID, p.BlockHash)); err != nil {
+		return err
 	}
 	for i := range p.attempts {
-		if a := &p.attempts[i]; a.Group == p.Group || a.TxID == p.TxID {
+		if a := &p.attempts[i]; a.Group == p.Group {
 			a.Open = true
 			a.SentAt = time.Time{} // to be sent again at once: any of them may win
 		}
