@@ -84,6 +84,10 @@ var (
 	ErrFenced = errors.New("bursar: lease lost")
 	// ErrLeaseHeld: another instance holds the lease.
 	ErrLeaseHeld = errors.New("bursar: lease held by another instance")
+	// ErrUnknownOutcome: the store cannot tell whether a write happened, for
+	// example because the connection was lost at the commit. Repeat the business
+	// step: natural keys make that safe.
+	ErrUnknownOutcome = errors.New("bursar: outcome of the write unknown")
 	// ErrStoreClosed: the store was closed.
 	ErrStoreClosed = errors.New("bursar: store closed")
 	// ErrInvariant: one of the gateway's own rules does not hold. The chain's

@@ -413,3 +413,44 @@ func TestThreat_F18_NoSecretInAnyOutput(t *testing.T) {
 		require.NotContains(t, out.String(), s)
 	}
 }
+
+func TestThreat_G2_AmountsAreExactOrRefused(t *testing.T) {
+	kit := bursartest.New(t, bursartest.Options{})
+	// Where a quote would have to be rounded, the request is refused instead:
+	// rounding is the host's decision, in the payee's favour.
+	for _, tooFine := range []string{"0.0000001", "25.0000001", "1.23456789012345678901"} {
+		_, err := kit.Gateway.CreatePayment(t.Context(), bursar.PaymentRequest{Asset: "local/USDC", Amount: decimal.RequireFromString(tooFine)})
+		var field *bursar.FieldError
+		require.ErrorAs(t, err, &field, tooFine)
+		require.Equal(t, "PaymentRequest.Amount", field.Field)
+	}
+	// A binary fraction is not what a person typed: 0.1+0.2 as a float is refused,
+	// as decimals it is exact.
+	_, err := kit.Gateway.CreatePayment(t.Context(), bursar.PaymentRequest{Asset: "local/USDC", Amount: decimal.NewFromFloat(0.1).Add(decimal.New(3, -17))})
+	require.Error(t, err)
+	p := kit.Request(bursar.PaymentRequest{Asset: "local/USDC", Amount: decimal.RequireFromString("0.1").Add(decimal.RequireFromString("0.2"))})
+	require.Equal(t, "300000", p.Amount.String())
+	// What was quoted stays: the payment keeps its amount for its whole life.
+	kit.AdvanceTime(2 * time.Hour)
+	require.Equal(t, p.Amount, kit.Payment(p).Amount)
+}
+
+func TestThreat_B16_MoneyBetweenOurOwnIsNoDeposit(t *testing.T) {
+	kit := bursartest.New(t, bursartest.Options{})
+	p := kit.Create("USDC", "5")
+	kit.Pay(p)
+	kit.Settle()
+	// The sweep needed gas at the deposit address: the top-up came from the
+	// sponsor and is no payer's money.
+	require.Len(t, kit.Transactions(p), 1)
+	require.Equal(t, bursar.StatusSettled, kit.Payment(p).Status)
+	page, err := kit.Gateway.Transactions(t.Context(), bursar.TransactionFilter{Type: bursar.TypeInternal}, 0, "")
+	require.NoError(t, err)
+	purposes := map[chain.Purpose]int{}
+	for _, row := range page.Items {
+		purposes[row.Purpose]++
+	}
+	require.Equal(t, 1, purposes[chain.PurposeTopUp])
+	require.Positive(t, purposes[chain.PurposeCollection])
+	require.Zero(t, kit.Balance(kit.ETH, bursar.Account("held:"+string(p.Address))).Sign())
+}

@@ -17,8 +17,8 @@ import (
 //
 // Durability. When Write returns nil the batch is durable as far as the store
 // promises durability at all; when it returns an error nothing of the batch is
-// visible, unless the error says that the outcome is unknown. Repeating the
-// same business step is then safe, because rows have natural keys.
+// visible, unless it is ErrUnknownOutcome. Repeating the same business step is
+// then safe, because rows have natural keys.
 //
 // A store MUST be safe for concurrent use, MUST NOT keep or change the slices
 // and maps it is given, and MUST return rows that the caller may change without
@@ -37,13 +37,15 @@ type Store interface {
 
 	// Reserve hands out n consecutive indexes of a pool, committed by itself:
 	// no index is ever handed out twice, whatever happens to the caller. It
-	// MUST refuse to pass 2^31-1, the last non-hardened index.
+	// MUST refuse with ErrInvariant to hand out none, or to pass 2^31-1, the last
+	// non-hardened index.
 	Reserve(ctx context.Context, pool string, n uint32) (first uint32, err error)
 
 	// Acquire takes or renews the lease of that name. A holder that already has
 	// it renews it and keeps its epoch; a free or expired lease is taken with
-	// the epoch raised by one; a lease that somebody else holds is ErrLeaseHeld.
-	// Time is the store's.
+	// the epoch raised by one, also by its last holder; a lease that somebody
+	// else holds is ErrLeaseHeld. A ttl that is not positive gives it up. Time is
+	// the store's; a fence holds until somebody has taken the lease, however late.
 	Acquire(ctx context.Context, name, holder string, ttl time.Duration) (Fence, error)
 
 	// Close releases the store. Later calls return ErrStoreClosed.
@@ -108,14 +110,19 @@ type Tx interface {
 // the store writes it one higher. Version 0 inserts: the row must not exist.
 // Everything in a batch happens or nothing.
 //
-// Unique, beside the ids: a payment's idempotency key and address; an address;
+// A batch is applied in the order of its fields: a key that an earlier row gives
+// up is free for a later one. Empty keys are no keys. Fences are checked first.
+//
+// Unique, beside the ids: a payment's idempotency key and address; an address
+// and its idempotency key;
 // a transaction's (chain, transfer); a payout's key; an open attempt's (chain, lock)
 // among different payout groups; an event's id and (subject, seq); a delivery's
 // (event, endpoint); an entry's id and, while unreversed, its Live key.
 //
 // The store MUST also refuse, with ErrInvariant, an entry of amount zero, an
-// entry with equal accounts, an entry that reverses an unknown or an already
-// reversed one, and an event whose Seq does not follow its subject's last.
+// entry with equal accounts, an entry that reverses an unknown one, an already
+// reversed one or a reversal, and an event whose Seq does not follow its
+// subject's last.
 type Batch struct {
 	// Fences must all hold at commit.
 	Fences []Fence
@@ -198,7 +205,7 @@ type PaymentQuery struct {
 	// DueBy selects payments whose Deadline is set and not after it, of assets
 	// on DueChain.
 	DueBy    time.Time
-	DueChain chain.ID // DueChain is the chain of DueBy.
+	DueChain chain.ID // DueChain is the chain of DueBy; empty: all.
 	After    Cursor   // After is the row before the first one wanted.
 	Limit    int      // Limit is the most rows; 0: all.
 }
@@ -239,7 +246,7 @@ type AddressQuery struct {
 	Roles           []Role          // Roles selects by role.
 	Customer        string          // Customer selects by customer.
 	IdempotencyKeys []string        // IdempotencyKeys selects by idempotency key.
-	// FromIndex and AfterPool page: rows of Pool with Index >= FromIndex.
+	// FromIndex pages: rows with Index >= FromIndex; needs Pool.
 	FromIndex uint32
 	Limit     int // Limit is the most rows; 0: all.
 }

@@ -51,8 +51,8 @@ func (e *FormatError) Error() string {
 // InsufficientFundsError reports an account that cannot pay.
 type InsufficientFundsError struct {
 	// Account cannot pay Required of Asset: it has Available.
-	Account             Address
-	Asset               Asset // Asset is the CAIP-19 id.
+	Account Address
+	Asset   Asset // Asset is the CAIP-19 id.
 	// Required is what it needs, Available what it has.
 	Required, Available Amount
 }

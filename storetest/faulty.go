@@ -13,9 +13,6 @@ import (
 var (
 	// ErrInjected: the call failed, and nothing was written.
 	ErrInjected = errors.New("storetest: injected failure")
-	// ErrUnknown: the connection broke under the commit. Whether it was written
-	// only a look can tell.
-	ErrUnknown = errors.New("storetest: outcome of the commit unknown")
 	// ErrCrashed: the process that used this store is dead. Every call says so
 	// from then on.
 	ErrCrashed = errors.New("storetest: the process has crashed")
@@ -32,9 +29,9 @@ const (
 	Pass Fault = iota
 	// FailBefore returns ErrInjected and writes nothing.
 	FailBefore
-	// LoseBefore returns ErrUnknown and writes nothing.
+	// LoseBefore returns bursar.ErrUnknownOutcome and writes nothing.
 	LoseBefore
-	// LoseAfter writes and returns ErrUnknown.
+	// LoseAfter writes and returns bursar.ErrUnknownOutcome.
 	LoseAfter
 	// ConflictOnce lets fn of a Write run once more, as if another writer had
 	// been faster. Other calls pass.
@@ -153,7 +150,7 @@ func (f *FaultyStore) before(p Point, fault Fault) error {
 	case FailBefore:
 		return ErrInjected
 	case LoseBefore:
-		return ErrUnknown
+		return bursar.ErrUnknownOutcome
 	case CrashBefore:
 		f.die()
 	case PanicBefore:
@@ -166,7 +163,7 @@ func (f *FaultyStore) before(p Point, fault Fault) error {
 func (f *FaultyStore) after(p Point, fault Fault) error {
 	switch fault {
 	case LoseAfter:
-		return ErrUnknown
+		return bursar.ErrUnknownOutcome
 	case CrashAfter:
 		f.die()
 		return ErrCrashed

@@ -36,8 +36,8 @@ func TestFaultsOfAWrite(t *testing.T) {
 	}{
 		{Pass, nil, 1, false},
 		{FailBefore, ErrInjected, 0, false},
-		{LoseBefore, ErrUnknown, 0, false},
-		{LoseAfter, ErrUnknown, 1, false},
+		{LoseBefore, bursar.ErrUnknownOutcome, 0, false},
+		{LoseAfter, bursar.ErrUnknownOutcome, 1, false},
 		{ConflictOnce, nil, 1, false},
 		{CrashBefore, ErrCrashed, 0, true},
 		{CrashAfter, ErrCrashed, 1, true},
@@ -97,9 +97,9 @@ func TestFaultyReservationsAndLeases(t *testing.T) {
 		return Pass
 	})
 	_, err := s.Reserve(t.Context(), "lost", 5)
-	require.ErrorIs(t, err, ErrUnknown)
+	require.ErrorIs(t, err, bursar.ErrUnknownOutcome)
 	fence, err := s.Acquire(t.Context(), "lost", "me", patience)
-	require.ErrorIs(t, err, ErrUnknown)
+	require.ErrorIs(t, err, bursar.ErrUnknownOutcome)
 	require.Zero(t, fence)
 	first, err := s.Reserve(t.Context(), "lost", 1)
 	require.NoError(t, err)

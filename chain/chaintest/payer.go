@@ -51,8 +51,8 @@ func (c *Chain) payer(name string) *payer {
 // Payment is one part of PayMany.
 type Payment struct {
 	To     chain.Address // To is the receiver.
-	Asset  chain.Asset // Asset is the CAIP-19 id.
-	Amount chain.Amount // Amount is how much, in units of the asset.
+	Asset  chain.Asset   // Asset is the CAIP-19 id.
+	Amount chain.Amount  // Amount is how much, in units of the asset.
 }
 
 // Pay has the named payer send an amount of an asset: a plain transaction that
