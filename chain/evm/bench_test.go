@@ -43,7 +43,7 @@ func (c *canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	if c.keep {
 		c.bodies = append(c.bodies, bytes.Clone(out.Bytes()))
 	}
-	return &http.Response{StatusCode: 200, ContentLength: int64(out.Len()), Body: io.NopCloser(&out), Request: r}, nil
+	return &http.Response{StatusCode: http.StatusOK, ContentLength: int64(out.Len()), Body: io.NopCloser(&out), Request: r}, nil
 }
 
 // busyBlock makes a block of 200 transactions as geth writes them, of which 80
@@ -82,6 +82,7 @@ func busyBlock() *canned {
 }
 
 func (c *canned) client(tb testing.TB) *Client {
+	tb.Helper()
 	client, err := New(Config{Preset: Local(1337), URL: "http://canned", HTTP: &http.Client{Transport: c}})
 	require.NoError(tb, err)
 	return client

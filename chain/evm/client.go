@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -41,8 +42,6 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c.listed.Store(listed)
-	c.buffers.New = func() any { return new([]byte) }
-	c.readers.New = func() any { return new(pageReader) }
 	return c, nil
 }
 
@@ -64,12 +63,14 @@ func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String
 // environment would see every key, and a redirect would carry the request to a
 // place nobody configured.
 func newHTTPClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil
-	transport.DisableCompression = true
-	transport.MaxIdleConnsPerHost = 8
 	return &http.Client{
-		Transport:     transport,
+		Transport: &http.Transport{
+			DisableCompression:  true,
+			ForceAttemptHTTP2:   true,
+			MaxIdleConnsPerHost: 8,
+			IdleConnTimeout:     90 * time.Second,
+			TLSHandshakeTimeout: 10 * time.Second,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

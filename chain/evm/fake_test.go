@@ -71,11 +71,12 @@ type fakeNode struct {
 	between func(n int)
 }
 
-func newFakeNode(t testing.TB) *fakeNode {
+func newFakeNode(tb testing.TB) *fakeNode {
+	tb.Helper()
 	n := &fakeNode{chainID: 1337, gone: map[string]*fakeBlock{}, pending: map[string]object{},
 		tags: map[string]uint64{}, state: map[string]string{}, asked: map[string]int{}}
 	n.Server = httptest.NewServer(http.HandlerFunc(n.handle))
-	t.Cleanup(n.Close)
+	tb.Cleanup(n.Close)
 	n.mine()
 	return n
 }
@@ -217,14 +218,15 @@ func (n *fakeNode) handle(w http.ResponseWriter, r *http.Request) {
 
 func (n *fakeNode) answer(method string, params []any) (any, object) {
 	text := func(i int) string { s, _ := params[i].(string); return s }
+	flag := func(i int) bool { b, _ := params[i].(bool); return b }
 	switch method {
 	case "eth_chainId":
 		return hexQuantity(n.chainID), nil
 	case "eth_getBlockByNumber":
-		return n.byNumber(text(0), params[1] == true)
+		return n.byNumber(text(0), flag(1))
 	case "eth_getBlockByHash":
 		if b := n.byHash(text(0)); b != nil {
-			return b.object(params[1] == true), nil
+			return b.object(flag(1)), nil
 		}
 		return nil, nil
 	case "eth_getBlockTransactionCountByHash":
@@ -390,12 +392,13 @@ func (w *fakeWatch) Keys() iter.Seq[[]byte] {
 }
 
 // client returns a client of the node, changed as wanted.
-func (n *fakeNode) client(t testing.TB, change ...func(*Config)) *Client {
+func (n *fakeNode) client(tb testing.TB, change ...func(*Config)) *Client {
+	tb.Helper()
 	cfg := Config{Preset: Local(1337), URL: n.URL}
 	for _, f := range change {
 		f(&cfg)
 	}
 	c, err := New(cfg)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return c
 }

@@ -371,6 +371,7 @@ func (o anyObject) number(name string) *big.Int {
 func (o anyObject) null(name string) bool { return o[name] == nil || string(o[name]) == "null" }
 
 func sameTx(t *testing.T, tx *transactionObject, o anyObject) {
+	t.Helper()
 	require.Equal(t, o.hex("hash"), tx.hash[:])
 	require.Equal(t, o.hex("from"), tx.from[:])
 	require.Equal(t, o.null("to"), tx.creates)
@@ -400,7 +401,7 @@ func FuzzBlock(f *testing.F) {
 		var txs []anyObject
 		require.NoError(t, json.Unmarshal(o["transactions"], &txs))
 		require.Len(t, b.list, len(txs))
-		require.Equal(t, b.txs, len(txs))
+		require.Len(t, txs, b.txs)
 		for i := range txs {
 			sameTx(t, &b.list[i], txs[i])
 			require.Equal(t, uint64(i), txs[i].number("transactionIndex").Uint64())
@@ -427,6 +428,7 @@ func FuzzLogs(f *testing.F) {
 }
 
 func sameLog(t *testing.T, l *logObject, o anyObject) {
+	t.Helper()
 	require.Equal(t, o.hex("address"), l.address[:])
 	require.Equal(t, o.hex("blockHash"), l.blockHash[:])
 	require.Equal(t, o.hex("transactionHash"), l.txHash[:])

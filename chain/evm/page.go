@@ -92,7 +92,10 @@ type hit struct {
 }
 
 func (c *Client) readPage(ctx context.Context, from uint64, n int, w chain.Watch, listed *tokenTable) (chain.Page, error) {
-	p := c.readers.Get().(*pageReader)
+	p, ok := c.readers.Get().(*pageReader)
+	if !ok {
+		p = new(pageReader)
+	}
 	p.client, p.watch, p.listed, p.hits = c, w, listed, p.hits[:0]
 	defer func() {
 		p.client, p.watch, p.listed, p.page = nil, nil, nil, chain.Page{}

@@ -45,10 +45,14 @@ func (c *Client) Head(ctx context.Context) (chain.Head, error) {
 	if len(calls) == 2 {
 		return head, nil
 	}
-	switch err := calls[2].err; {
-	case err != nil && !lacksTag(err):
-		return chain.Head{}, readError(err)
-	case err != nil || !hasTag:
+	if err := calls[2].err; err != nil {
+		if !lacksTag(err) {
+			return chain.Head{}, readError(err)
+		}
+		hasTag = false
+	}
+	switch {
+	case !hasTag:
 		return head, nil
 	case final.height > latest.height:
 		return chain.Head{}, &IncoherentError{Height: final.height, Reason: "final but newer than the newest block"}
@@ -58,8 +62,8 @@ func (c *Client) Head(ctx context.Context) (chain.Head, error) {
 	return head, nil
 }
 
-// Headers returns the blocks from from to to of the node's present branch, at
-// most Info().PageBlocks of them.
+// Headers returns the blocks between two heights of the node's present branch,
+// both included, at most Info().PageBlocks of them.
 func (c *Client) Headers(ctx context.Context, from, to uint64) ([]chain.BlockRef, error) {
 	n, err := c.pageSize(from, to)
 	if err != nil {

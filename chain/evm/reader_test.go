@@ -62,6 +62,7 @@ func edited(method string, fields object) func(string, []any, any) (any, object)
 
 // busyNode has one block with a native payment, a token payment and a spend.
 func busyNode(t *testing.T) *fakeNode {
+	t.Helper()
 	n := newFakeNode(t)
 	n.mine(
 		fakeTx{from: customer, to: ann, value: 5},
@@ -119,7 +120,7 @@ func TestHostileAnswers(t *testing.T) {
 		"C15 receipt's log of another tx":      {bending("eth_getTransactionReceipt", func(r any) any { return withLogs(r, object{"transactionHash": foreign}) }), transient},
 		"C15 receipt's log of another block":   {bending("eth_getTransactionReceipt", func(r any) any { return withLogs(r, object{"blockHash": foreign}) }), transient},
 		"C15 receipt's log marked as removed":  {bending("eth_getTransactionReceipt", func(r any) any { return withLogs(r, object{"removed": true}) }), transient},
-		"C15 receipt's logs of the same index": {bending("eth_getTransactionReceipt", func(r any) any { return doubled(r) }), transient},
+		"C15 receipt's logs of the same index": {bending("eth_getTransactionReceipt", doubled), transient},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := busyNode(t)

@@ -68,7 +68,10 @@ func (c *Client) send(ctx context.Context, calls []*call) error {
 	if err != nil {
 		return err
 	}
-	body := c.buffers.Get().(*[]byte)
+	body, ok := c.buffers.Get().(*[]byte)
+	if !ok {
+		body = new([]byte)
+	}
 	defer c.buffers.Put(body)
 	if *body, err = c.post(ctx, request, (*body)[:0]); err != nil {
 		return err

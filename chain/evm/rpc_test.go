@@ -220,7 +220,7 @@ func TestThreat_C5_HugeResponse(t *testing.T) {
 type dripping struct{ ctx context.Context }
 
 func (dripping) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: 200, ContentLength: -1, Body: io.NopCloser(dripping{r.Context()}), Request: r}, nil
+	return &http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: io.NopCloser(dripping{r.Context()}), Request: r}, nil
 }
 
 func (d dripping) Read(p []byte) (int, error) {

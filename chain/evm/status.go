@@ -46,12 +46,13 @@ func (c *Client) Status(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatu
 	if err := c.readHeaders(ctx, found); err != nil {
 		return nil, readError(err)
 	}
-	out := make([]chain.TxStatus, len(ids))
-	for i := range found {
-		var err error
-		if out[i], err = c.status(ids[i], &found[i], listed); err != nil {
+	out := make([]chain.TxStatus, 0, len(ids))
+	for i, id := range ids {
+		status, err := c.status(id, &found[i], listed)
+		if err != nil {
 			return nil, err
 		}
+		out = append(out, status)
 	}
 	return out, nil
 }

@@ -5,7 +5,6 @@ import (
 	"net"
 	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -56,16 +55,11 @@ func reorgAnvil(n *Network, depth int) error {
 		return err
 	}
 	for _, raw := range raws {
-		if err := n.rpc(nil, "eth_sendRawTransaction", raw); err != nil && !isKnown(err) {
+		if err := n.resend(raw); err != nil {
 			return err
 		}
 	}
 	return mineAnvil(n, 1)
-}
-
-// isKnown: the node has put the transaction back by itself.
-func isKnown(err error) bool {
-	return strings.Contains(err.Error(), "already known") || strings.Contains(err.Error(), "already imported")
 }
 
 // openGeth starts geth --dev, whose account is unlocked, and makes our
@@ -94,8 +88,9 @@ func enrich(n *Network) error {
 		return err
 	}
 	var hash common.Hash
-	for _, account := range rich() {
-		payment := map[string]any{"from": unlocked[0], "to": account, "value": (*hexutil.Big)(riches())}
+	for i, account := range rich() {
+		// The chain is new, so that the nonces are known; see Network.nonce.
+		payment := map[string]any{"from": unlocked[0], "to": account, "value": (*hexutil.Big)(riches()), "nonce": hexutil.Uint64(i)}
 		if err := n.rpc(&hash, "eth_sendTransaction", payment); err != nil {
 			return err
 		}
@@ -109,7 +104,7 @@ func enrich(n *Network) error {
 func mineGeth(n *Network, count int) error {
 	self := n.Stranger()
 	for range count {
-		if _, err := n.send(n.stranger, &self, new(big.Int), nil, 21_000, 1); err != nil {
+		if _, err := n.pay(&self, new(big.Int), nil, 21_000); err != nil {
 			return err
 		}
 	}
@@ -134,8 +129,7 @@ func reorgGeth(n *Network, depth int) error {
 		if err := tx.UnmarshalBinary(raw); err != nil {
 			return err
 		}
-		err := n.rpc(nil, "eth_sendRawTransaction", raw)
-		if err != nil && !isKnown(err) {
+		if err := n.resend(raw); err != nil {
 			return err
 		}
 		if _, err := n.receipt(tx.Hash()); err != nil {
@@ -170,7 +164,7 @@ func openSimulated(testing.TB) (*Network, func(), error) {
 	stop := func() { _ = backend.Close() } // an in-memory chain has nothing to lose
 	n, err := connect(&Network{
 		Name: "simulated", URL: "http://127.0.0.1:" + strconv.Itoa(port),
-		mine:  func(_ *Network, count int) error { commit(backend, count); return nil },
+		mine:  func(n *Network, count int) error { return commit(n, backend, count) },
 		reorg: func(n *Network, depth int) error { return reorgSimulated(n, backend, depth) },
 	})
 	if err != nil {
@@ -180,17 +174,17 @@ func openSimulated(testing.TB) (*Network, func(), error) {
 	return n, stop, nil
 }
 
-func commit(backend *simulated.Backend, count int) {
+func commit(n *Network, backend *simulated.Backend, count int) error {
 	for range count {
 		backend.Commit()
 	}
+	return n.settle()
 }
 
-// reorgSimulated goes back and builds another branch. The backend puts dropped
-// transactions back into its pool by itself; a bystander's comes first, so that
-// each of them gets another place.
+// reorgSimulated goes back and builds another branch. A bystander's transaction
+// comes first, so that each of the others gets another place.
 func reorgSimulated(n *Network, backend *simulated.Backend, depth int) error {
-	head, _, err := n.dropped(depth)
+	head, raws, err := n.dropped(depth)
 	if err != nil {
 		return err
 	}
@@ -206,8 +200,12 @@ func reorgSimulated(n *Network, backend *simulated.Backend, depth int) error {
 	if err := n.stir(); err != nil {
 		return err
 	}
-	commit(backend, depth+1)
-	return nil
+	for _, raw := range raws {
+		if err := n.resend(raw); err != nil {
+			return err
+		}
+	}
+	return commit(n, backend, depth+1)
 }
 
 // freePort asks the system for a port. Another program could take it before it

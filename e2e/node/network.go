@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"sync/atomic"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 )
 
 // Network is a running node with a rich account of a stranger. Its methods fail
-// the test that it was handed to.
+// the test that it was handed to. Copies of one node must not be used at the same
+// time.
 type Network struct {
 	// Name is the kind of node, URL its endpoint, ChainID its EIP-155 number.
 	Name    string
@@ -34,8 +36,11 @@ type Network struct {
 
 	t        testing.TB
 	stranger *ecdsa.PrivateKey
-	// reorgs counts those made, over all copies of the network.
-	reorgs *atomic.Int64
+	// Shared by all copies of the network: the stranger's next nonce, and the
+	// number of reorgs. The nonce is counted here, because a node's own idea of
+	// it lags behind while its pool follows a new block.
+	nonce  *uint64
+	reorgs *int64
 	mine   func(n *Network, count int) error
 	reorg  func(n *Network, depth int) error
 }
@@ -59,7 +64,7 @@ func connect(n *Network) (*Network, error) {
 		return nil, err
 	}
 	n.RPC, n.Eth = client, ethclient.NewClient(client)
-	n.stranger, n.reorgs = keyOf("stranger"), new(atomic.Int64)
+	n.stranger, n.nonce, n.reorgs = keyOf("stranger"), new(uint64), new(int64)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	id, err := n.Eth.ChainID(ctx)
@@ -118,19 +123,24 @@ func (n *Network) Reorg(depth int) {
 // it is in one when Send returns.
 func (n *Network) Send(to *common.Address, value *big.Int, data []byte, gas uint64) common.Hash {
 	n.t.Helper()
-	hash, err := n.send(n.stranger, to, value, data, gas, 2)
+	hash, err := n.pay(to, value, data, gas)
 	n.must(err)
 	return hash
 }
 
+// pay sends with the stranger's next nonce.
+func (n *Network) pay(to *common.Address, value *big.Int, data []byte, gas uint64) (common.Hash, error) {
+	hash, err := n.send(n.stranger, *n.nonce, to, value, data, gas, 2)
+	if err == nil {
+		*n.nonce++
+	}
+	return hash, err
+}
+
 // send offers tip gwei above the base fee.
-func (n *Network) send(key *ecdsa.PrivateKey, to *common.Address, value *big.Int, data []byte, gas uint64, tip int64) (common.Hash, error) {
+func (n *Network) send(key *ecdsa.PrivateKey, nonce uint64, to *common.Address, value *big.Int, data []byte, gas uint64, tip int64) (common.Hash, error) {
 	ctx, cancel := n.context()
 	defer cancel()
-	nonce, err := n.Eth.PendingNonceAt(ctx, addressOf(key))
-	if err != nil {
-		return common.Hash{}, err
-	}
 	gwei := big.NewInt(1e9)
 	tx, err := types.SignNewTx(key, types.LatestSignerForChainID(new(big.Int).SetUint64(n.ChainID)), &types.DynamicFeeTx{
 		ChainID: new(big.Int).SetUint64(n.ChainID), Nonce: nonce, To: to, Value: value, Data: data, Gas: gas,
@@ -143,9 +153,78 @@ func (n *Network) send(key *ecdsa.PrivateKey, to *common.Address, value *big.Int
 		return common.Hash{}, err
 	}
 	if n.MinesAtOnce {
-		_, err = n.receipt(tx.Hash())
+		if _, err = n.receipt(tx.Hash()); err == nil {
+			err = n.settle()
+		}
 	}
 	return tx.Hash(), err
+}
+
+// settle waits until a geth's pool has followed the newest block. It does so a
+// moment after the block is there, and until then judges nonces and balances by
+// the block before: a funded account cannot pay, a used nonce is free. What
+// shows it is a transaction that waits with a nonce that is used.
+func (n *Network) settle() error {
+	type waiting map[common.Address]map[string]struct{}
+	ctx, cancel := n.context()
+	defer cancel()
+	for {
+		var pool struct{ Pending, Queued waiting }
+		if err := n.RPC.CallContext(ctx, &pool, "txpool_content"); err != nil {
+			return err
+		}
+		stale := false
+		for _, part := range []waiting{pool.Pending, pool.Queued} {
+			for account, nonces := range part {
+				used, err := n.Eth.NonceAt(ctx, account, nil)
+				if err != nil {
+					return err
+				}
+				for text := range nonces {
+					nonce, err := strconv.ParseUint(text, 10, 64)
+					if err != nil {
+						return err
+					}
+					stale = stale || nonce < used
+				}
+			}
+		}
+		if !stale {
+			return nil
+		}
+		if err := nap(ctx); err != nil {
+			return fmt.Errorf("%s: the pool does not follow: %w", n.Name, err)
+		}
+	}
+}
+
+// nap waits before a node is asked again.
+func nap(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(5 * time.Millisecond):
+		return nil
+	}
+}
+
+// resend hands a dropped transaction back and waits until the node has it. While
+// its pool is still on the old branch, it calls the nonce used.
+func (n *Network) resend(raw hexutil.Bytes) error {
+	ctx, cancel := n.context()
+	defer cancel()
+	for {
+		err := n.RPC.CallContext(ctx, nil, "eth_sendRawTransaction", raw)
+		switch {
+		case err == nil, strings.Contains(err.Error(), "already known"), strings.Contains(err.Error(), "already imported"):
+			return nil
+		case !strings.Contains(err.Error(), "nonce too low"):
+			return err
+		}
+		if nap(ctx) != nil {
+			return err
+		}
+	}
 }
 
 // receipt waits for a transaction to be in a block.
@@ -157,10 +236,8 @@ func (n *Network) receipt(hash common.Hash) (*types.Receipt, error) {
 		if err == nil || !errors.Is(err, ethereum.NotFound) && !isIndexing(err) {
 			return r, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: %s is in no block: %w", n.Name, hash, ctx.Err())
-		case <-time.After(5 * time.Millisecond):
+		if err := nap(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %s is in no block: %w", n.Name, hash, err)
 		}
 	}
 }
@@ -214,13 +291,13 @@ func (n *Network) Head() uint64 {
 
 // stir has a bystander send itself nothing, for a fee that puts it first.
 func (n *Network) stir() error {
-	number := n.reorgs.Add(1) - 1
-	if number >= maxReorgs {
+	if *n.reorgs >= maxReorgs {
 		return fmt.Errorf("more than %d reorgs on one node", maxReorgs)
 	}
-	key := bystander(number)
+	key := bystander(*n.reorgs)
+	*n.reorgs++
 	self := addressOf(key)
-	_, err := n.send(key, &self, new(big.Int), nil, 21_000, 50)
+	_, err := n.send(key, 0, &self, new(big.Int), nil, 21_000, 50)
 	return err
 }
 
