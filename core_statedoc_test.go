@@ -48,7 +48,7 @@ func paymentMachine() stateMachine {
 			"C >= R or A > 0                  settled if what pays was delivered, else confirmed\n" +
 			"canceled                         canceled\n" +
 			"U > 0                            detected\n" +
-			"deadline covered, nothing held   underpaid if C > 0, else expired\n" +
+			"deadline covered, no hold        underpaid if C > 0, else expired\n" +
 			"otherwise                        detected if C > 0, else pending\n" +
 			"```\n\n" +
 			"A deadline is covered once the chain was scanned past it by blocks as deep as the payment asks for. After a reorg a\n" +

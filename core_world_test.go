@@ -235,6 +235,15 @@ func (w *world) followsTable(from Status, what fact) {
 	if len(rest) > 0 {
 		w.fail("row %s tells %v, told were %v", row.id, row.events, told)
 	}
+	for _, e := range w.last.entries {
+		rule := e.Rule
+		if e.Reverses != "" {
+			rule = "reverse"
+		}
+		if !strings.Contains(row.ledger, rule) {
+			w.fail("row %s posts %q, posted was %+v", row.id, row.ledger, e)
+		}
+	}
 }
 
 // post books entries as a store does, by the ledger's laws.
