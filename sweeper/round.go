@@ -200,7 +200,7 @@ func (r *round) commit(ctx context.Context, j Job, in chain.Intent, d chain.Draf
 	r.take(d.Locks)
 	r.draw(j)
 	j.Attempts = append(slices.Clip(j.Attempts), Attempt{Signed: signed, SignedAt: r.work.Now})
-	r.send(ctx, j)
+	_ = r.send(ctx, j) // logged and recorded there; the next round sends again
 }
 
 func (r *round) takenByOthers(j Job) map[chain.Lock]bool {

@@ -98,7 +98,6 @@ type world struct {
 	price   uint64
 	now     time.Time
 	frozen  map[chain.AssetID]bool // transfers revert
-	burned  uint64
 	// fault is asked before and after each call; it may return an error or panic.
 	fault func(call string, after bool) error
 	// sent sees each broadcast before the network does.

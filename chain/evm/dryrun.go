@@ -260,7 +260,9 @@ func asRevert(err error) error {
 // revertData finds the return data in an error's data: a hex string, or with
 // some nodes a word before it, or an object that has it in a field data.
 func revertData(raw []byte) []byte {
-	var object struct{ Data json.RawMessage }
+	var object struct {
+		Data json.RawMessage `json:"data"`
+	}
 	if json.Unmarshal(raw, &object) == nil && len(object.Data) > 0 {
 		raw = object.Data
 	}

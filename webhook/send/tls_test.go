@@ -114,7 +114,7 @@ func TestThreat_E19_Downgrade(t *testing.T) {
 	a := newAuthority(t)
 	for _, c := range []struct{ server, least uint16 }{{tls.VersionTLS11, 0}, {tls.VersionTLS12, tls.VersionTLS13}} {
 		server, proto := secure(t, &tls.Config{
-			Certificates: []tls.Certificate{a.issue(unchanged)}, MinVersion: tls.VersionTLS10, MaxVersion: c.server, //nolint:gosec // An old server is the point.
+			Certificates: []tls.Certificate{a.issue(unchanged)}, MinVersion: tls.VersionTLS10, MaxVersion: c.server, // an old server is the point
 		})
 		s := newLocal(t, server.URL, func(config *Config) { config.RootCAs, config.MinTLS = a.pool(), c.least })
 		var failed *TransportError
