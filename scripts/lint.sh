@@ -12,12 +12,14 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 
+status=0
 for module in $(modules); do
 	cd "$root/$module"
-	step "go vet $module" 900 go vet ./...
+	step "go vet $module" 900 go vet ./... || status=1
 	if [ -x "$tools/bin/golangci-lint" ]; then
-		step "golangci-lint $module" 900 "$tools/bin/golangci-lint" run --config "$root/.golangci.yml" --timeout 10m ./...
+		step "golangci-lint $module" 900 "$tools/bin/golangci-lint" run --config "$root/.golangci.yml" --timeout 10m ./... || status=1
 	else
 		missing "golangci-lint: not in .tools, see scripts/tools.sh"
 	fi
 done
+exit "$status"
