@@ -24,6 +24,7 @@ type flow struct {
 	*bursartest.Kit
 	t    testing.TB
 	logs *logbook
+	cfg  bursar.Config
 }
 
 // logbook keeps the lines of a log from level error on.
@@ -64,9 +65,39 @@ func newFlow(t testing.TB, o bursartest.Options) *flow {
 		if edit != nil {
 			edit(c)
 		}
+		f.cfg = *c
 	}
 	f.Kit = bursartest.New(t, o)
 	return f
+}
+
+// reconfigure stops the gateway and starts one with another configuration on
+// the same store.
+func (f *flow) reconfigure(edit func(*bursar.Config)) {
+	f.t.Helper()
+	require.NoError(f.t, f.Gateway.Stop(f.ctx()))
+	f.cfg.Chains = slices.Clone(f.cfg.Chains)
+	edit(&f.cfg)
+	f.Gateway = f.another(f.cfg)
+}
+
+// another starts one more gateway.
+func (f *flow) another(cfg bursar.Config) *bursar.Gateway {
+	f.t.Helper()
+	gw, err := bursar.New(cfg)
+	require.NoError(f.t, err)
+	require.NoError(f.t, gw.Start(f.ctx()))
+	f.t.Cleanup(func() { _ = gw.Stop(context.Background()) })
+	return gw
+}
+
+// list configures one more token.
+func (f *flow) list(a chain.Asset) chain.Asset {
+	f.t.Helper()
+	f.reconfigure(func(c *bursar.Config) {
+		c.Chains[0].Assets = append(slices.Clone(c.Chains[0].Assets), a)
+	})
+	return a
 }
 
 // tagged is a chain whose node tells a finalized block.

@@ -28,9 +28,33 @@ func (r *round) resend(ctx context.Context) (plans []Plan) {
 		outcome := r.send(ctx, j)
 		if stuck && (outcome == nil || errors.Is(outcome, chain.ErrUnderpriced)) {
 			plans = append(plans, r.bump(ctx, j)...)
+		} else if lost := lostGas(j, outcome); len(lost) > 0 && !r.WatchOnly() && !r.work.Halted {
+			plans = append(plans, r.needs(ctx, j, lost)...)
 		}
 	}
 	return plans
+}
+
+// lostGas is what a signed token move lacks to be taken by the network: the
+// coin that it was prepared with left the chain in a reorg. Without it the same
+// bytes could never be mined, and nothing else may be made in their place.
+// Native coin that was to be moved itself is not replaced.
+func lostGas(j Job, outcome error) []chain.Need {
+	var funds *chain.InsufficientFundsError
+	if !errors.As(outcome, &funds) || j.Intent.Purpose == chain.PurposeTopUp || !funds.Asset.Native() {
+		return nil
+	}
+	for _, m := range j.Intent.Moves {
+		if m.Asset.Native() {
+			return nil
+		}
+	}
+	account := accountOf(j, funds.Account)
+	missing := funds.Required.SubFloor(funds.Available)
+	if account.Address == "" || missing.IsZero() {
+		return nil
+	}
+	return []chain.Need{{Account: account, Asset: funds.Asset, Amount: missing}}
 }
 
 // send hands the job's bytes to the network, the dearest attempt first, records
