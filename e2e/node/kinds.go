@@ -1,8 +1,11 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"math/big"
 	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"testing"
@@ -174,11 +177,20 @@ func openSimulated(testing.TB) (*Network, func(), error) {
 	return n, stop, nil
 }
 
+// commit makes blocks until nothing is left that could be in one. A few rounds
+// must do: what offers less than the base fee waits for ever.
 func commit(n *Network, backend *simulated.Backend, count int) error {
 	for range count {
 		backend.Commit()
 	}
-	return n.settle()
+	for range 5 {
+		left, err := n.settle()
+		if err != nil || !left {
+			return err
+		}
+		backend.Commit()
+	}
+	return nil
 }
 
 // reorgSimulated goes back and builds another branch. A bystander's transaction
@@ -211,9 +223,10 @@ func reorgSimulated(n *Network, backend *simulated.Backend, depth int) error {
 // freePort asks the system for a port. Another program could take it before it
 // is used, which has not been seen to happen on a loopback.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
+	address, err := netip.ParseAddrPort(l.Addr().String())
+	return int(address.Port()), errors.Join(err, l.Close())
 }

@@ -154,48 +154,61 @@ func (n *Network) send(key *ecdsa.PrivateKey, nonce uint64, to *common.Address, 
 	}
 	if n.MinesAtOnce {
 		if _, err = n.receipt(tx.Hash()); err == nil {
-			err = n.settle()
+			_, err = n.settle()
 		}
 	}
 	return tx.Hash(), err
 }
 
-// settle waits until a geth's pool has followed the newest block. It does so a
-// moment after the block is there, and until then judges nonces and balances by
-// the block before: a funded account cannot pay, a used nonce is free. What
-// shows it is a transaction that waits with a nonce that is used.
-func (n *Network) settle() error {
-	type waiting map[common.Address]map[string]struct{}
+// settle waits until a geth's pool has followed the newest block, and reports
+// whether anything in it could be mined now. The pool works a moment behind: a
+// funded account cannot pay yet, a used nonce is still free, and what was sent
+// just now is not yet offered to the next block. What shows it is a transaction
+// that waits with a used nonce, or one that is queued though its turn has come.
+func (n *Network) settle() (executable bool, err error) {
 	ctx, cancel := n.context()
 	defer cancel()
 	for {
 		var pool struct{ Pending, Queued waiting }
 		if err := n.RPC.CallContext(ctx, &pool, "txpool_content"); err != nil {
-			return err
+			return false, err
 		}
-		stale := false
-		for _, part := range []waiting{pool.Pending, pool.Queued} {
-			for account, nonces := range part {
-				used, err := n.Eth.NonceAt(ctx, account, nil)
-				if err != nil {
-					return err
-				}
-				for text := range nonces {
-					nonce, err := strconv.ParseUint(text, 10, 64)
-					if err != nil {
-						return err
-					}
-					stale = stale || nonce < used
-				}
-			}
+		used, mineable, err := pool.Pending.compare(ctx, n)
+		if err != nil {
+			return false, err
 		}
-		if !stale {
-			return nil
+		stuck, ready, err := pool.Queued.compare(ctx, n)
+		if err != nil {
+			return false, err
+		}
+		if !used && !stuck && !ready {
+			return mineable, nil
 		}
 		if err := nap(ctx); err != nil {
-			return fmt.Errorf("%s: the pool does not follow: %w", n.Name, err)
+			return false, fmt.Errorf("%s: the pool does not follow: %w", n.Name, err)
 		}
 	}
+}
+
+// waiting are transactions of a pool by account and nonce.
+type waiting map[common.Address]map[string]struct{}
+
+// compare tells whether any of them has a used nonce, or the next one.
+func (w waiting) compare(ctx context.Context, n *Network) (used, next bool, err error) {
+	for account, nonces := range w {
+		count, err := n.Eth.NonceAt(ctx, account, nil)
+		if err != nil {
+			return false, false, err
+		}
+		for text := range nonces {
+			nonce, err := strconv.ParseUint(text, 10, 64)
+			if err != nil {
+				return false, false, err
+			}
+			used, next = used || nonce < count, next || nonce == count
+		}
+	}
+	return used, next, nil
 }
 
 // nap waits before a node is asked again.

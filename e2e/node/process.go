@@ -2,6 +2,7 @@ package node
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os/exec"
@@ -23,7 +24,8 @@ type process struct {
 // start runs a program until its output matches listening, whose first group is
 // host:port. The process ends with stop, or with this one.
 func start(listening *regexp.Regexp, path string, args ...string) (p *process, url string, err error) {
-	cmd := exec.Command(path, args...)
+	// It outlives the test that starts it, so no test's context bounds it.
+	cmd := exec.CommandContext(context.Background(), path, args...)
 	dieWithParent(cmd)
 	cmd.WaitDelay = 5 * time.Second // a grandchild may keep the output open
 	output, writer := io.Pipe()
