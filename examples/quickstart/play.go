@@ -10,8 +10,12 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/evm"
+	"github.com/bursar-go/bursar/chain/evm/evmtest/tokens"
 )
 
 // patience is how long the demo waits for any one thing.
@@ -99,14 +103,8 @@ func (s *stage) prepare(ctx context.Context) (err error) {
 	if err := s.world.fund(ctx, s.operator, new(big.Int).Mul(ether, big.NewInt(20))); err != nil {
 		return err
 	}
-	if err := s.world.mine(ctx); err != nil {
-		return err
-	}
-	assets, err := deploy(ctx, s.world, s.operator)
+	assets, err := s.deploy(ctx)
 	if err != nil {
-		return err
-	}
-	if err := s.world.mine(ctx); err != nil {
 		return err
 	}
 	head, err := s.world.client().HeaderByNumber(ctx, nil)
@@ -120,6 +118,30 @@ func (s *stage) prepare(ctx context.Context) (err error) {
 	}
 	s.shop, err = newShop(s.world, s.clock, assets, s.out)
 	return err
+}
+
+// deploy puts a token like USDC (its transfer returns true) and one like USDT
+// (its transfer returns nothing) on the chain.
+func (s *stage) deploy(ctx context.Context) (map[string]chain.Asset, error) {
+	info := evm.Local(s.world.number()).Info
+	assets := map[string]chain.Asset{"ETH": info.Native}
+	for symbol, code := range map[string][]byte{
+		"USDC": tokens.Plain("USDC", 6),
+		"USDT": tokens.NoReturn("USDT", 6),
+	} {
+		contract := crypto.CreateAddress(s.operator.address, s.operator.nonce)
+		if err := s.pay(ctx, s.operator, call{data: code}, "%s is deployed", symbol); err != nil {
+			return nil, err
+		}
+		asset, err := evm.Token(info.ID, contract.Hex(), symbol, 6)
+		if err != nil {
+			return nil, err
+		}
+		assets[symbol] = asset
+	}
+	err := mineAll(ctx, s.world, s.waiting...)
+	s.waiting = nil
+	return assets, err
 }
 
 // open starts the gateway, funds its sponsor, and makes the payments.
@@ -232,11 +254,15 @@ func (s *stage) reorgScene(ctx context.Context) error {
 	}
 	o := s.orders[at]
 	s.out.scene("a payment in a block that is replaced: reorg of 2 blocks, less than the %d confirmations", s.shop.preset.Info.Confirmations)
-	parent, err := s.world.client().HeaderByNumber(ctx, nil)
+	if err := s.checkoutAll(ctx, reorged); err != nil {
+		return err
+	}
+	paid, err := s.world.client().TransactionReceipt(ctx, o.sent.Hash())
 	if err != nil {
 		return err
 	}
-	if err := s.checkoutAll(ctx, reorged); err != nil {
+	parent, err := s.world.client().HeaderByNumber(ctx, new(big.Int).Sub(paid.BlockNumber, big.NewInt(1)))
+	if err != nil {
 		return err
 	}
 	if err := s.block(ctx); err != nil {
@@ -257,7 +283,7 @@ func (s *stage) reorgScene(ctx context.Context) error {
 	if err := s.hear(ctx, o, bursar.PaymentReverted); err != nil {
 		return err
 	}
-	if err := s.world.client().SendTransaction(ctx, o.sent); err != nil {
+	if err := submit(ctx, s.world, o.sent); err != nil {
 		return fmt.Errorf("sending the lost transaction again: %w", err)
 	}
 	s.out.note(o.sent, "%s customer's transaction of %s %s is mined again", o.name, o.pays, o.asset)
@@ -380,28 +406,16 @@ func (s *stage) block(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	s.out.hold()
-	if err := s.world.mine(ctx); err != nil {
-		return fmt.Errorf("mining: %w", err)
+	if err := mineAll(ctx, s.world, s.waiting...); err != nil {
+		return err
 	}
+	s.waiting = nil
 	return s.follow(ctx)
 }
 
 // follow prints the new blocks and waits until the gateway has scanned them.
 func (s *stage) follow(ctx context.Context) error {
 	client := s.world.client()
-	for _, id := range s.waiting {
-		err := until(ctx, "transaction "+id.Hex(), func() (bool, error) {
-			receipt, err := mined(ctx, client, id)
-			if receipt != nil && receipt.Status != types.ReceiptStatusSuccessful {
-				return false, fmt.Errorf("%q failed, with %d gas used", s.out.noted(id), receipt.GasUsed)
-			}
-			return receipt != nil, err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	s.waiting = nil
 	head, err := client.HeaderByNumber(ctx, nil)
 	if err != nil {
 		return err

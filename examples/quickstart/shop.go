@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/big"
 	"slices"
@@ -11,13 +10,11 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/shopspring/decimal"
 
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/evm"
-	"github.com/bursar-go/bursar/chain/evm/evmtest/tokens"
 	"github.com/bursar-go/bursar/hdwallet"
 	"github.com/bursar-go/bursar/store/memory"
 	"github.com/bursar-go/bursar/webhook/send"
@@ -39,31 +36,6 @@ type shop struct {
 
 	mu     sync.Mutex
 	events []bursar.Event // as the in-process handler got them
-}
-
-// deploy puts a token like USDC (its transfer returns true) and one like USDT
-// (its transfer returns nothing) on the chain.
-func deploy(ctx context.Context, w world, by *account) (map[string]chain.Asset, error) {
-	id := evm.Local(w.number()).Info.ID
-	assets := map[string]chain.Asset{"ETH": evm.Local(w.number()).Info.Native}
-	for _, t := range []struct {
-		symbol string
-		code   []byte
-	}{
-		{"USDC", tokens.Plain("USDC", 6)},
-		{"USDT", tokens.NoReturn("USDT", 6)},
-	} {
-		contract := crypto.CreateAddress(by.address, by.nonce)
-		if _, err := by.send(ctx, w, call{data: t.code}); err != nil {
-			return nil, fmt.Errorf("deploying %s: %w", t.symbol, err)
-		}
-		asset, err := evm.Token(id, contract.Hex(), t.symbol, 6)
-		if err != nil {
-			return nil, err
-		}
-		assets[t.symbol] = asset
-	}
-	return assets, nil
 }
 
 // newShop makes the gateway: everything that a real host would write, but for

@@ -29,7 +29,8 @@ type world interface {
 	number() uint64
 	// client reads the chain past the gateway, to check what that says.
 	client() *ethclient.Client
-	// fund makes somebody rich enough to play the rest of the world.
+	// fund makes somebody rich enough to play the rest of the world, in a block
+	// that is there when it returns.
 	fund(ctx context.Context, who *account, wei *big.Int) error
 	// mine makes a block of what waits, also an empty one.
 	mine(ctx context.Context) error
@@ -91,16 +92,34 @@ func (a *account) send(ctx context.Context, w world, c call) (*types.Transaction
 	if err != nil {
 		return nil, err
 	}
-	if err := w.client().SendTransaction(ctx, tx); err != nil {
-		return nil, fmt.Errorf("sending a transaction: %w", err)
+	if err := submit(ctx, w, tx); err != nil {
+		return nil, err
 	}
 	a.nonce++
 	return tx, nil
 }
 
-// mined returns a transaction's receipt, or nil while there is none.
-func mined(ctx context.Context, c *ethclient.Client, id common.Hash) (*types.Receipt, error) {
-	receipt, err := c.TransactionReceipt(ctx, id)
+// submit hands a transaction to the node. A node's mempool learns of the newest
+// block a moment after that is there; until then it may not know what an account
+// has, or that a reorg gave a nonce back.
+func submit(ctx context.Context, w world, tx *types.Transaction) error {
+	return until(ctx, "the node to take a transaction", func() (bool, error) {
+		err := w.client().SendTransaction(ctx, tx)
+		if err == nil {
+			return true, nil
+		}
+		for _, behind := range []string{"insufficient funds", "nonce too low"} {
+			if strings.Contains(err.Error(), behind) {
+				return false, nil
+			}
+		}
+		return false, err
+	})
+}
+
+// receipt returns a transaction's receipt, or nil while there is none.
+func receipt(ctx context.Context, c *ethclient.Client, id common.Hash) (*types.Receipt, error) {
+	found, err := c.TransactionReceipt(ctx, id)
 	switch {
 	case errors.Is(err, ethereum.NotFound):
 		return nil, nil
@@ -109,7 +128,38 @@ func mined(ctx context.Context, c *ethclient.Client, id common.Hash) (*types.Rec
 	case err != nil:
 		return nil, err
 	}
-	return receipt, nil
+	return found, nil
+}
+
+// slow is after how many looks another block is made for what should have been
+// in the last one. A busy node may have sealed that before its mempool was done.
+const slow = 50
+
+// mineAll makes a block and returns when all the transactions are in blocks.
+func mineAll(ctx context.Context, w world, ids ...common.Hash) error {
+	if err := w.mine(ctx); err != nil {
+		return fmt.Errorf("mining: %w", err)
+	}
+	for _, id := range ids {
+		looks := 0
+		err := until(ctx, "transaction "+id.Hex(), func() (bool, error) {
+			found, err := receipt(ctx, w.client(), id)
+			switch {
+			case err != nil:
+				return false, err
+			case found != nil && found.Status != types.ReceiptStatusSuccessful:
+				return false, fmt.Errorf("it failed, with %d gas used", found.GasUsed)
+			}
+			if looks++; found == nil && looks%slow == 0 {
+				err = w.mine(ctx)
+			}
+			return found != nil, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // coin is a payment in the chain's own coin.

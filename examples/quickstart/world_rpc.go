@@ -96,19 +96,16 @@ func (w *rpcWorld) fund(ctx context.Context, who *account, wei *big.Int) error {
 		return fmt.Errorf("funding from the node's own account: %w", err)
 	}
 	if w.kind == "anvil" {
-		// It may run with --no-mining.
-		if err := w.mine(ctx); err != nil {
-			return err
-		}
+		return mineAll(ctx, w, id) // it may run with --no-mining
 	}
 	return w.mined(ctx, id)
 }
 
-// mined waits until a transaction is in a block.
+// mined waits until a transaction is in a block that the node makes by itself.
 func (w *rpcWorld) mined(ctx context.Context, id common.Hash) error {
 	return until(ctx, "the node to mine "+id.Hex(), func() (bool, error) {
-		receipt, err := mined(ctx, w.eth, id)
-		return receipt != nil, err
+		found, err := receipt(ctx, w.eth, id)
+		return found != nil, err
 	})
 }
 

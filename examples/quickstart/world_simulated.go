@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -83,8 +84,11 @@ func (w *simulatedWorld) client() *ethclient.Client { return w.eth }
 func (w *simulatedWorld) can() abilities            { return abilities{reorg: true, time: true} }
 
 func (w *simulatedWorld) fund(ctx context.Context, who *account, wei *big.Int) error {
-	_, err := w.rich.send(ctx, w, coin(who.address, wei))
-	return err
+	tx, err := w.rich.send(ctx, w, coin(who.address, wei))
+	if err != nil {
+		return err
+	}
+	return mineAll(ctx, w, tx.Hash())
 }
 
 func (w *simulatedWorld) mine(context.Context) error {
@@ -92,8 +96,15 @@ func (w *simulatedWorld) mine(context.Context) error {
 	return nil
 }
 
-func (w *simulatedWorld) passTime(_ context.Context, d time.Duration) error {
-	return w.backend.AdjustTime(d)
+func (w *simulatedWorld) passTime(ctx context.Context, d time.Duration) error {
+	return until(ctx, "an empty mempool", func() (bool, error) {
+		err := w.backend.AdjustTime(d)
+		if err != nil && strings.Contains(err.Error(), "non-empty") {
+			w.backend.Commit()
+			return false, nil
+		}
+		return err == nil, err
+	})
 }
 
 func (w *simulatedWorld) reorg(_ context.Context, parent common.Hash, blocks int) error {
