@@ -39,7 +39,7 @@ func (g *Gateway) setup(ctx context.Context) error {
 		net.set(func(n *network) { n.ready = !states[net.info.ID].StartedAt.IsZero() })
 		if err := g.verify(ctx, i, net); err != nil {
 			if isWrong(err) || ctx.Err() != nil {
-				return fmt.Errorf("bursar: start: %w", err)
+				return err
 			}
 			g.log.WarnContext(ctx, "chain starts degraded", "chain", string(net.info.ID), "err", err)
 			continue
@@ -123,7 +123,7 @@ func isWrong(err error) bool {
 // deadStoreError tells a failure of the store from one of a node.
 type deadStoreError struct{ err error }
 
-func (e *deadStoreError) Error() string { return "store: " + e.err.Error() }
+func (e *deadStoreError) Error() string { return "bursar: start: store: " + e.err.Error() }
 
 func (e *deadStoreError) Unwrap() error { return e.err }
 
