@@ -219,9 +219,9 @@ func TestConcurrentAcceptsBookOnce(t *testing.T) {
 	require.Equal(t, "-10000000", kit.Balance(kit.USDC, bursar.Account("paid:"+p.ID)).String())
 }
 
-// TestThreat_G17_CancelAgainstMoney: whichever comes first, money is never lost
+// TestThreat_G17_CancelRacesMoney: whichever comes first, money is never lost
 // and a canceled payment never confirms by itself.
-func TestThreat_G17_CancelAgainstMoney(t *testing.T) {
+func TestThreat_G17_CancelRacesMoney(t *testing.T) {
 	kit := newKit(t, bursartest.Options{SkipLedger: true})
 	outcomes := map[bursar.Status]int{}
 	for range 30 {
