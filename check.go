@@ -98,9 +98,10 @@ func sortedKeys[V any](m map[string]V) []string {
 // all.
 func units(field string, d decimal.Decimal, a chain.Asset) (chain.Amount, error) {
 	// The bounds come first: scaling 1e1000000000 would take the memory of the
-	// machine.
+	// machine, and counting the digits of a long number the time.
+	const widest = 2048 // bits, some 600 digits: whatever can be exact and below 2^256
 	switch {
-	case d.Exponent() > chain.MaxDecimals+1 || d.Exponent() < -4*chain.MaxDecimals || d.NumDigits() > 8*chain.MaxDecimals:
+	case d.Exponent() > chain.MaxDecimals+1 || d.Exponent() < -4*chain.MaxDecimals || d.Coefficient().BitLen() > widest:
 		return chain.Amount{}, fieldErr(field, CodeOutOfRange, "too large or too fine a number")
 	case d.Sign() <= 0:
 		return chain.Amount{}, fieldErr(field, CodeOutOfRange, "%s is not above zero", d)

@@ -17,7 +17,7 @@ import (
 // sequences is how many random stories are told. BURSAR_SEQUENCES asks for
 // another number; 300000 is the thorough one.
 func sequences(t *testing.T) int {
-	n := 12_000
+	n := 8_000
 	if testing.Short() {
 		n = 1_500
 	}
