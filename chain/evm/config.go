@@ -68,6 +68,10 @@ type Config struct {
 	// PageBlocks is the most blocks of one Transfers call, 1 to 1000. Default:
 	// that of the Preset.
 	PageBlocks uint64
+	// MaxGasPrice is the most that is ever offered for a unit of gas, in wei,
+	// whatever the node says prices are. Default and upper bound: 50,000 gwei,
+	// which only stops absurdities; set it to what the chain has seen.
+	MaxGasPrice chain.Amount
 }
 
 // ConfigError names the field of a Config that New refuses.

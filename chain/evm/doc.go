@@ -1,6 +1,7 @@
 // Package evm reaches any EVM chain through the JSON-RPC interface of one node
 // or provider, over HTTP. It implements chain.Client and a few of its optional
-// capabilities: chain.Identifier, chain.BalanceReader, chain.TokenInspector.
+// capabilities: chain.Identifier, chain.BalanceReader, chain.TokenInspector,
+// chain.DryRunner and chain.FeeBumper.
 //
 // # What counts as money that came in
 //
@@ -32,6 +33,15 @@
 // fields needed and skips the rest. It is strict: a quantity with a leading
 // zero, a key that appears twice or a missing field is an error, because a node
 // that answers so cannot be trusted with an amount.
+//
+// # Writing
+//
+// Prepare makes one transaction of one move: the nonce above the chain's latest
+// and above every lock that is taken, fees by EIP-1559 or the old way, a dry run
+// first. A sweep of native coin offers exactly its cap, so that nothing is left
+// behind. Sign reads the payload again before the signer sees it, and checks
+// that the signature is the account's. Broadcast may be repeated: a node that
+// knows the transaction, in its pool or in a block, is success.
 //
 // # Trust
 //

@@ -59,8 +59,18 @@ func (c *Client) writer() writer {
 	return writer{
 		node: oneCall{c}, chain: c.number, coin: preset.Info.Native,
 		legacy: preset.Legacy, opStack: preset.OPStack,
-		highest: *uint256.NewInt(absurdPrice),
+		highest: c.cfg.highestPrice(),
 	}
+}
+
+// highestPrice is Config.MaxGasPrice, at most absurdPrice.
+func (c Config) highestPrice() uint256.Int {
+	top := chain.NewAmount(absurdPrice)
+	if !c.MaxGasPrice.IsZero() {
+		top = top.Min(c.MaxGasPrice)
+	}
+	word := top.Bytes32()
+	return *new(uint256.Int).SetBytes32(word[:])
 }
 
 // Prepare makes a transaction of an intent with exactly one move, whose source
