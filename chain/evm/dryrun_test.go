@@ -106,7 +106,7 @@ func TestRevertReasons(t *testing.T) {
 }
 
 func FuzzRevertReason(f *testing.F) {
-	f.Add([]byte(errorString("no")))
+	f.Add(errorString("no"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if reason := revertReason(revertData(raw)); len(reason) > 4*256 {
 			t.Fatalf("%d bytes", len(reason))
