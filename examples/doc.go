@@ -1,2 +1,0 @@
-// Package examples is filled by its subfolders.
-package examples
