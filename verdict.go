@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -30,7 +31,7 @@ func (p *pump) notify(ctx context.Context, e Event) (v verdict) {
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
-			v = verdict{text: shorten(fmt.Sprintf("bursar: notifier %s panicked: %v", p.name, r))}
+			v = verdict{text: tidy(fmt.Sprintf("bursar: notifier %s panicked: %v", p.name, r))}
 			p.gw.log.ErrorContext(ctx, "notifier panicked", "notifier", p.name, "event", e.ID, "panic", v.text, "stack", string(debug.Stack()))
 		}
 		v.spread = p.roll()
@@ -39,7 +40,7 @@ func (p *pump) notify(ctx context.Context, e Event) (v verdict) {
 	if err == nil {
 		return verdict{ok: true}
 	}
-	v.text = shorten(err.Error())
+	v.text = tidy(err.Error())
 	var permanent *PermanentError
 	var retry *RetryError
 	switch {
@@ -56,6 +57,12 @@ func (p *pump) roll() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.dice.Int64N(1001)
+}
+
+// tidy makes a text of the host's fit for any store: bounded, valid UTF-8, no
+// NUL, which PostgreSQL refuses.
+func tidy(text string) string {
+	return shorten(strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", ""))
 }
 
 // outcome is what becomes of a delivery after a call.
