@@ -31,8 +31,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := serve(ctx); err != nil {
+	err := serve(ctx)
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -196,3 +196,17 @@ func (w *trigger) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// TestAWrongOutcomeIsSeen: the checks can fail.
+func TestAWrongOutcomeIsSeen(t *testing.T) {
+	orders, left := scenario(abilities{reorg: true, time: true})
+	require.Len(t, orders, 8)
+	require.Empty(t, left)
+	s := &stage{out: newReport(io.Discard), shop: &shop{}, orders: orders}
+	_, err := s.checkPayments(t.Context())
+	for _, o := range orders {
+		require.ErrorContains(t, err, o.name+": state is , want "+string(o.want.status))
+	}
+	_, err = s.checkEvents(t.Context())
+	require.ErrorContains(t, err, "late: [] and [], want [payment.created payment.expired payment.late]")
+}
