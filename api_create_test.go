@@ -249,7 +249,10 @@ func TestThreat_G5_SameKeySameRequest(t *testing.T) {
 		"metadata value": func(r *bursar.PaymentRequest) { r.Metadata["order"] = "8" },
 		"metadata more":  func(r *bursar.PaymentRequest) { r.Metadata["x"] = "" },
 		"metadata less":  func(r *bursar.PaymentRequest) { delete(r.Metadata, "cart") },
-		"metadata shift": func(r *bursar.PaymentRequest) { r.Metadata = map[string]string{"order": "7cart", "": ""}; delete(r.Metadata, "") },
+		"metadata shift": func(r *bursar.PaymentRequest) {
+			r.Metadata = map[string]string{"order": "7cart", "": ""}
+			delete(r.Metadata, "")
+		},
 	} {
 		req := full()
 		edit(&req)
