@@ -61,6 +61,7 @@ type walk struct {
 	beforeAt uint64
 	journal  []string // what was done, for the report of a failure
 	reorged  bool
+	deep     bool // something final may have left the chain
 }
 
 func (w *walk) did(format string, args ...any) {
@@ -212,7 +213,9 @@ func (w *walk) reorg() {
 		depth, deep = int(info.Confirmations)+w.rnd.IntN(8), true
 	}
 	o := chaintest.ReorgOptions{Reverse: w.rnd.IntN(2) == 0, Delay: w.rnd.IntN(3)}
-	if final := int(info.FinalityDepth); depth < final && w.rnd.IntN(3) == 0 {
+	final := int(info.FinalityDepth)
+	w.deep = w.deep || depth >= final
+	if !w.deep && w.rnd.IntN(3) == 0 {
 		o.DropAll = true
 	}
 	w.before = w.Chain.Reorg(depth, o)
@@ -226,6 +229,7 @@ func (w *walk) back() {
 		return
 	}
 	here := w.Chain.Head().Hash
+	w.deep = true
 	w.Chain.Return(w.before)
 	w.before, w.reorged = here, true
 	w.did("return to %s, height %d", w.Chain.Head().Hash, w.Chain.Head().Height)

@@ -286,7 +286,35 @@ func (d *desk) finalizePayout(p *payoutFile) error {
 	// A new group is allowed only now: the old lock can never be spent again.
 	p.Group++
 	p.NotBefore = d.now.Add(d.net.info.BlockTime << min(p.Tries, 6))
-	return d.move(p, payoutFinal, cause)
+	if err := d.move(p, payoutFinal, cause); err != nil {
+		return err
+	}
+	gone, err := d.lostItem(p)
+	if err != nil || !gone {
+		return err
+	}
+	return d.giveUp(p, errDepositGone)
+}
+
+// lostItem reports whether a deposit that a payout covers has left the chain:
+// what it failed to move is not there, and what comes later is another one's.
+func (d *desk) lostItem(p *payoutFile) (bool, error) {
+	for _, it := range p.Items {
+		rows, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{it.TransactionID}})
+		if err != nil {
+			return false, err
+		}
+		for _, row := range rows {
+			f, err := d.file(row.To)
+			if err != nil {
+				return false, err
+			}
+			if t := f.tx(row.ID); t != nil && !t.Live() {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // discharge gives a payout's items to the transactions that they cover, first
