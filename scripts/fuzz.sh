@@ -11,6 +11,7 @@ time=${1:-3s}
 limit=${2:-7200}
 
 found=0
+status=0
 for module in $(modules); do
 	cd "$root/$module"
 	# A target is a line that begins with func FuzzX in a test file.
@@ -18,7 +19,7 @@ for module in $(modules); do
 		name=${line#func }
 		name=${name%%(*}
 		found=$((found + 1))
-		step "$module ${file%/*} $name" "$limit" go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" "./${file%/*}"
+		step "$module ${file%/*} $name" "$limit" go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" "./${file%/*}" || status=1
 	done < <(
 		# Modules nested below this one have their own turn.
 		find . -name '*_test.go' -not -path '*/.*/*' -printf '%P\n' | sort | while read -r file; do
@@ -32,3 +33,4 @@ if [ "$found" -eq 0 ]; then
 	echo "no fuzz target found" >&2
 	exit 1
 fi
+exit "$status"

@@ -5,14 +5,14 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
+status=0
 say gofmt
 unformatted=$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 -r ls -d 2>/dev/null | xargs -r gofmt -l)
 if [ -n "$unformatted" ]; then
 	printf 'not formatted:\n%s\n' "$unformatted" >&2
-	exit 1
+	status=1
 fi
 
-status=0
 folders=()
 for module in $(modules); do
 	folders+=("$module/...")

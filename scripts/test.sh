@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Everything that must hold, in the order of what is quickest to fail. The tests
-# proper come last, so that a run ends with what go test says of each package.
+# Everything that must hold. The tests proper come last, so that a run ends with what go test says of each package.
 #
 # Environment:
 #   BURSAR_REQUIRE_ALL=1   what is missing on this machine fails instead of skipping
@@ -11,15 +10,18 @@ set -euo pipefail
 cd "$root"
 
 "$root/scripts/tools.sh"
-"$root/scripts/lint.sh"
-"$root/scripts/fuzz.sh" 3s 240
+
+# All parts run, whatever fails before: one run shows everything that is wrong.
+status=0
+"$root/scripts/lint.sh" || status=1
+"$root/scripts/fuzz.sh" 3s 240 || status=1
 
 # What a newcomer runs, as a newcomer runs it: in the workspace.
-GOWORK='' step quickstart 600 go run ./examples/quickstart
+GOWORK='' step quickstart 600 go run ./examples/quickstart || status=1
 
 # The figures themselves are no gate here: a shared machine is no place to
 # measure. Each must work.
-step bench 300 go -C bench run . -quick
+step bench 300 go -C bench run . -quick || status=1
 
 if [ -z "${BURSAR_ANVIL:-}" ] && anvil=$(find "$tools/node_modules/@foundry-rs" -path '*/bin/anvil' -type f 2>/dev/null | head -n 1) && [ -n "$anvil" ]; then
 	export BURSAR_ANVIL=$anvil
@@ -30,7 +32,6 @@ fi
 
 # The root module's tests are pure and share the cores. Those of the others
 # start nodes and wait for blocks, so that their packages take turns.
-status=0
 for module in $(modules); do
 	race=-race
 	parallel=1
@@ -41,4 +42,7 @@ for module in $(modules); do
 	# shellcheck disable=SC2086 # no word where there is no flag
 	limited "go test $module" 2400 go -C "$root/$module" test $race -p $parallel -timeout 20m ./... || status=1
 done
+if [ "$status" -ne 0 ]; then
+	echo "something above failed" >&2
+fi
 exit "$status"
