@@ -502,3 +502,55 @@ func TestLateEventTellsWhetherItCounts(t *testing.T) {
 	e.Metadata["order"] = "8"
 	require.Equal(t, "7", w.payment.Metadata["order"], "an event has its own copy")
 }
+
+// Money of a token that was not believed counts for nothing, whatever else
+// stands in its row.
+func TestSuspenseCountsForNothing(t *testing.T) {
+	t.Parallel()
+	w := play(t, "cancel; include a 1000; deep a; final a")
+	w.oracle = nil
+	w.tx("a").Suspense = true
+	require.ErrorIs(t, w.run("accept"), ErrNothingToAccept)
+
+	w = play(t, "include a 1000; include b 5; include c 5; deep c; final c; discharge c 5")
+	w.oracle = nil
+	w.tx("c").Suspense = true
+	require.NoError(t, w.run("deep b"))
+	require.Equal(t, "1005", w.payment.Received.String())
+	require.Equal(t, "5", w.payment.Confirmed.String())
+	require.NoError(t, w.run("deep a; final a; discharge a 990"))
+	require.Equal(t, StatusSettled, w.payment.Status)
+	require.Equal(t, "10", w.event(PaymentSettled).Gross)
+}
+
+// A transfer that is believed after all, in another block, is judged as if it
+// came for the first time.
+func TestSuspenseIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		at     string
+		counts bool
+		told   []Kind
+	}{
+		{"at 10m", true, []Kind{TransactionDetected, PaymentDetected}},
+		{"at 90m", true, []Kind{TransactionDetected, PaymentDetected, PaymentLate}},
+		{"at 3h", false, []Kind{TransactionDetected}},
+	} {
+		w := play(t, c.at)
+		w.oracle = nil
+		w.add("a", ownAsset)
+		row := w.tx("a")
+		row.Status, row.FailureReason, row.Inclusion, row.Suspense = TxFailed, ReasonOrphaned, 1, true
+		require.NoError(t, w.run("include a 1000"))
+		require.Equal(t, c.counts, w.tx("a").Counting, c.at)
+		require.False(t, w.tx("a").Suspense)
+		require.Equal(t, c.told, w.told())
+	}
+	w := play(t, "include z 5; at 90m")
+	w.oracle = nil
+	w.add("a", ownAsset)
+	row := w.tx("a")
+	row.Status, row.Inclusion, row.Suspense = TxFailed, 1, true
+	require.NoError(t, w.run("include a 1000"))
+	require.Equal(t, []Kind{TransactionDetected, PaymentLate}, w.told())
+}

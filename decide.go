@@ -124,7 +124,7 @@ func (s *step) prepare() {
 	case factSeen, factUnexpected:
 		s.sighted()
 	case factIncluded:
-		if s.tx.Inclusion == 1 {
+		if s.firstBelieved() {
 			s.judge()
 		}
 		s.sighted()
@@ -143,9 +143,6 @@ func (s *step) prepare() {
 	case factCancel:
 		s.cause = "cancel"
 	case factAccept:
-		if p.Status == StatusPending || p.Status == StatusDetected {
-			return
-		}
 		for i := range s.out.txs {
 			if t := &s.out.txs[i]; t.Status == TxConfirmed && t.Asset == p.Asset.ID && !t.Suspense && !t.Accepted && !s.claimed(*t) {
 				t.Accepted = true
@@ -157,12 +154,17 @@ func (s *step) prepare() {
 	}
 }
 
-// sighted writes when money was first heard of. A verdict on the deadline must
-// be given before: a block is no proof that its transaction was seen earlier.
+// sighted writes when money was first heard of. What comes here is believed,
+// whatever became of an earlier inclusion.
 func (s *step) sighted() {
+	s.tx.Suspense = false
 	setOnce(&s.out.payment.SeenAt, s.now)
 	setOnce(&s.tx.SeenAt, s.now)
 }
+
+// firstBelieved reports whether no earlier inclusion of the transfer was judged:
+// there was none, or the token was not believed then.
+func (s *step) firstBelieved() bool { return s.tx.Inclusion == 1 || s.was.Suspense }
 
 // missing reports whether a counting transfer is out of the chain and may come
 // back: while one is, the deadline's verdict is on hold.
@@ -277,7 +279,7 @@ func (s *step) delivered() chain.Amount {
 
 // applied reports whether a transaction's money is booked on the payment.
 func (s *step) applied(t Transaction) bool {
-	return t.Asset == s.out.payment.Asset.ID && t.Status == TxConfirmed && (t.Counting || t.Accepted)
+	return t.Asset == s.out.payment.Asset.ID && !t.Suspense && t.Status == TxConfirmed && (t.Counting || t.Accepted)
 }
 
 func (s *step) finish() (change, error) {
@@ -389,9 +391,9 @@ func (p Payment) nextVerdict(nothingUnconfirmed bool) time.Time {
 
 func notCounting(s *step) bool     { return !s.tx.Counting }
 func notApplied(s *step) bool      { return !s.tx.Counting && !s.tx.Accepted }
-func again(s *step) bool           { return s.tx.Inclusion > 1 }
+func again(s *step) bool           { return !s.firstBelieved() }
 func late(s *step) bool            { return s.tx.Late }
-func lateFirst(s *step) bool       { return s.tx.Late && s.tx.Inclusion == 1 }
+func lateFirst(s *step) bool       { return s.tx.Late && s.firstBelieved() }
 func verdictDue(s *step) bool      { return s.after.status() == StatusUnderpaid }
 func discharged(s *step) bool      { return s.after.status() == StatusSettled }
 func bound(s *step) bool           { return len(s.accept) > 0 }
