@@ -1,0 +1,335 @@
+package bursar_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/bursartest"
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/chaintest"
+	"github.com/bursar-go/bursar/hdwallet"
+	"github.com/bursar-go/bursar/store/memory"
+	"github.com/bursar-go/bursar/webhook"
+	"github.com/bursar-go/bursar/webhook/send"
+)
+
+// open starts a gateway on a simulated chain. On a real one the client is
+// evm.Dial's, the store a database, and nothing is Manual.
+func open(notify ...bursar.Notifier) (*bursar.Gateway, *chaintest.Chain) {
+	network := chaintest.New(chaintest.Options{})
+	usdc := network.DeployToken(chaintest.TokenSpec{Symbol: "USDC", Decimals: 6})
+	network.Mine(1)
+	wallet, err := hdwallet.FromMnemonic(bursartest.Mnemonic, "")
+	if err != nil {
+		panic(err)
+	}
+	gw, err := bursar.New(bursar.Config{
+		Store:  memory.NewWith(memory.Options{Now: network.Now}),
+		Wallet: wallet,
+		Chains: []bursar.Chain{{Client: network.Client(), Assets: []chain.Asset{usdc}, Treasury: network.Payer("treasury")}},
+		Notify: notify,
+		Manual: true, // the examples decide when something happens
+		Rand:   rand.NewChaCha8(sha256.Sum256([]byte("example"))),
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		panic(err)
+	}
+	if err := gw.Start(context.Background()); err != nil {
+		panic(err)
+	}
+	return gw, network
+}
+
+// mine makes blocks and lets the gateway see them.
+func mine(gw *bursar.Gateway, network *chaintest.Chain, blocks int) {
+	network.Mine(blocks)
+	if err := gw.Step(context.Background()); err != nil {
+		panic(err)
+	}
+}
+
+func ExampleGateway_CreatePayment() {
+	ctx := context.Background()
+	gw, _ := open()
+	defer gw.Stop(ctx)
+
+	p, err := gw.CreatePayment(ctx, bursar.PaymentRequest{
+		Asset:          "local/USDC",
+		Amount:         decimal.RequireFromString("25.00"),
+		TTL:            time.Hour,
+		Metadata:       map[string]string{"order": "1001"},
+		IdempotencyKey: "order-1001",
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(p.Status, p.Asset.Format(p.Amount), p.Asset.Symbol)
+	fmt.Println("to", p.Address, "until", p.ExpiresAt.Format(time.DateTime))
+
+	// The same call again, after a time-out for example, is the same payment.
+	again, err := gw.CreatePayment(ctx, bursar.PaymentRequest{
+		Asset:          "local/USDC",
+		Amount:         decimal.RequireFromString("25.00"),
+		TTL:            time.Hour,
+		Metadata:       map[string]string{"order": "1001"},
+		IdempotencyKey: "order-1001",
+	})
+	fmt.Println(again.ID == p.ID, err)
+
+	// A bad field is named.
+	_, err = gw.CreatePayment(ctx, bursar.PaymentRequest{Asset: "local/USDC", Amount: decimal.RequireFromString("0.0000001")})
+	var field *bursar.FieldError
+	if errors.As(err, &field) {
+		fmt.Println(field.Field, field.Code)
+	}
+	// Output:
+	// pending 25 USDC
+	// to 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266 until 2024-01-01 01:00:12
+	// true <nil>
+	// PaymentRequest.Amount INVALID
+}
+
+func ExampleNotifyFunc() {
+	ctx := context.Background()
+	shipped := map[string]bool{}
+	orders := bursar.NotifyFunc("orders", func(_ context.Context, e bursar.Event) error {
+		fmt.Println(e.Seq, e.Kind, e.Data.Confirmed, "of", e.Data.Amount)
+		// An event may come twice, and a reorg may confirm a payment again: what
+		// is done for it is done once.
+		if e.Kind == bursar.PaymentConfirmed && !shipped[e.Data.PaymentID] {
+			shipped[e.Data.PaymentID] = true
+			fmt.Println("ship order", e.Data.Metadata["order"])
+		}
+		return nil
+	})
+	gw, network := open(orders)
+	defer gw.Stop(ctx)
+
+	p, err := gw.CreatePayment(ctx, bursar.PaymentRequest{
+		Asset: "local/ETH", Amount: decimal.RequireFromString("0.5"), Metadata: map[string]string{"order": "7"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	network.Pay("customer", p.Address, p.Asset, p.Amount)
+	mine(gw, network, 1)
+	mine(gw, network, 2)
+	// Output:
+	// 1 payment.created 0 of 0.5
+	// 2 transaction.detected 0 of 0.5
+	// 3 payment.detected 0 of 0.5
+	// 4 transaction.confirmed 0.5 of 0.5
+	// 5 payment.confirmed 0.5 of 0.5
+	// ship order 7
+}
+
+func ExampleGateway_CancelPayment() {
+	ctx := context.Background()
+	gw, network := open()
+	defer gw.Stop(ctx)
+	p, err := gw.CreatePayment(ctx, bursar.PaymentRequest{Asset: "local/ETH", Amount: decimal.RequireFromString("1")})
+	if err != nil {
+		panic(err)
+	}
+	p, err = gw.CancelPayment(ctx, p.ID)
+	fmt.Println(p.Status, err)
+
+	// The customer pays all the same. The money is held, and the host decides.
+	network.Pay("customer", p.Address, p.Asset, p.Amount)
+	mine(gw, network, 3)
+	p, err = gw.Payment(ctx, p.ID)
+	fmt.Println(p.Status, "holds", p.Asset.Format(p.Held), err)
+	p, err = gw.AcceptPayment(ctx, p.ID, "decision-1")
+	fmt.Println(p.Status, "has", p.Asset.Format(p.Confirmed), err)
+
+	_, err = gw.CancelPayment(ctx, p.ID)
+	fmt.Println(errors.Is(err, bursar.ErrPaymentHasFunds))
+	// Output:
+	// canceled <nil>
+	// canceled holds 1 <nil>
+	// confirmed has 1 <nil>
+	// true
+}
+
+func ExampleGateway_RenewPayment() {
+	ctx := context.Background()
+	gw, network := open()
+	defer gw.Stop(ctx)
+	p, err := gw.CreatePayment(ctx, bursar.PaymentRequest{Asset: "local/ETH", Amount: decimal.RequireFromString("1"), TTL: time.Hour})
+	if err != nil {
+		panic(err)
+	}
+	_, err = gw.RenewPayment(ctx, p.ID)
+	fmt.Println(errors.Is(err, bursar.ErrNotRenewable))
+
+	network.AdvanceTime(time.Hour)
+	mine(gw, network, 4)
+	next, err := gw.RenewPayment(ctx, p.ID)
+	fmt.Println(next.Status, "attempt", next.Attempt, "of the same order:", next.Previous == p.ID, err)
+	// Output:
+	// true
+	// pending attempt 2 of the same order: true <nil>
+}
+
+func ExampleGateway_CreateAddress() {
+	ctx := context.Background()
+	gw, network := open(bursar.NotifyFunc("topups", func(_ context.Context, e bursar.Event) error {
+		fmt.Println(e.Kind, e.Data.Customer, e.Data.Transaction.Amount, e.Data.Transaction.TokenID)
+		return nil
+	}))
+	defer gw.Stop(ctx)
+	a, err := gw.CreateAddress(ctx, bursar.AddressRequest{Chain: "eip155:1337", Customer: "ann"})
+	if err != nil {
+		panic(err)
+	}
+	network.Pay("ann", a.Address, network.Info().Native, chain.NewAmount(2e18))
+	mine(gw, network, 3)
+	// Output:
+	// transaction.detected ann 2 ETH
+	// transaction.confirmed ann 2 ETH
+}
+
+func ExampleWebhooks() {
+	ctx := context.Background()
+	secret, err := webhook.NewSecret(rand.NewChaCha8([32]byte{}))
+	if err != nil {
+		panic(err)
+	}
+
+	// The receiver, in another program.
+	verifier, err := webhook.NewVerifier(webhook.VerifierConfig{Secrets: []webhook.Secret{secret}})
+	if err != nil {
+		panic(err)
+	}
+	receiver := httptest.NewServer(webhook.Handler(verifier, webhook.HandlerOptions{}, func(_ context.Context, e webhook.Event) error {
+		fmt.Println("received", e.Seq, e.Event)
+		return nil
+	}))
+	defer receiver.Close()
+
+	// The sender. Plain HTTP and private addresses are for tests alone.
+	sender, err := send.New(send.Config{
+		URL: receiver.URL, Secrets: []webhook.Secret{secret},
+		AllowHTTP: true, AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer sender.Close()
+	gw, _ := open(bursar.Webhooks("shop", sender))
+	defer gw.Stop(ctx)
+
+	p, err := gw.CreatePayment(ctx, bursar.PaymentRequest{Asset: "local/ETH", Amount: decimal.RequireFromString("1")})
+	if err != nil {
+		panic(err)
+	}
+	if _, err := gw.CancelPayment(ctx, p.ID); err != nil {
+		panic(err)
+	}
+	fmt.Println(gw.Step(ctx))
+	// Output:
+	// received 1 payment.created
+	// received 2 payment.canceled
+	// <nil>
+}
+
+func ExampleGateway_Payments() {
+	ctx := context.Background()
+	gw, _ := open()
+	defer gw.Stop(ctx)
+	for i := range 5 {
+		_, err := gw.CreatePayment(ctx, bursar.PaymentRequest{
+			Asset: "local/USDC", Amount: decimal.NewFromInt(int64(i + 1)), Customer: "ann", Metadata: map[string]string{"shop": "north"},
+		})
+		if err != nil {
+			panic(err)
+		}
+	}
+	filter := bursar.PaymentFilter{Customer: "ann", Status: bursar.StatusPending, Metadata: map[string]string{"shop": "north"}}
+
+	// A page at a time, for an API of the host's own.
+	page, err := gw.Payments(ctx, filter, 3, "")
+	fmt.Println(len(page.Items), page.Next != "", err)
+	page, err = gw.Payments(ctx, filter, 3, page.Next)
+	fmt.Println(len(page.Items), page.Next != "", err)
+
+	// Or all of them.
+	total := decimal.Zero
+	for p, err := range gw.AllPayments(ctx, filter) {
+		if err != nil {
+			panic(err)
+		}
+		total = total.Add(decimal.RequireFromString(p.Asset.Format(p.Amount)))
+	}
+	fmt.Println(total)
+	// Output:
+	// 3 true <nil>
+	// 2 false <nil>
+	// 15
+}
+
+func ExampleGateway_Balances() {
+	ctx := context.Background()
+	gw, network := open()
+	defer gw.Stop(ctx)
+	p, err := gw.CreatePayment(ctx, bursar.PaymentRequest{Asset: "local/ETH", Amount: decimal.RequireFromString("1")})
+	if err != nil {
+		panic(err)
+	}
+	network.Pay("customer", p.Address, p.Asset, p.Amount)
+	for _, blocks := range []int{1, 2} {
+		mine(gw, network, blocks)
+		balances, err := gw.Balances(ctx, p.Address)
+		if err != nil {
+			panic(err)
+		}
+		for _, b := range balances {
+			fmt.Println(b.Asset, "unconfirmed", b.Unconfirmed, "confirmed", b.Confirmed, "final", b.Final)
+		}
+	}
+	// Output:
+	// eip155:1337/slip44:60 unconfirmed 1000000000000000000 confirmed 0 final 0
+	// eip155:1337/slip44:60 unconfirmed 0 confirmed 1000000000000000000 final 0
+}
+
+func ExampleGateway_Health() {
+	gw, network := open()
+	defer gw.Stop(context.Background())
+	mine(gw, network, 4)
+	h := gw.Health(context.Background())
+	fmt.Println("ready:", h.Ready)
+	for _, c := range h.Chains {
+		fmt.Println(c.Name, "at", c.Tip.Height, "behind by", c.Lag, "problem:", c.Problem)
+	}
+	// Output:
+	// ready: true
+	// local at 5 behind by 0 problem: <nil>
+}
+
+// A host's own test: what does the shop make of a payment that a reorg takes
+// back?
+func Example_hostTest() {
+	_ = func(t *testing.T) {
+		kit := bursartest.New(t, bursartest.Options{Notify: []bursar.Notifier{ /* the shop's handler */ }})
+		p := kit.Create("USDC", "25")
+		kit.Pay(p)
+		kit.Mine(1)
+		kit.Reorg(1, chaintest.ReorgOptions{DropAll: true})
+		kit.WaitEvent(bursar.PaymentReverted, p.ID)
+		if got := kit.Payment(p).Status; got != bursar.StatusPending {
+			t.Errorf("status %s", got)
+		}
+	}
+}
