@@ -54,7 +54,8 @@ type Payment struct {
 	Shortfall chain.Amount `json:"shortfall"`
 	Excess    chain.Amount `json:"excess"` // Excess is what is too much.
 	// Held is confirmed money at the address that does not count: late, or
-	// after a cancel. AcceptPayment books it.
+	// after a cancel. AcceptPayment books it, and also the counting part of an
+	// underpaid payment, which is in Confirmed and not here.
 	Held chain.Amount `json:"held"`
 	// Refunded is what was paid back, final.
 	Refunded chain.Amount `json:"refunded"`

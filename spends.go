@@ -58,11 +58,24 @@ func (d *desk) move(p *payoutFile, f payoutFact, cause string) error {
 }
 
 func (d *desk) payoutData(p Payout) EventData {
-	return EventData{Chain: p.Chain, Asset: p.Asset.ID, TokenID: p.Asset.Symbol, Payout: &PayoutData{
+	return EventData{Chain: p.Chain, Asset: p.Asset.ID, TokenID: p.Asset.Symbol, PaymentID: p.onlyPayment(), Payout: &PayoutData{
 		ID: p.ID, Kind: p.Kind, Status: p.Status, Asset: p.Asset.ID, TokenID: p.Asset.Symbol,
 		Amount: p.Asset.Format(p.Amount), Moved: p.Asset.Format(p.Moved), From: p.From.Address, To: p.To, TxID: p.TxID,
 		Fee: d.net.native().Format(p.Fee), GasUsed: p.GasUsed, Block: p.Block, Code: p.FailureCode, Reason: p.FailureReason,
 	}}
+}
+
+// onlyPayment is the payment whose money a payout moves, where it is one alone.
+func (p Payout) onlyPayment() string {
+	for _, it := range p.Items {
+		if it.PaymentID != p.Items[0].PaymentID {
+			return ""
+		}
+	}
+	if len(p.Items) == 0 {
+		return ""
+	}
+	return p.Items[0].PaymentID
 }
 
 // spend applies a transaction that an account of ours signed.
