@@ -1,6 +1,7 @@
 package bursar_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -525,5 +526,64 @@ func TestAnAssetIsNoLongerConfigured(t *testing.T) {
 	f.reconfigure(func(c *bursar.Config) { c.Chains[0].Assets = []chain.Asset{f.USDC, f.USDT} })
 	f.Settle()
 	require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)
+	require.Empty(t, f.logs.broken())
+}
+
+// pinned lists a token whose code is pinned as it is now.
+func (f *flow) pinned() chain.Asset {
+	f.t.Helper()
+	a := f.Chain.DeployToken(chaintest.TokenSpec{Symbol: "PIN", Decimals: 6})
+	return f.list(f.pin(a))
+}
+
+func (f *flow) pin(a chain.Asset) chain.Asset {
+	f.t.Helper()
+	token, err := f.Chain.Client().Inspect(f.ctx(), a)
+	require.NoError(f.t, err)
+	a.CodeHash = token.CodeHash
+	return a
+}
+
+func TestThreat_B7_GoodMoneyBesideDoubtful(t *testing.T) {
+	f := newFlow(t, bursartest.Options{Chain: tagged(), SkipLedger: true})
+	pin := f.pinned()
+	p := f.Create("PIN", "10")
+	f.Chain.SetFinalized(f.Chain.Head().Height)
+	f.Pay(p)
+	f.Mine(1)
+	f.Chain.Upgrade(pin)
+	f.Chain.Pay("later", p.Address, pin, units(t, pin, "7"))
+	f.Mine(10)
+	require.Equal(t, bursar.StatusConfirmed, f.Payment(p).Status)
+	f.Chain.FollowFinalized() // both are final in the same moment
+	f.Settle()
+	require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)
+	require.Equal(t, units(t, pin, "10"), f.Chain.BalanceOf(f.Treasury, pin), "what is believed is swept, the rest stays")
+	require.Equal(t, units(t, pin, "7"), f.Chain.BalanceOf(p.Address, pin))
+	require.Empty(t, f.logs.broken())
+}
+
+func TestThreat_B7_DoubtfulMoneyIsMinedAgainAndBelieved(t *testing.T) {
+	f := newFlow(t, bursartest.Options{SkipLedger: true})
+	pin := f.pinned()
+	f.Chain.Upgrade(pin)
+	p := f.Create("PIN", "10")
+	f.Pay(p)
+	f.Mine(2)
+	require.Equal(t, bursar.StatusPending, f.Payment(p).Status)
+	f.reconfigure(func(c *bursar.Config) {
+		for i, a := range c.Chains[0].Assets {
+			if a.ID == pin.ID {
+				c.Chains[0].Assets = slices.Clone(c.Chains[0].Assets)
+				c.Chains[0].Assets[i] = f.pin(a)
+			}
+		}
+	})
+	f.Reorg(2)
+	require.Equal(t, bursar.StatusConfirmed, f.Payment(p).Status)
+	f.Settle()
+	require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)
+	require.Equal(t, p.Amount, f.Chain.BalanceOf(f.Treasury, pin))
+	require.Zero(t, f.Balance(pin, bursar.Account("suspense:"+string(p.Address))).Sign())
 	require.Empty(t, f.logs.broken())
 }

@@ -84,7 +84,7 @@ func (d *desk) observation(f *file, t chain.Transfer, block chain.BlockRef) func
 		row.Amount, row.From, row.Via = t.Amount, t.From, t.Via
 		row.Block, row.BlockHash, row.BlockTime, row.TxIndex = block.Height, block.Hash, block.Time, t.TxIndex
 		row.Required, row.ConfirmAt = required, block.Height+required-1
-		row.Final, row.ConfirmedAt = false, time.Time{}
+		row.Final, row.ConfirmedAt, row.Suspense = false, time.Time{}, false
 	}
 }
 

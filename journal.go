@@ -79,19 +79,7 @@ func (j *journal) holdings(ctx context.Context, r Reader) ([]sweeper.Holding, er
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(rows, byPlace)
-	var order []string
-	groups := map[string][]Transaction{}
-	for _, t := range rows {
-		if it, ours := j.net.book.own(t.To); !ours || it.change == changeOwn || t.Suspense {
-			continue // the sponsor's and the float's money stays where it works
-		}
-		ref := string(t.To) + " " + string(t.Asset)
-		if groups[ref] == nil {
-			order = append(order, ref)
-		}
-		groups[ref] = append(groups[ref], t)
-	}
+	order, groups := j.groups(rows)
 	out := make([]sweeper.Holding, 0, len(order))
 	for _, name := range order {
 		group := groups[name]
@@ -107,6 +95,24 @@ func (j *journal) holdings(ctx context.Context, r Reader) ([]sweeper.Holding, er
 		out = append(out, h)
 	}
 	return out, nil
+}
+
+// groups sorts what can be swept by address and asset. The names are in the
+// order of the chain.
+func (j *journal) groups(rows []Transaction) (names []string, groups map[string][]Transaction) {
+	slices.SortFunc(rows, byPlace)
+	groups = map[string][]Transaction{}
+	for _, t := range rows {
+		if it, ours := j.net.book.own(t.To); !ours || it.change == changeOwn || t.Suspense {
+			continue // the sponsor's and the float's money stays where it works
+		}
+		name := string(t.To) + " " + string(t.Asset)
+		if groups[name] == nil {
+			names = append(names, name)
+		}
+		groups[name] = append(groups[name], t)
+	}
+	return names, groups
 }
 
 // uncovered is what of a transaction is neither discharged nor reserved.
@@ -216,12 +222,7 @@ func (j *journal) sets(d *desk) (map[string][]Transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(rows, byPlace)
-	groups := map[string][]Transaction{}
-	for _, t := range rows {
-		name := string(t.To) + " " + string(t.Asset)
-		groups[name] = append(groups[name], t)
-	}
+	_, groups := j.groups(rows)
 	sets := make(map[string][]Transaction, len(groups))
 	for _, group := range groups {
 		sets[holdingRef(group)] = group
