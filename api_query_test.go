@@ -334,6 +334,10 @@ func TestEventsAndPayoutsOfASubject(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, rows[0], one)
 	require.NotEmpty(t, attempts)
+	_, err = kit.Gateway.Payouts(t.Context(), bursar.PayoutQuery{Kinds: []bursar.PayoutKind{"sweep", ""}})
+	isField(t, err, "PayoutQuery.Kinds", bursar.CodeInvalid)
+	_, err = kit.Gateway.Payouts(t.Context(), bursar.PayoutQuery{Statuses: []bursar.PayoutStatus{"done"}})
+	isField(t, err, "PayoutQuery.Statuses", bursar.CodeInvalid)
 	_, _, err = kit.Gateway.Payout(t.Context(), "po_x")
 	require.ErrorIs(t, err, bursar.ErrNotFound)
 }

@@ -39,7 +39,7 @@ const (
 	PayoutFailedEvent    Kind = "payout.failed"         // PayoutFailedEvent: attempts spent.
 	PayoutBumped         Kind = "payout.bumped"         // PayoutBumped: replaced with a higher fee.
 	PayoutRevertedEvent  Kind = "payout.reverted"       // PayoutRevertedEvent: its block left the chain.
-	PayoutDeferred       Kind = "payout.deferred"       // PayoutDeferred: not now; FailureReason says why.
+	PayoutDeferred       Kind = "payout.deferred"       // PayoutDeferred: not now; Payout.Reason says why.
 
 	ChainHalted           Kind = "chain.halted"           // ChainHalted: no new credits until it resumes.
 	ChainResumed          Kind = "chain.resumed"          // ChainResumed: credits again.
@@ -182,8 +182,8 @@ type Delivery struct {
 	// is at it.
 	NextAt      time.Time
 	LeasedUntil time.Time // LeasedUntil keeps other instances off while one is at it.
-	// FirstAt is when it was first tried, LastAt when last, DoneAt when it
-	// reached its end.
+	// FirstAt is when it was first tried (zero where nothing was sent yet), LastAt
+	// when it was last claimed, DoneAt when it reached its end.
 	FirstAt time.Time
 	LastAt  time.Time // LastAt is when it was last tried.
 	DoneAt  time.Time // DoneAt is when it reached its end.

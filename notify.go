@@ -9,15 +9,24 @@ import (
 
 // Notifier takes events. The gateway calls it from its outbox, after the
 // business step has committed: at least once for each event, first attempts in
-// order of Seq for each subject, one at a time per subject. It may call the
-// Gateway. A panic counts as an error.
+// order of Seq for each subject, one at a time per subject, and for up to 64
+// subjects at once. It may call the Gateway. A panic counts as an error.
+//
+// A notifier is told of what happens while it is configured; one that is added
+// later does not hear of earlier events. Gateways that share a store should have
+// the same notifiers.
 type Notifier interface {
 	// Name identifies the notifier in the outbox for ever: what it has been
 	// given is kept under this name. 1 to 64 of a-z, A-Z, 0-9, '.', '_', '-'.
 	Name() string
 	// Notify handles one event. nil means that it is done; an error that it is
-	// tried again on the schedule, or never again where the error is a
-	// *PermanentError.
+	// tried again on the schedule (13 tries within 75 h 45 min to 84 h), or never
+	// again where the error is a *PermanentError. An event that keeps failing lets
+	// the later ones of its subject pass after 15 to 20 minutes.
+	//
+	// ctx ends after 30 s, or when the gateway stops. A call that goes on after it
+	// keeps its subject waiting, and another instance may begin to tell the same
+	// event a minute after this one did.
 	Notify(ctx context.Context, e Event) error
 }
 
@@ -36,11 +45,12 @@ func (e *PermanentError) Unwrap() error { return e.Err }
 
 // RetryError asks the outbox to wait at least After before the next try.
 type RetryError struct {
-	// After is the least pause; Err why.
+	// After is the least pause, at most 24 h are heeded; Err says why.
 	After time.Duration
 	Err   error // Err is the cause.
 	// Untried tells that nothing was sent, because a breaker is open or a rate
-	// is used up: it does not count as a try.
+	// is used up: it does not count as a try, and holds its place in the order.
+	// A notifier that answers so is left alone for After, up to a minute.
 	Untried bool
 }
 

@@ -273,16 +273,36 @@ func (g *Gateway) Payout(ctx context.Context, id string) (p Payout, attempts []A
 }
 
 // Payouts returns payouts, oldest first; see PayoutQuery. Limit is at most 100,
-// 0 means 20.
+// 0 means 20. A kind, status or limit that cannot be is a *FieldError.
 func (g *Gateway) Payouts(ctx context.Context, q PayoutQuery) (rows []Payout, err error) {
 	if q.Limit, err = pageSize(q.Limit); err != nil {
 		return nil, err
+	}
+	for _, k := range q.Kinds {
+		if !slices.Contains([]PayoutKind{PayoutSweep, PayoutTopUp, PayoutRefund, PayoutWithdrawal, PayoutCancel}, k) {
+			return nil, fieldErr("PayoutQuery.Kinds", CodeInvalid, "%q is no kind", k)
+		}
+	}
+	for _, s := range q.Statuses {
+		if !s.valid() {
+			return nil, fieldErr("PayoutQuery.Statuses", CodeInvalid, "%q is no status", s)
+		}
 	}
 	err = g.read(ctx, func(r Reader) (err error) {
 		rows, err = r.Payouts(ctx, q)
 		return err
 	})
 	return rows, err
+}
+
+// valid reports whether it is one of the statuses.
+func (s PayoutStatus) valid() bool {
+	switch s {
+	case PayoutAwaitingApproval, PayoutPlanned, PayoutSigned, PayoutBroadcast, PayoutConfirming, PayoutConfirmed,
+		PayoutConfirmingFailed, PayoutFailed, PayoutCanceled, PayoutHalted:
+		return true
+	}
+	return false
 }
 
 // Address returns the row of an address of ours, by its text in any form that
