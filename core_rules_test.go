@@ -512,15 +512,35 @@ func TestSuspenseCountsForNothing(t *testing.T) {
 	w.tx("a").Suspense = true
 	require.ErrorIs(t, w.run("accept"), ErrNothingToAccept)
 
-	w = play(t, "include a 1000; include b 5; include c 5; deep c; final c; discharge c 5")
+	w = play(t, "include a 1000; include b 5; include c 1000")
 	w.oracle = nil
-	w.tx("c").Suspense = true
+	c := w.tx("c")
+	c.Status, c.Final, c.Suspense, c.Discharged = TxConfirmed, true, true, chain.NewAmount(1000)
 	require.NoError(t, w.run("deep b"))
+	require.Equal(t, StatusDetected, w.payment.Status)
 	require.Equal(t, "1005", w.payment.Received.String())
 	require.Equal(t, "5", w.payment.Confirmed.String())
-	require.NoError(t, w.run("deep a; final a; discharge a 990"))
+	require.NoError(t, w.run("deep a"))
+	require.Equal(t, StatusConfirmed, w.payment.Status)
+	require.NoError(t, w.run("final a; discharge a 960"))
 	require.Equal(t, StatusSettled, w.payment.Status)
 	require.Equal(t, "10", w.event(PaymentSettled).Gross)
+}
+
+// The deadline is covered and nobody has looked yet: what does not concern it
+// takes no verdict on it.
+func TestOnlyWhatConcernsTheDeadlineTakesItsVerdict(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{
+		"at 3h; scan; include z 7; deep z", "at 3h; scan; include z 7; deep z; final z; orphan z", "at 3h; scan; other z 7; deep z; orphan z",
+		"at 3h; scan; seen z", "include a 5; at 3h; scan; orphan a",
+	} {
+		w := play(t, script)
+		require.Equal(t, StatusPending, w.payment.Status, script)
+		w.at(9 * time.Hour)
+		require.NoError(t, w.run("covered"))
+		require.Equal(t, StatusExpired, w.payment.Status, script)
+	}
 }
 
 // A transfer that is believed after all, in another block, is judged as if it

@@ -76,6 +76,9 @@ func (g *gen) step() (error, bool) {
 	switch n := g.r.IntN(100); {
 	case n < 10:
 		g.env.now = g.env.now.Add(time.Duration(g.one(0, 1, 10, 30, 45, 70, 200)) * time.Minute)
+		if g.r.IntN(4) == 0 {
+			g.scanned = g.env.now // and nobody has looked at the deadline yet
+		}
 		return nil, false
 	case n < 26:
 		return g.newcomer()
