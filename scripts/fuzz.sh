@@ -18,8 +18,9 @@ for module in $(modules); do
 	while IFS=: read -r file line; do
 		name=${line#func }
 		name=${name%%(*}
+		dir=./$(dirname "$file")
 		found=$((found + 1))
-		step "$module ${file%/*} $name" "$limit" go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" "./${file%/*}" || status=1
+		step "$module $dir $name" "$limit" go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" "$dir" || status=1
 	done < <(
 		# Modules nested below this one have their own turn.
 		find . -name '*_test.go' -not -path '*/.*/*' -printf '%P\n' | sort | while read -r file; do
