@@ -263,6 +263,69 @@ func TestThreat_G10_ABrokenRuleStopsThatChainAlone(t *testing.T) {
 	require.True(t, other.Health(t.Context()).Ready)
 }
 
+// TestAProblemEndsWithTheLease: what went wrong here is history once another
+// instance does the work.
+func TestAProblemEndsWithTheLease(t *testing.T) {
+	var client *chaintest.Client
+	kit := newKit(t, bursartest.Options{Client: func(c chain.Client) chain.Client {
+		client = c.(*chaintest.Client)
+		return c
+	}})
+	client.FailNext(chaintest.MethodHead, errors.New("down"), 1)
+	require.Error(t, kit.Gateway.Step(t.Context()))
+	require.Error(t, kit.Gateway.Health(t.Context()).Chains[0].Problem)
+	// The lease runs out, another instance takes it, and this one notices.
+	kit.Chain.AdvanceTime(time.Hour)
+	_, err := kit.Store.Acquire(t.Context(), "chain/eip155:1337", "other", time.Hour)
+	require.NoError(t, err)
+	kit.Chain.Mine(1)
+	_ = kit.Gateway.Step(t.Context()) // with a fence that is stale
+	require.NoError(t, kit.Gateway.Step(t.Context()))
+	require.NoError(t, kit.Gateway.Health(t.Context()).Chains[0].Problem)
+}
+
+// TestABrokenChainSweepsNothing: no money moves by a ledger that is in doubt.
+func TestABrokenChainSweepsNothing(t *testing.T) {
+	store := &untrue{}
+	var failing atomic.Bool
+	kit := newKit(t, bursartest.Options{
+		SkipLedger: true,
+		Store: func(now func() time.Time) bursar.Store {
+			store.Store = memory.NewWith(memory.Options{Now: now})
+			return store
+		},
+		Client: func(c chain.Client) chain.Client {
+			c.(*chaintest.Client).Fail(func(call chaintest.Call) error {
+				if failing.Load() && call.Method == chaintest.MethodPrepare {
+					return errors.New("no fees today")
+				}
+				return nil
+			})
+			return c
+		},
+	})
+	p := kit.Create("ETH", "1")
+	kit.Pay(p)
+	failing.Store(true)
+	kit.Mine(8)
+	require.Len(t, dumpOf(t, kit.Store).Payouts, 1)
+	store.chain.Store(local)
+	kit.Chain.Mine(1)
+	require.ErrorIs(t, kit.Gateway.Step(t.Context()), bursar.ErrInvariant)
+	store.chain.Store(bursar.ChainID(""))
+	failing.Store(false)
+	kit.Chain.AdvanceTime(time.Hour)
+	for range 3 {
+		require.ErrorIs(t, kit.Gateway.Step(t.Context()), bursar.ErrInvariant)
+		kit.Chain.AdvanceTime(time.Hour)
+	}
+	require.Empty(t, kit.Chain.Mempool())
+	require.Empty(t, dumpOf(t, kit.Store).Attempts)
+	kit.Restart()
+	kit.Settle()
+	require.Equal(t, bursar.StatusSettled, kit.Payment(p).Status, "a restart goes on where it stopped")
+}
+
 // TestASecondInstanceServesWithoutTheLease: it creates payments, and takes over
 // when the first one dies.
 func TestASecondInstanceServesWithoutTheLease(t *testing.T) {

@@ -192,6 +192,27 @@ func TestThreat_E1_E3_CrashWhileDelivering(t *testing.T) {
 	}
 }
 
+// TestAClaimThatRanOut: who was slower than its claim leaves the row to the one
+// who took it over, and still records what else it did.
+func TestAClaimThatRanOut(t *testing.T) {
+	o := newOffice(t)
+	log := &callLog{}
+	other := o.open("b", log.notifier("n", "b", nil))
+	gw := o.open("a", log.notifier("n", "a", func(_ context.Context, e bursar.Event) error {
+		if e.Subject == "pay_slow" {
+			o.clock.advance(time.Minute)
+			o.step(other)
+		}
+		return errDown
+	}))
+	o.tell("pay_slow", 1, 1, "n")
+	o.step(gw)
+	d := o.rows("n")["evt_pay_slow_1"]
+	require.Equal(t, bursar.DeliveryDone, d.Status, "the outcome of the one who holds it")
+	require.Equal(t, 1, d.Attempts)
+	require.Equal(t, []int64{1, 1}, log.of("pay_slow"))
+}
+
 // TestAStoreThatRefusesOutcomes: a running gateway keeps them and writes them
 // later, instead of delivering again.
 func TestAStoreThatRefusesOutcomes(t *testing.T) {
