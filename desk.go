@@ -38,6 +38,8 @@ type desk struct {
 
 	entries []Entry
 	events  []Event
+	// fault is a transition that no table allows.
+	fault error
 }
 
 // file is one address of ours with all that a decision about it needs.

@@ -79,7 +79,7 @@ type EventData struct {
 	// The payment's side; empty where the event has no payment.
 	PaymentID      string            `json:"payment_id,omitempty"`
 	Status         Status            `json:"status,omitempty"`          // Status is how far it has come.
-	From           Status            `json:"from,omitempty"`            // From is the sender.
+	From           Status            `json:"from,omitempty"`            // From is the status before, of payment.reverted.
 	Chain          chain.ID          `json:"chain,omitempty"`           // Chain is the network, as CAIP-2.
 	Asset          chain.AssetID     `json:"asset,omitempty"`           // Asset is the CAIP-19 id.
 	TokenID        string            `json:"token_id,omitempty"`        // TokenID is the asset's symbol, a label.

@@ -202,8 +202,31 @@ func (g *Gateway) Stop(ctx context.Context) error {
 		return nil
 	}
 	g.setState(stateStopped)
-	return g.group.Stop(ctx)
+	if err := g.group.Stop(ctx); err != nil {
+		return err
+	}
+	g.release(ctx)
+	return nil
 }
+
+// release gives the chains' leases up, so that another instance, or this one
+// after a restart, need not wait for their end.
+func (g *Gateway) release(ctx context.Context) {
+	for _, net := range g.order {
+		net.mu.Lock()
+		held := net.fence.Name != ""
+		net.fence = Fence{}
+		net.mu.Unlock()
+		if !held {
+			continue
+		}
+		if _, err := g.store.Acquire(ctx, leaseName(net), g.cfg.Instance, 0); err != nil && !errors.Is(err, ErrLeaseHeld) {
+			g.log.WarnContext(ctx, "lease not given up", "chain", string(net.info.ID), "err", err)
+		}
+	}
+}
+
+func leaseName(net *network) string { return "chain/" + string(net.info.ID) }
 
 // Run starts the gateway, works until ctx ends, and stops.
 func (g *Gateway) Run(ctx context.Context) error {

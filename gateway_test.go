@@ -454,3 +454,25 @@ func TestThreat_B16_MoneyBetweenOurOwnIsNoDeposit(t *testing.T) {
 	require.Positive(t, purposes[chain.PurposeCollection])
 	require.Zero(t, kit.Balance(kit.ETH, bursar.Account("held:"+string(p.Address))).Sign())
 }
+
+func TestStopGivesTheLeaseUp(t *testing.T) {
+	cfg, c, _ := config(t)
+	cfg.Manual, cfg.Instance = true, "one"
+	first, err := bursar.New(cfg)
+	require.NoError(t, err)
+	require.NoError(t, first.Start(t.Context()))
+	c.Mine(1)
+	require.NoError(t, first.Step(t.Context()))
+	cfg.Instance = "two"
+	second, err := bursar.New(cfg)
+	require.NoError(t, err)
+	require.NoError(t, second.Start(t.Context()))
+	defer second.Stop(context.Background())
+	tip := func() uint64 { return second.Health(t.Context()).Chains[0].Tip.Height }
+	c.Mine(1)
+	require.NoError(t, second.Step(t.Context()))
+	require.Equal(t, uint64(2), tip(), "the chain belongs to the first instance")
+	require.NoError(t, first.Stop(t.Context()))
+	require.NoError(t, second.Step(t.Context()))
+	require.Equal(t, uint64(3), tip(), "no clock has moved, and the second one has it")
+}

@@ -79,12 +79,21 @@ func (d *desk) observation(f *file, t chain.Transfer, block chain.BlockRef) func
 		required = f.kase.payment.RequiredConfirmations
 	}
 	return func(row *Transaction) {
-		row.Status, row.FailureReason, row.ReplacedBy = TxConfirming, "", ""
+		d.turn(row, txIncluded)
+		row.ReplacedBy = ""
 		row.Inclusion++
 		row.Amount, row.From, row.Via = t.Amount, t.From, t.Via
 		row.Block, row.BlockHash, row.BlockTime, row.TxIndex = block.Height, block.Hash, block.Time, t.TxIndex
 		row.Required, row.ConfirmAt = required, block.Height+required-1
-		row.Final, row.ConfirmedAt, row.Suspense = false, time.Time{}, false
+		row.Suspense = false
+	}
+}
+
+// turn moves a transaction by its table. What the table does not allow fails
+// the whole step; see take.
+func (d *desk) turn(t *Transaction, f transactionFact) {
+	if _, err := t.advance(f); err != nil {
+		d.fault = errors.Join(d.fault, err)
 	}
 }
 
@@ -107,7 +116,10 @@ func (d *desk) confirm(row Transaction) error {
 	if err != nil {
 		return err
 	}
-	apply := func(t *Transaction) { t.Status, t.ConfirmedAt = TxConfirmed, d.now }
+	apply := func(t *Transaction) {
+		d.turn(t, txDeep)
+		t.ConfirmedAt = d.now
+	}
 	if row.Suspense {
 		d.confirmSuspense(f, f.tx(row.ID), apply)
 		return nil
@@ -157,11 +169,7 @@ func (d *desk) orphan(row Transaction) error {
 	if err != nil {
 		return err
 	}
-	apply := func(t *Transaction) {
-		t.Status, t.FailureReason = TxFailed, ReasonOrphaned
-		t.Block, t.BlockHash, t.BlockTime, t.TxIndex = 0, "", time.Time{}, 0
-		t.Final, t.ConfirmedAt = false, time.Time{}
-	}
+	apply := func(t *Transaction) { d.turn(t, txOrphaned) }
 	if err := d.unplan(f, row.ID); err != nil {
 		return err
 	}
@@ -176,7 +184,7 @@ func (d *desk) orphan(row Transaction) error {
 		return err
 	}
 	n := d.transferNotice(TransactionOrphaned, f, was)
-	n.data.Transaction.Status, n.data.Transaction.Reason = TxFailed, ReasonOrphaned
+	n.data.Transaction.Status, n.data.Transaction.Reason, n.data.Transaction.Confirmations = TxFailed, ReasonOrphaned, 0
 	f.notices = append(f.notices, n)
 	return nil
 }

@@ -484,8 +484,14 @@ func failure(err error) (code, reason string) {
 // shorten bounds a message that is kept for people.
 func shorten(s string) string {
 	const most = 500
-	if len(s) <= most {
-		return s
+	cut := len(s) > most
+	if cut {
+		s = s[:most]
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	// Nodes and receivers write what they like; databases refuse some of it.
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
+	if cut {
+		s += "…"
+	}
+	return s
 }

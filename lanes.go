@@ -163,7 +163,7 @@ func (g *Gateway) lease(ctx context.Context, net *network) (Fence, error) {
 		return fence, nil
 	}
 	asked := time.Now()
-	fence, err := g.store.Acquire(ctx, "chain/"+string(net.info.ID), g.cfg.Instance, g.cfg.Lease)
+	fence, err := g.store.Acquire(ctx, leaseName(net), g.cfg.Instance, g.cfg.Lease)
 	if err != nil {
 		net.set(func(n *network) { n.fence = Fence{} })
 		return Fence{}, err

@@ -3,7 +3,6 @@ package bursar
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -59,14 +58,15 @@ func (d *desk) ownRow(s chain.TxStatus, t chain.Transfer) (Transaction, error) {
 		row = old[0]
 	}
 	required := d.net.depth()
-	row.Type, row.Status, row.FailureReason, row.Via = TypeInternal, TxConfirming, "", chain.ViaDirect
+	d.turn(&row, txIncluded)
+	row.Type, row.Via = TypeInternal, chain.ViaDirect
 	row.Asset, row.Amount, row.From, row.To = t.Asset, t.Amount, t.From, t.To
 	row.GasUsed, row.GasPrice = s.GasUsed, s.GasPrice
 	if len(s.Locks) > 0 {
 		row.Lock = s.Locks[0]
 	}
 	row.Block, row.BlockHash, row.BlockTime, row.TxIndex = s.Block.Height, s.Block.Hash, s.Block.Time, s.TxIndex
-	row.Required, row.ConfirmAt, row.Final = required, s.Block.Height+required-1, false
+	row.Required, row.ConfirmAt = required, s.Block.Height+required-1
 	row.Inclusion++
 	return row, nil
 }
@@ -171,8 +171,7 @@ func (d *desk) orphanOwn(block chain.BlockRef, done map[chain.TxID]bool) error {
 				return err
 			}
 		}
-		row.Status, row.FailureReason, row.Final = TxFailed, ReasonOrphaned, false
-		row.Block, row.BlockHash, row.BlockTime, row.TxIndex = 0, "", time.Time{}, 0
+		d.turn(&row, txOrphaned)
 		d.putOwn(row)
 	}
 	return nil
@@ -230,7 +229,8 @@ func (d *desk) finalizeOwn(height uint64) error {
 		if row.Status != TxConfirming || row.Block > height {
 			continue
 		}
-		row.Status, row.ConfirmedAt, row.Final = TxConfirmed, d.now, true
+		d.turn(row, txDeep)
+		row.ConfirmedAt, row.Final = d.now, true
 		if err := d.lockSpent(*row); err != nil {
 			return err
 		}

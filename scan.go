@@ -110,7 +110,10 @@ func (d *desk) take(step scanner.Step) error {
 			return err
 		}
 	}
-	return d.progress()
+	if err := d.progress(); err != nil {
+		return err
+	}
+	return d.fault
 }
 
 // advance moves the cursor. The step must follow from the stored one: another
