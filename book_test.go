@@ -117,6 +117,7 @@ func TestBookOrderAndNames(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, chain.Address("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"), first.address, "the published first address of that mnemonic")
 	require.EqualValues(t, 0, first.index)
+	require.Empty(t, b.missing(poolName(b.accounts[0]), reserveBlock), "derived once")
 	second, err := b.take(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 1, second.index)
@@ -219,6 +220,11 @@ func TestBookGaps(t *testing.T) {
 		for i := range next {
 			if !have[i] && !listed[i] {
 				t.Fatalf("index %d is missing and not listed", i)
+			}
+		}
+		for _, s := range b.gaps["p"] {
+			if s.from <= b.done["p"] {
+				t.Fatalf("span %v is no gap above %d", s, b.done["p"])
 			}
 		}
 		if !slices.IsSortedFunc(b.gaps["p"], func(x, y span) int { return int(x.from) - int(y.from) }) {

@@ -270,17 +270,7 @@ func TestMoneyForAnAddressThatNobodyIssuedYet(t *testing.T) {
 	f := newFlow(t, bursartest.Options{})
 	p := f.Create("USDC", "1")
 	// The next address of the wallet is reserved and watched already.
-	wallet, err := hdwallet.FromMnemonic(bursartest.Mnemonic, "")
-	require.NoError(t, err)
-	account, err := wallet.Account(f.Chain.Info().CoinType)
-	require.NoError(t, err)
-	var key []byte
-	require.NoError(t, account.PublicKeys(0, 1, 1, func(_ uint32, public []byte) error {
-		key, err = f.Chain.Client().Codec().FromPublicKey(nil, public)
-		return err
-	}))
-	next, err := f.Chain.Client().Codec().Format(key)
-	require.NoError(t, err)
+	next := f.address(0, 1)
 	f.Chain.Pay("early", next, f.USDC, units(t, f.USDC, "7"))
 	f.Settle()
 	require.Equal(t, 1, f.count(bursar.AlertUnknownRecipient, ""))
@@ -370,4 +360,47 @@ func TestThreat_B17_DecimalsAreVerified(t *testing.T) {
 	require.Equal(t, bursar.CodeMismatch, field.Code)
 	require.True(t, strings.HasSuffix(field.Field, "Decimals"), field.Field)
 	require.NoError(t, gw.Stop(t.Context()))
+}
+
+func TestNoVerdictWhileCatchingUpWithAChainThatStoodStill(t *testing.T) {
+	info := chain.Info{OnDemandBlocks: true, Confirmations: 1, FinalityDepth: 1, InclusionSlack: time.Hour, PageBlocks: 2}
+	f := newFlow(t, bursartest.Options{Chain: chaintest.Options{Info: info}})
+	p := f.Create("USDC", "10")
+	for i := range 6 {
+		f.Chain.Pay(fmt.Sprint("stranger", i), f.Treasury, f.ETH, chain.NewAmount(1))
+	}
+	f.Pay(p)
+	f.Chain.AdvanceTime(30 * time.Hour)
+	f.Step() // the gateway slept all the time
+	require.Zero(t, f.count(bursar.PaymentExpired, p.ID))
+	require.Equal(t, bursar.StatusConfirmed, f.Payment(p).Status)
+}
+
+func TestTheOwnersCapitalIsNobodysClaim(t *testing.T) {
+	f := newFlow(t, bursartest.Options{})
+	require.Equal(t, "1000000000000000000", f.minus(f.ETH, string(bursar.AccountOwner)))
+	float := f.address(1, 1)
+	f.Chain.Pay("owner", float, f.USDC, units(t, f.USDC, "100"))
+	f.Settle()
+	require.Empty(t, f.payouts(), "what works is not swept")
+	require.Equal(t, units(t, f.USDC, "100").String(), f.minus(f.USDC, string(bursar.AccountOwner)))
+	f.noBrokenRules()
+}
+
+// address is an address of the wallet, issued or not.
+func (f *flow) address(change, index uint32) chain.Address {
+	f.t.Helper()
+	wallet, err := hdwallet.FromMnemonic(bursartest.Mnemonic, "")
+	require.NoError(f.t, err)
+	account, err := wallet.Account(f.Chain.Info().CoinType)
+	require.NoError(f.t, err)
+	var key []byte
+	codec := f.Chain.Client().Codec()
+	require.NoError(f.t, account.PublicKeys(change, index, 1, func(_ uint32, public []byte) error {
+		key, err = codec.FromPublicKey(nil, public)
+		return err
+	}))
+	a, err := codec.Format(key)
+	require.NoError(f.t, err)
+	return a
 }

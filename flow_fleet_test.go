@@ -163,3 +163,25 @@ func TestManyPaymentsInOneBlock(t *testing.T) {
 	small, large := took(400), took(2_000)
 	require.Less(t, large, 20*small+2*time.Second)
 }
+
+// TestTwoInstancesOfOneName share a lease and hence an epoch: only the cursor
+// tells them apart.
+func TestTwoInstancesOfOneName(t *testing.T) {
+	f := newFlow(t, bursartest.Options{Edit: longLease})
+	two := f.twin("kit")
+	require.NoError(t, two.Step(t.Context()))
+	p := f.Create("USDC", "10")
+	f.Pay(p)
+	f.Chain.Mine(1)
+	f.Step()
+	require.ErrorIs(t, two.Step(t.Context()), bursar.ErrFenced, "its tip is another one's past")
+	require.Len(t, f.Transactions(p), 1)
+	for range 30 {
+		f.Chain.Mine(1)
+		require.NoError(t, f.Gateway.Step(t.Context()))
+		_ = two.Step(t.Context())
+	}
+	require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)
+	f.noBrokenRules()
+	f.allSwept()
+}

@@ -96,6 +96,7 @@ func TestSweepOfNativeCoin(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, p.Amount.Less(got), "the fee comes out of it")
 	require.Equal(t, sweep.Moved, f.Chain.BalanceOf(f.Treasury, f.ETH))
+	require.False(t, f.attempts(sweep)[0].Open, "its lock is spent")
 	e := f.WaitEvent(bursar.PaymentSettled, p.ID)
 	require.Equal(t, "10", e.Data.Gross)
 	require.Equal(t, f.ETH.Format(sweep.Fee), e.Data.FeeShare)
@@ -586,4 +587,97 @@ func TestThreat_B7_DoubtfulMoneyIsMinedAgainAndBelieved(t *testing.T) {
 	require.Equal(t, p.Amount, f.Chain.BalanceOf(f.Treasury, pin))
 	require.Zero(t, f.Balance(pin, bursar.Account("suspense:"+string(p.Address))).Sign())
 	require.Empty(t, f.logs.broken())
+}
+
+func TestAnOrphanedSweepIsSentAgainAtOnce(t *testing.T) {
+	f := newFlow(t, bursartest.Options{})
+	f.paid("ETH")
+	for len(f.payouts(bursar.PayoutSweep)) == 0 || f.only(bursar.PayoutSweep).Status != bursar.PayoutConfirming {
+		f.Mine(1)
+	}
+	sweep := f.only(bursar.PayoutSweep)
+	f.Reorg(1, chaintest.ReorgOptions{DropAll: true})
+	require.Contains(t, f.Chain.Mempool(), f.attempts(sweep)[0].TxID)
+	f.Settle()
+	f.noBrokenRules()
+	f.allSwept()
+}
+
+// TestEachGroupIsUndoneByItself: what an earlier group cost stays booked when a
+// later one leaves the chain.
+func TestEachGroupIsUndoneByItself(t *testing.T) {
+	f := newFlow(t, bursartest.Options{})
+	p := f.paid("USDC")
+	status := func() bursar.PayoutStatus {
+		if rows := f.payouts(bursar.PayoutSweep); len(rows) > 0 {
+			return rows[0].Status
+		}
+		return ""
+	}
+	for status() != bursar.PayoutBroadcast {
+		f.Mine(1)
+	}
+	f.Chain.SetTransferRate(f.USDC, 0, 1)
+	f.Mine(1)
+	require.Equal(t, bursar.PayoutConfirmingFailed, status())
+	f.Chain.SetTransferRate(f.USDC, 1, 1)
+	for status() != bursar.PayoutConfirming {
+		f.Mine(1)
+	}
+	require.Equal(t, 2, f.only(bursar.PayoutSweep).Group)
+	f.Reorg(1, chaintest.ReorgOptions{Delay: 1})
+	f.Settle()
+	require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)
+	f.noBrokenRules()
+	f.allSwept()
+}
+
+func TestThreat_F4_AForeignMoveBetweenOurAddresses(t *testing.T) {
+	f := newFlow(t, bursartest.Options{})
+	p := f.Create("USDC", "10")
+	f.Chain.Fund(p.Address, chain.NewAmount(1e17))
+	f.Pay(p)
+	f.Mine(1)
+	f.steal(f.account(0, 0, p.Address), f.USDC, units(t, f.USDC, "4"), f.Sponsor)
+	f.Mine(1)
+	require.Equal(t, units(t, f.USDC, "4").String(), f.Balance(f.USDC, bursar.Account("U:"+string(f.Sponsor))).String())
+	require.Zero(t, f.Balance(f.USDC, bursar.Account("suspense:"+string(p.Address))).Sign())
+	require.Empty(t, f.logs.broken())
+}
+
+func TestNothingIsSignedWhileHalted(t *testing.T) {
+	f := newFlow(t, bursartest.Options{})
+	away := true
+	f.Chain.Fail(func(c chaintest.Call) error {
+		if away && c.Method == chaintest.MethodPrepare {
+			return errNode
+		}
+		return nil
+	})
+	p := f.paid("ETH")
+	f.Mine(8)
+	sweep := f.only(bursar.PayoutSweep)
+	away = false
+	f.Reorg(3)
+	require.Equal(t, "deep_reorg", f.state().Halted)
+	f.Chain.AdvanceTime(time.Minute)
+	f.Step() // and no error: it is not even tried
+	require.Empty(t, f.attempts(sweep))
+	f.Settle()
+	require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)
+	f.noBrokenRules()
+	f.allSwept()
+}
+
+func TestTheLedgerIsComparedWhenMoneyLeaves(t *testing.T) {
+	f := newFlow(t, bursartest.Options{SkipLedger: true})
+	p := f.paid("ETH")
+	f.Chain.Grant(p.Address, f.ETH, chain.NewAmount(77)) // what no transaction shows
+	f.Settle()
+	alerts := f.count(bursar.AlertLedgerMismatch, string(f.Chain.Info().ID))
+	require.Positive(t, alerts)
+	q := newFlow(t, bursartest.Options{})
+	q.paid("ETH")
+	q.Settle()
+	require.Zero(t, q.count(bursar.AlertLedgerMismatch, ""))
 }
