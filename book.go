@@ -7,6 +7,7 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/bursar-go/bursar/chain"
@@ -40,6 +41,7 @@ type book struct {
 	codec    chain.Codec
 	coinType uint32
 	accounts []*hdwallet.Account // the first one is active
+	names    [][changeOwn + 1]poolNames
 
 	mu    sync.RWMutex
 	short map[[20]byte]uint32 // the usual key length, without a string header
@@ -62,6 +64,10 @@ type slot struct {
 
 type span struct{ from, to uint32 }
 
+// poolNames are what the names of a change level's pool and address rows begin
+// with.
+type poolNames struct{ pool, row string }
+
 // numbered is a slot's number with its raw key.
 type numbered struct {
 	n   uint32
@@ -83,6 +89,14 @@ func newBook(store Store, codec chain.Codec, coinType uint32, wallets []*hdwalle
 			return nil, &FieldError{Field: walletField(i), Code: CodeInvalid, Reason: fmt.Sprintf("no account for coin type %d", coinType), Err: err}
 		}
 		b.accounts = append(b.accounts, account)
+		var names [changeOwn + 1]poolNames
+		for change := range names {
+			names[change] = poolNames{
+				pool: fmt.Sprintf("%d/%s/%d", coinType, account.ID(), change),
+				row:  fmt.Sprintf("addr_%d_%s_%d_", coinType, account.ID(), change),
+			}
+		}
+		b.names = append(b.names, names)
 		if _, err := b.derive(len(b.accounts)-1, changeOwn, indexSponsor, indexFloat+1); err != nil {
 			return nil, err
 		}
@@ -310,8 +324,8 @@ func (b *book) describe(at numbered) (issued, error) {
 	a := b.accounts[s.account]
 	return issued{
 		numbered: at, slot: s, address: address, keyRef: a.KeyRef(uint32(s.change), s.index),
-		pool: fmt.Sprintf("%d/%s/%d", b.coinType, a.ID(), s.change),
-		id:   fmt.Sprintf("addr_%d_%s_%d_%d", b.coinType, a.ID(), s.change, s.index),
+		pool: b.names[s.account][s.change].pool,
+		id:   b.names[s.account][s.change].row + strconv.FormatUint(uint64(s.index), 10),
 	}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ func (g *Gateway) CreatePayment(ctx context.Context, req PaymentRequest) (Paymen
 	if err != nil {
 		return Payment{}, err
 	}
-	return g.create(ctx, req, d, func(*Payment, Payment) error { return nil }, "")
+	return g.create(ctx, req, d, "")
 }
 
 // checkRequest checks all that can be checked without the store. path stands
@@ -171,103 +172,150 @@ func fingerprint(d draft, req PaymentRequest) string {
 // taken: money may have come to it before it was issued.
 const maxAddressTries = 5
 
-// create stores a payment on a fresh address. link, which must be pure, may
-// tie it to a payment that is written with it.
-func (g *Gateway) create(ctx context.Context, req PaymentRequest, d draft, link func(fresh *Payment, previous Payment) error, previous string) (Payment, error) {
+// creation is a payment on its way into the store, with room for all that is
+// written with it. They are used again: a busy shop makes thousands a second,
+// and a store keeps nothing of what it is given.
+type creation struct {
+	gw      *Gateway
+	req     PaymentRequest
+	draft   draft
+	random  entropy
+	renews  string // the id of the attempt before, or empty
+	it      issued
+	uri     string
+	payment [1]Payment // what was made, or found
+	address [1]Address
+	event   [1]Event
+	fresh   bool // the payment was made
+}
+
+// create stores a payment on a fresh address, or finds the one that is there
+// already.
+func (g *Gateway) create(ctx context.Context, req PaymentRequest, d draft, renews string) (Payment, error) {
 	random, err := g.ids.draw()
 	if err != nil {
 		return Payment{}, err
 	}
+	c, _ := g.creations.Get().(*creation)
+	if c == nil {
+		c = new(creation)
+	}
+	defer func() {
+		*c = creation{}
+		g.creations.Put(c)
+	}()
+	c.gw, c.req, c.draft, c.random, c.renews = g, req, d, random, renews
 	for try := 0; ; try++ {
-		it, err := d.net.book.take(ctx)
-		if err != nil {
+		if c.it, err = d.net.book.take(ctx); err != nil {
 			return Payment{}, err
 		}
-		p, fresh, err := g.store1(ctx, req, d, it, random, link, previous)
-		if !fresh {
-			d.net.book.giveBack(it) // nothing was applied with it, whatever happened
+		err = c.store(ctx)
+		if !c.fresh {
+			d.net.book.giveBack(c.it) // nothing was applied with it, whatever happened
 		}
-		if errors.Is(err, ErrConflict) && try < maxAddressTries {
+		switch {
+		case errors.Is(err, ErrConflict) && try < maxAddressTries:
 			continue // perhaps the address; it is not used again
-		}
-		if err == nil && fresh {
+		case err != nil:
+			return Payment{}, err
+		case c.fresh:
+			c.payment[0].Version = 1
 			g.wakePump()
 		}
-		return p, err
+		return c.payment[0], nil
 	}
 }
 
-// store1 writes one payment with one address, or finds the one that the
-// idempotency key already made.
-func (g *Gateway) store1(ctx context.Context, req PaymentRequest, d draft, it issued, random entropy, link func(*Payment, Payment) error, previous string) (p Payment, fresh bool, err error) {
-	uri, err := d.net.codec.PaymentURI(d.asset, it.address, d.amount)
-	if err != nil {
-		return Payment{}, false, err
+// store writes the payment with one address.
+func (c *creation) store(ctx context.Context) (err error) {
+	c.fresh = false
+	if c.uri, err = c.draft.net.codec.PaymentURI(c.draft.asset, c.it.address, c.draft.amount); err != nil {
+		return err
 	}
-	err = g.store.Write(ctx, func(tx Tx) error {
-		p, fresh = Payment{}, false
-		if req.IdempotencyKey != "" {
-			old, err := tx.Payments(ctx, PaymentQuery{IdempotencyKeys: []string{req.IdempotencyKey}})
-			if err != nil {
+	return c.gw.store.Write(ctx, func(tx Tx) error {
+		c.fresh = false
+		if found, err := c.repeated(ctx, tx); found || err != nil {
+			return err
+		}
+		c.payment[0] = c.gw.newPayment(c.req, c.draft, c.it, c.random, c.uri, tx.Now())
+		batch := Batch{Payments: c.payment[:]}
+		if c.renews != "" {
+			previous, done, err := c.renewed(ctx, tx)
+			if done || err != nil {
 				return err
 			}
-			if len(old) > 0 {
-				if old[0].Fingerprint != d.fingerprint {
-					return fmt.Errorf("%w: key %q belongs to payment %s", ErrIdempotencyConflict, req.IdempotencyKey, old[0].ID)
-				}
-				p = old[0]
-				return deepen(ctx, tx, &p)
-			}
+			batch.Payments = []Payment{previous, c.payment[0]}
 		}
-		var batch Batch
-		p = g.newPayment(req, d, it, random, uri, tx.Now())
-		if previous != "" {
-			rows, err := tx.Payments(ctx, PaymentQuery{IDs: []string{previous}})
-			if err != nil {
-				return err
-			}
-			if len(rows) == 0 {
-				return ErrNotFound
-			}
-			if rows[0].Next != "" {
-				next, err := tx.Payments(ctx, PaymentQuery{IDs: []string{rows[0].Next}})
-				if err != nil {
-					return err
-				}
-				if len(next) == 0 {
-					return fmt.Errorf("%w: payment %s names the unknown %s as its next", ErrInvariant, previous, rows[0].Next)
-				}
-				p = next[0]
-				return deepen(ctx, tx, &p)
-			}
-			if err := link(&p, rows[0]); err != nil {
-				return err
-			}
-			rows[0].Next = p.ID
-			batch.Payments = append(batch.Payments, rows[0])
-		}
-		fresh = true
-		row := it.row(RolePayment)
-		row.PaymentID, row.Customer, row.CreatedAt = p.ID, p.Customer, p.CreatedAt
-		p.Seq = 1
-		event := Event{
-			ID: hashID("evt_", p.ID, string(PaymentCreated), "create"), Kind: PaymentCreated, Subject: p.ID, Seq: 1,
-			Time: p.CreatedAt, Livemode: g.live, Data: paymentData(p),
-		}
-		event.Data.Subject = p.ID
-		batch.Payments = append(batch.Payments, p)
-		batch.Addresses = []Address{row}
-		batch.Events = []Event{event}
-		batch.Deliveries = g.deliveries(batch.Events, p.CreatedAt)
+		c.fresh = true
+		c.fill(&batch)
 		return tx.Apply(ctx, batch)
 	})
-	if err != nil {
-		return Payment{}, fresh, err
+}
+
+// repeated finds the payment that the idempotency key made before.
+func (c *creation) repeated(ctx context.Context, tx Tx) (bool, error) {
+	key := c.req.IdempotencyKey
+	if key == "" {
+		return false, nil
 	}
-	if fresh {
-		p.Version = 1
+	old, err := tx.Payments(ctx, PaymentQuery{IdempotencyKeys: []string{key}})
+	switch {
+	case err != nil || len(old) == 0:
+		return false, err
+	case old[0].Fingerprint != c.draft.fingerprint:
+		return false, fmt.Errorf("%w: key %q belongs to payment %s", ErrIdempotencyConflict, key, old[0].ID)
 	}
-	return p, fresh, nil
+	c.payment[0] = old[0]
+	return true, deepen(ctx, tx, &c.payment[0])
+}
+
+// renewed ties the payment to the attempt before it, whose row it returns; done
+// where that one has its next attempt already.
+func (c *creation) renewed(ctx context.Context, tx Tx) (previous Payment, done bool, err error) {
+	rows, err := tx.Payments(ctx, PaymentQuery{IDs: []string{c.renews}})
+	switch {
+	case err != nil:
+		return Payment{}, false, err
+	case len(rows) == 0:
+		return Payment{}, false, fmt.Errorf("%w: payment %q", ErrNotFound, c.renews)
+	}
+	previous = rows[0]
+	if previous.Next != "" {
+		next, err := tx.Payments(ctx, PaymentQuery{IDs: []string{previous.Next}})
+		if err != nil {
+			return Payment{}, false, err
+		}
+		if len(next) == 0 {
+			return Payment{}, false, fmt.Errorf("%w: payment %s names the unknown %s as its next", ErrInvariant, c.renews, previous.Next)
+		}
+		c.payment[0] = next[0]
+		return previous, true, deepen(ctx, tx, &c.payment[0])
+	}
+	if !slices.Contains(closedStatus, previous.Status) {
+		return Payment{}, false, fmt.Errorf("%w: it is %s", ErrNotRenewable, previous.Status)
+	}
+	p := &c.payment[0]
+	p.Attempt, p.Previous = previous.Attempt+1, previous.ID
+	previous.Next = p.ID
+	return previous, false, nil
+}
+
+// fill adds what is written with a payment: its address, its first event and
+// the deliveries.
+func (c *creation) fill(b *Batch) {
+	p := &b.Payments[len(b.Payments)-1]
+	p.Seq = 1
+	c.payment[0].Seq = 1
+	row, event := &c.address[0], &c.event[0]
+	*row = c.it.row(RolePayment)
+	row.PaymentID, row.Customer, row.CreatedAt = p.ID, p.Customer, p.CreatedAt
+	*event = Event{
+		ID: hashID("evt_", p.ID, string(PaymentCreated), "create"), Kind: PaymentCreated, Subject: p.ID, Seq: 1,
+		Time: p.CreatedAt, Livemode: c.gw.live, Data: paymentData(*p),
+	}
+	event.Data.Subject = p.ID
+	b.Addresses, b.Events = c.address[:], c.event[:]
+	b.Deliveries = c.gw.deliveries(b.Events, p.CreatedAt)
 }
 
 func (g *Gateway) newPayment(req PaymentRequest, d draft, it issued, random entropy, uri string, now time.Time) Payment {

@@ -18,18 +18,20 @@ import (
 // Gateway accepts payments. Make one with New, Start it, and Stop it. All
 // methods are safe for concurrent use; its zero value answers ErrNotStarted.
 type Gateway struct {
-	cfg     Config
-	store   Store
-	log     *slog.Logger
-	live    bool
-	table   []transition
-	ids     *idSource
-	books   map[uint32]*book // by coin type
-	nets    map[chain.ID]*network
-	order   []*network // as configured
-	aliases map[string]assetRef
-	pumps   []*pump
-	group   *lifecycle.Group
+	cfg   Config
+	store Store
+	log   *slog.Logger
+	live  bool
+	table []transition
+	ids   *idSource
+	// creations are spare ones; see creation.
+	creations sync.Pool
+	books     map[uint32]*book // by coin type
+	nets      map[chain.ID]*network
+	order     []*network // as configured
+	aliases   map[string]assetRef
+	pumps     []*pump
+	group     *lifecycle.Group
 
 	mu      sync.Mutex
 	state   gatewayState

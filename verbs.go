@@ -137,10 +137,7 @@ func (g *Gateway) RenewPayment(ctx context.Context, id string) (Payment, error) 
 	if err != nil {
 		return Payment{}, err
 	}
-	return g.create(ctx, req, d, func(fresh *Payment, previous Payment) error {
-		fresh.Attempt, fresh.Previous = previous.Attempt+1, previous.ID
-		return renewable(previous)
-	}, id)
+	return g.create(ctx, req, d, id)
 }
 
 // renewable reports whether a payment has ended unpaid.

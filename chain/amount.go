@@ -91,6 +91,9 @@ func ParseUnits(text string) (Amount, error) { return ParseAmount(text, 0) }
 // Format writes the amount as a decimal number with no superfluous zeros:
 // 25000000 base units of a token with 6 decimals are "25".
 func (a Amount) Format(decimals uint8) string {
+	if a.v.IsZero() {
+		return "0"
+	}
 	digits := a.v.Dec()
 	if decimals == 0 {
 		return digits

@@ -119,26 +119,40 @@ func (c codec) PaymentURI(asset chain.Asset, to chain.Address, amount chain.Amou
 	if err != nil {
 		return "", err
 	}
-	receiver, err := c.Parse(string(to))
-	if err != nil {
+	// An Address is canonical by its type: its shape is looked at here, and its
+	// checksum, which costs a hash, was when it was made.
+	if err := checkShape(to); err != nil {
 		return "", err
 	}
+	number := strconv.FormatUint(id, 10)
 	if asset.Native() {
-		uri := fmt.Sprintf("ethereum:%s@%d", receiver, id)
+		uri := "ethereum:" + string(to) + "@" + number
 		if !amount.IsZero() {
 			uri += "?value=" + amount.String()
 		}
 		return uri, nil
 	}
-	contract, err := c.Parse(string(asset.Contract))
-	if err != nil {
+	if err := checkShape(asset.Contract); err != nil {
 		return "", err
 	}
-	uri := fmt.Sprintf("ethereum:%s@%d/transfer?address=%s", contract, id, receiver)
+	uri := "ethereum:" + string(asset.Contract) + "@" + number + "/transfer?address=" + string(to)
 	if !amount.IsZero() {
 		uri += "&uint256=" + amount.String()
 	}
 	return uri, nil
+}
+
+// checkShape makes sure that an address is 0x and 40 hex digits.
+func checkShape(a chain.Address) error {
+	if len(a) != 2+2*addressLength || a[:2] != "0x" {
+		return &chain.FormatError{What: "address", Text: string(a), Reason: "want 0x and 40 hex digits"}
+	}
+	for i := 2; i < len(a); i++ {
+		if _, _, ok := hexDigit(a[i]); !ok {
+			return &chain.FormatError{What: "address", Text: string(a), Reason: "want 0x and 40 hex digits"}
+		}
+	}
+	return nil
 }
 
 // chainNumber returns the EIP-155 number of an "eip155:<n>" id. Zero is none:
