@@ -546,3 +546,14 @@ func TestAPlannedSweepOfALostDepositIsGivenUp(t *testing.T) {
 	f.noBrokenRules()
 	f.allSwept()
 }
+
+func TestFinalIsToldWithoutASweep(t *testing.T) {
+	f := newFlow(t, bursartest.Options{Edit: func(c *bursar.Config) { c.Chains[0].Sweep = bursar.SweepOff }})
+	p := f.Create("USDC", "10")
+	f.Pay(p)
+	f.Confirm()
+	require.False(t, f.Payment(p).Final)
+	f.Mine(3)
+	require.True(t, f.Payment(p).Final)
+	require.Equal(t, bursar.StatusConfirmed, f.Payment(p).Status)
+}
