@@ -2,7 +2,6 @@ package bursar_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -282,6 +281,3 @@ func units(t testing.TB, a chain.Asset, text string) chain.Amount {
 }
 
 var errNode = fmt.Errorf("%w: the node is away", chain.ErrTransient)
-
-// isNode reports whether an error was made by errNode.
-func isNode(err error) bool { return errors.Is(err, chain.ErrTransient) }

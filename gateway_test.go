@@ -476,3 +476,16 @@ func TestStopGivesTheLeaseUp(t *testing.T) {
 	require.NoError(t, second.Step(t.Context()))
 	require.Equal(t, uint64(3), tip(), "no clock has moved, and the second one has it")
 }
+
+func TestChainWithoutBlocksStillGivesVerdicts(t *testing.T) {
+	kit := bursartest.New(t, bursartest.Options{Chain: chaintest.Options{Info: chain.Info{OnDemandBlocks: true}}})
+	p := kit.Create("ETH", "1")
+	height := kit.Chain.Head().Height
+	kit.Chain.AdvanceTime(24*time.Hour + kit.Chain.Info().InclusionSlack - time.Second)
+	kit.Step()
+	require.Equal(t, bursar.StatusPending, kit.Payment(p).Status, "within the slack for a late inclusion")
+	kit.Chain.AdvanceTime(2 * time.Second)
+	kit.Step()
+	require.Equal(t, bursar.StatusExpired, kit.Payment(p).Status)
+	require.Equal(t, height, kit.Chain.Head().Height, "no block came")
+}

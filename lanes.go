@@ -92,6 +92,9 @@ func (g *Gateway) scanStep(ctx context.Context, i int, net *network) (time.Durat
 		return retry, err
 	}
 	wait, err := net.scanner.Step(ctx)
+	if err == nil && wait > 0 && net.info.OnDemandBlocks {
+		err = g.deadlines(ctx, net)
+	}
 	switch {
 	case errors.Is(err, ErrLeaseHeld):
 		return g.cfg.Lease / 3, g.stand(ctx, net)

@@ -26,7 +26,6 @@ type shop struct {
 	sender *send.Sender
 	mu     sync.Mutex
 	got    []webhook.Event
-	bodies [][]byte
 	// answer, where set, replaces the answer to the n-th request, from 1.
 	answer func(n int) (status int, header http.Header)
 	asked  int
