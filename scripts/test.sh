@@ -30,13 +30,20 @@ if [ -z "${BURSAR_GETH:-}" ] && [ -x "$tools/bin/geth" ]; then
 	export BURSAR_GETH=$tools/bin/geth
 fi
 
+# The random runs of thousands of steps, without the race detector, which slows
+# them several times; below they run shortened under it.
+step "long random runs" 900 go test -timeout 14m -run 'Random|Sequences|Storm|Crash' . ./sweeper ./scanner ./storetest ./store/...
+
 # The root module's tests are pure and share the cores. Those of the others
 # start nodes and wait for blocks, so that their packages take turns.
 for module in $(modules); do
 	race=-race
 	parallel=1
 	case $module in
-	.) parallel=2 ;;
+	.)
+		parallel=2
+		race='-race -short'
+		;;
 	./bench) race= ;; # figures under the race detector mean nothing
 	esac
 	# shellcheck disable=SC2086 # no word where there is no flag
