@@ -17,7 +17,7 @@ func (d *desk) include(t chain.Transfer, block chain.BlockRef) error {
 	}
 	if _, ours := d.net.book.own(t.From); ours {
 		// Between our own addresses: the transaction's sender is watched too, and
-		// what it did is applied from the page's spends.
+		// what it did is applied from the page's spends; see also unsigned.
 		return nil
 	}
 	f, err := d.file(t.To)

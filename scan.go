@@ -193,7 +193,37 @@ func (d *desk) connect(page chain.Page) error {
 			return err
 		}
 	}
+	for _, s := range d.unsigned(page, at) {
+		if err := d.follow(s, nil, "a token says that an account of ours paid, in a transaction that it did not sign: "+string(s.ID)); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// unsigned collects what came from an account of ours in a transaction that it
+// did not sign. No honest token does that to an account that never approved
+// anybody; the ledger follows what the token says, and the operator is told.
+func (d *desk) unsigned(page chain.Page, at map[chain.BlockHash]chain.BlockRef) []chain.TxStatus {
+	signed := make(map[chain.TxID]bool, len(page.Spends))
+	for _, s := range page.Spends {
+		signed[s.ID] = true
+	}
+	var out []chain.TxStatus
+	place := map[chain.TxID]int{}
+	for _, t := range page.Transfers {
+		if _, ours := d.net.book.own(t.From); !ours || signed[t.ID.Tx] || t.Amount.IsZero() {
+			continue
+		}
+		i, seen := place[t.ID.Tx]
+		if !seen {
+			i = len(out)
+			place[t.ID.Tx] = i
+			out = append(out, chain.TxStatus{ID: t.ID.Tx, State: chain.TxIncluded, Block: at[t.Hash], TxIndex: t.TxIndex, From: t.From})
+		}
+		out[i].Transfers = append(out[i].Transfers, t)
+	}
+	return out
 }
 
 // progress works out what the new tip makes confirmed, final and due. A halted
