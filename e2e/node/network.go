@@ -26,13 +26,13 @@ import (
 type Network struct {
 	// Name is the kind of node, URL its endpoint, ChainID its EIP-155 number.
 	Name    string
-	URL     string
-	ChainID uint64
+	URL     string // URL is the node's HTTP endpoint.
+	ChainID uint64 // ChainID is its EIP-155 number.
 	// MinesAtOnce is true where each transaction makes a block.
 	MinesAtOnce bool
 	// Eth and RPC are clients of the node, for what this type has no method for.
 	Eth *ethclient.Client
-	RPC *rpc.Client
+	RPC *rpc.Client // RPC calls the node.
 
 	t        testing.TB
 	stranger *ecdsa.PrivateKey
