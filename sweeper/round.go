@@ -98,12 +98,34 @@ func (r *round) advanceAll(ctx context.Context) (plans []Plan) {
 //   - for a transaction under way from the same source: the node still shows
 //     the balance that it will take, and a transaction that turns out unfunded
 //     can neither be mined nor, having been sent, be replaced by another plan;
-//   - where a signature of its source got lost on the way to the journal.
+//   - where a signature of its source got lost on the way to the journal;
+//   - for an older planned one of the same source, which would otherwise find
+//     the gas gone that its top-up brought, time and again.
 func (r *round) waits(j Job) bool {
-	if r.awaitsTopUp(j) {
+	if r.awaitsTopUp(j) || r.isBehind(j) {
 		return true
 	}
 	return slices.ContainsFunc(j.sources(), func(a chain.Address) bool { return r.unsure[a] || r.drawn[a] })
+}
+
+// isBehind reports whether an older planned job draws on a source of j. A job in
+// quarantine holds up nobody.
+func (r *round) isBehind(j Job) bool {
+	if j.Intent.Purpose == chain.PurposeTopUp {
+		return false
+	}
+	sources := j.sources()
+	for _, older := range r.work.Jobs {
+		switch {
+		case older.ID == j.ID:
+			return false
+		case older.State != Planned, older.started(), r.policy.quarantined(older), older.Intent.Purpose == chain.PurposeTopUp:
+			continue
+		case slices.ContainsFunc(older.sources(), func(a chain.Address) bool { return slices.Contains(sources, a) }):
+			return true
+		}
+	}
+	return false
 }
 
 func (r *round) awaitsTopUp(j Job) bool {

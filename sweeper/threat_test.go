@@ -292,6 +292,25 @@ func TestThreat_F9_StrandedGasIsUsed(t *testing.T) {
 	require.Equal(t, uint64(1_000_000-7-10), x.balance(sponsor.Address, nativeID), "seven were missing")
 }
 
+// F9: gas that came for the older of two sweeps of an address is not spent by
+// the younger one, which may be ready sooner.
+func TestThreat_F9_GasIsForWhomItCame(t *testing.T) {
+	x := newBench(t)
+	x.b.deposit(account("a"), usdc, 1000, true)
+	x.step() // the first is planned, and its top-up sent
+	x.b.deposit(account("a"), usdt, 1000, true)
+	x.step()
+	x.block()
+	x.w.fault = failing("Prepare", 1, false, errLost) // the older one has to rest
+	_, _ = x.s.Step(context.Background())
+	x.w.fault = never
+	require.Empty(t, x.b.jobs[2].Attempts, "the gas is not the younger one's")
+	x.rounds(12)
+	require.Equal(t, uint64(1000), x.balance(treasury, usdcID))
+	require.Equal(t, uint64(1000), x.balance(treasury, usdtID))
+	require.Equal(t, 2, x.b.topUps, "one for each, none twice")
+}
+
 // F9: fees rose between top-up and sweep: the difference is bought once the
 // first top-up is final, under a key of its own.
 func TestThreat_F9_SpikeBetween(t *testing.T) {
