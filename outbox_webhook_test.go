@@ -75,6 +75,13 @@ func newShop(t testing.TB, edit func(*send.Config)) *shop {
 	return s
 }
 
+// requests is how many requests have come.
+func (s *shop) requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
 func (s *shop) of(subject string) (out []webhook.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,7 +205,7 @@ func TestWebhookBreakerCountsNoTries(t *testing.T) {
 		o.clock.advance(time.Hour)
 		o.step(gw)
 	}
-	require.Equal(t, 1, s.asked)
+	require.Equal(t, 1, s.requests())
 	d := o.rows("shop")["evt_pay_1_1"]
 	require.Equal(t, 1, d.Attempts)
 	require.Equal(t, bursar.DeliveryPending, d.Status)

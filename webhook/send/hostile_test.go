@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -57,12 +56,14 @@ func TestThreat_E7_SilentReceiver(t *testing.T) {
 // it has to end as well.
 func TestThreat_E7_SilentHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var receivers sync.WaitGroup
-		t.Cleanup(receivers.Wait)
+		hungUp := make(chan struct{})
 		s := newLocal(t, "https://127.0.0.1", func(c *Config) {
 			c.dial = func(context.Context, string, string) (net.Conn, error) {
 				client, server := net.Pipe()
-				receivers.Go(func() { _, _ = io.Copy(io.Discard, server) })
+				go func() {
+					defer close(hungUp)
+					_, _ = io.Copy(io.Discard, server)
+				}()
 				return client, nil
 			}
 		})
@@ -70,7 +71,7 @@ func TestThreat_E7_SilentHandshake(t *testing.T) {
 		var failed *TransportError
 		require.ErrorAs(t, s.Send(t.Context(), message("a")), &failed)
 		require.Equal(t, FailTimeout, failed.Kind)
-		receivers.Wait()
+		<-hungUp
 		require.Equal(t, DefaultTimeout, time.Since(start))
 	})
 }
