@@ -24,10 +24,14 @@ type tx struct {
 	events       []*told
 }
 
-// Apply implements bursar.Tx. Everything is checked at commit.
+// Apply implements bursar.Tx. Everything is checked at commit, under the lock
+// that it takes anyway.
 func (t *tx) Apply(ctx context.Context, b bursar.Batch) error {
-	if err := t.locked(ctx, func() {}); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if t.over.Load() {
+		return errOver
 	}
 	t.fences = append(t.fences, b.Fences...)
 	t.payments = stage(t.payments, b.Payments, copyPayment)

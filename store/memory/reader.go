@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/bursar-go/bursar"
@@ -52,7 +53,7 @@ type reader struct {
 	s    *Store
 	time time.Time
 	snapshot
-	over bool
+	over atomic.Bool
 }
 
 // begin takes a snapshot.
@@ -74,6 +75,9 @@ func (s *Store) begin(ctx context.Context) (*reader, error) {
 // end releases the snapshot and the versions that only it could see. It may
 // be called twice.
 func (r *reader) end() {
+	if r.over.Load() {
+		return // by its commit
+	}
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	r.release()
@@ -81,10 +85,9 @@ func (r *reader) end() {
 
 // release is end under the lock.
 func (r *reader) release() {
-	if r.over {
+	if r.over.Swap(true) {
 		return
 	}
-	r.over = true
 	first := r.s.snaps.oldest == &r.snapshot
 	r.s.snaps.remove(&r.snapshot)
 	if first {
@@ -116,7 +119,7 @@ func (r *reader) locked(ctx context.Context, look func()) error {
 	switch {
 	case r.s.closed:
 		return bursar.ErrStoreClosed
-	case r.over:
+	case r.over.Load():
 		return errOver
 	}
 	look()
