@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/scanner"
 )
 
 // TestFeeSharesSumToTheFee is S13: by amount, largest remainder first, and
@@ -97,4 +98,15 @@ func TestFinalHeight(t *testing.T) {
 	require.Equal(t, -1, final(chain.Head{Finalized: &chain.BlockRef{Height: 9, Hash: "x"}}, 10), "of another branch")
 	n.cfg.Confirmations = 8
 	require.Equal(t, 3, final(chain.Head{}, 10), "never before it is confirmed")
+}
+
+// A transition of a transaction that its table does not allow fails the whole
+// step, whoever made it: nothing of the page is written.
+func TestForbiddenTransitionFailsTheStep(t *testing.T) {
+	d := &desk{net: &network{}, state: ChainState{Halted: haltWindow}}
+	require.NoError(t, d.take(scanner.Step{}))
+	row := Transaction{ID: "tx_1", Status: TxPending}
+	d.turn(&row, txDeep) // never seen in a block
+	require.Equal(t, TxPending, row.Status)
+	require.ErrorIs(t, d.take(scanner.Step{}), ErrInvariant)
 }
