@@ -26,9 +26,14 @@ const (
 	indexFloat   = 1 // indexFloat pays refunds and withdrawals.
 )
 
-// reserveBlock is how many indexes are reserved at once. Derivation shares one
-// field inversion in a block of this size.
-const reserveBlock = 256
+// reserveBlock is how many indexes are reserved at once; deriveBlock how many of
+// them are derived at once, by the caller that found no address left. Derivation
+// shares one field inversion in a block: more would save next to nothing and make
+// that caller wait.
+const (
+	reserveBlock = 256
+	deriveBlock  = 64
+)
 
 // book knows every address of ours of one family of chains: which raw key
 // belongs to which wallet and path. It is a cache of what the store's index
@@ -50,6 +55,7 @@ type book struct {
 	done  map[string]uint32 // pool → indexes derived so far
 	gaps  map[string][]span // pool → derived ranges above done
 	free  []numbered        // reserved here and not issued
+	ahead []span            // reserved here and not derived
 
 	// refill bounds how many callers derive at once.
 	refill chan struct{}
@@ -258,7 +264,7 @@ func (b *book) take(ctx context.Context) (issued, error) {
 		var err error
 		// Somebody may have filled up while this caller waited.
 		if b.empty() {
-			err = b.reserve(ctx)
+			err = b.fill(ctx)
 		}
 		<-b.refill
 		if err != nil {
@@ -292,18 +298,21 @@ func (b *book) giveBack(it issued) {
 	b.free = append(b.free, it.numbered)
 }
 
-// reserve takes a block of indexes from the store and derives it.
-func (b *book) reserve(ctx context.Context) error {
-	pool := poolName(b.accounts[0])
-	first, err := b.store.Reserve(ctx, pool, reserveBlock)
-	if err != nil {
-		return fmt.Errorf("bursar: reserve addresses: %w", err)
+// fill derives the next block of reserved indexes.
+func (b *book) fill(ctx context.Context) error {
+	block, ok := b.next()
+	if !ok {
+		first, err := b.store.Reserve(ctx, poolName(b.accounts[0]), reserveBlock)
+		if err != nil {
+			return fmt.Errorf("bursar: reserve addresses: %w", err)
+		}
+		block = b.split(span{first, first + reserveBlock})
 	}
-	made, err := b.derive(0, changeDeposit, first, first+reserveBlock)
+	made, err := b.derive(0, changeDeposit, block.from, block.to)
 	if err != nil {
 		return err
 	}
-	b.mark(pool, span{first, first + reserveBlock})
+	b.mark(poolName(b.accounts[0]), block)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// The lowest index comes first out of the stack.
@@ -311,6 +320,29 @@ func (b *book) reserve(ctx context.Context) error {
 		b.free = append(b.free, made[i])
 	}
 	return nil
+}
+
+// next takes a block that was reserved and not derived, the lowest first.
+func (b *book) next() (span, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.ahead) == 0 {
+		return span{}, false
+	}
+	block := b.ahead[0]
+	b.ahead = b.ahead[1:]
+	return block, true
+}
+
+// split returns the first block of a reservation and keeps the others.
+func (b *book) split(s span) span {
+	first := span{s.from, min(s.from+deriveBlock, s.to)}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for from := first.to; from < s.to; from += deriveBlock {
+		b.ahead = append(b.ahead, span{from, min(from+deriveBlock, s.to)})
+	}
+	return first
 }
 
 func (b *book) describe(at numbered) (issued, error) {

@@ -117,7 +117,7 @@ func TestBookOrderAndNames(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, chain.Address("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"), first.address, "the published first address of that mnemonic")
 	require.EqualValues(t, 0, first.index)
-	require.Empty(t, b.missing(poolName(b.accounts[0]), reserveBlock), "derived once")
+	require.Empty(t, b.missing(poolName(b.accounts[0]), deriveBlock), "derived once")
 	second, err := b.take(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 1, second.index)

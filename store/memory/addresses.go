@@ -97,7 +97,8 @@ func (s *Store) Reserve(ctx context.Context, pool string, n uint32) (uint32, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	last, closed := s.snaps.state()
+	if closed {
 		return 0, bursar.ErrStoreClosed
 	}
 	rec := s.pools.rows[pool]
@@ -112,7 +113,7 @@ func (s *Store) Reserve(ctx context.Context, pool string, n uint32) (uint32, err
 		rec = &record[bursar.Pool]{id: pool, tie: pool}
 		s.pools.rows[pool] = rec
 	}
-	s.pools.push(s.last+1, rec, &version[bursar.Pool]{row: bursar.Pool{Name: pool, Next: first + n}})
+	s.pools.push(last+1, rec, &version[bursar.Pool]{row: bursar.Pool{Name: pool, Next: first + n}})
 	s.committed()
 	return first, nil
 }

@@ -62,13 +62,14 @@ func stage[In, Out any](to []*version[Out], rows []In, one func(*In) Out) []*ver
 func (s *Store) commit(t *tx) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	last, closed := s.snaps.state()
+	if closed {
 		return bursar.ErrStoreClosed
 	}
 	// Its own snapshot has served; without it the versions that this commit
 	// outdates go at once.
 	t.release()
-	if err := s.publish(s.last+1, t); err != nil {
+	if err := s.publish(last+1, t); err != nil {
 		for _, table := range s.tables {
 			table.revert()
 		}
@@ -80,9 +81,9 @@ func (s *Store) commit(t *tx) error {
 
 // committed ends a successful commit.
 func (s *Store) committed() {
-	s.last++
+	last := s.snaps.commit()
 	for _, table := range s.tables {
-		table.settle(s.last)
+		table.settle(last)
 	}
 	s.sweep()
 }
@@ -152,7 +153,7 @@ func (s *Store) Acquire(ctx context.Context, name, holder string, ttl time.Durat
 	now := s.clock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if _, closed := s.snaps.state(); closed {
 		return bursar.Fence{}, bursar.ErrStoreClosed
 	}
 	l := s.leases[name]

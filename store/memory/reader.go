@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,21 +23,38 @@ type snapshot struct {
 	prev, next *snapshot
 }
 
-// snapshots knows the oldest snapshot in use.
-type snapshots struct{ oldest, newest *snapshot }
+// snapshots knows the newest commit and the oldest snapshot in use.
+type snapshots struct {
+	mu             sync.Mutex
+	closed         bool
+	last           uint64 // the number of the newest commit
+	oldest, newest *snapshot
+}
 
-func (l *snapshots) add(n *snapshot) {
-	n.prev, n.next = l.newest, nil
+// add begins a snapshot of the newest commit.
+func (l *snapshots) add(n *snapshot) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return bursar.ErrStoreClosed
+	}
+	n.number, n.prev, n.next = l.last, l.newest, nil
 	if l.newest == nil {
 		l.oldest = n
 	} else {
 		l.newest.next = n
 	}
 	l.newest = n
+	return nil
 }
 
-func (l *snapshots) remove(n *snapshot) {
-	if n.prev == nil {
+// remove ends a snapshot. It reports whether that was the oldest one, so that
+// versions may have become invisible.
+func (l *snapshots) remove(n *snapshot) (oldest bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	oldest = n.prev == nil
+	if oldest {
 		l.oldest = n.next
 	} else {
 		n.prev.next = n.next
@@ -46,6 +64,38 @@ func (l *snapshots) remove(n *snapshot) {
 	} else {
 		n.next.prev = n.prev
 	}
+	return oldest
+}
+
+// commit makes the next commit the newest one.
+func (l *snapshots) commit() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last++
+	return l.last
+}
+
+// state returns the number of the newest commit.
+func (l *snapshots) state() (last uint64, closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last, l.closed
+}
+
+func (l *snapshots) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+}
+
+// horizon is the oldest commit that somebody sees or will see.
+func (l *snapshots) horizon() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.oldest != nil {
+		return l.oldest.number
+	}
+	return l.last
 }
 
 // reader reads one snapshot.
@@ -62,13 +112,9 @@ func (s *Store) begin(ctx context.Context) (*reader, error) {
 		return nil, err
 	}
 	r := &reader{s: s, time: s.clock()}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, bursar.ErrStoreClosed
+	if err := s.snaps.add(&r.snapshot); err != nil {
+		return nil, err
 	}
-	r.number = s.last
-	s.snaps.add(&r.snapshot)
 	return r, nil
 }
 
@@ -88,19 +134,14 @@ func (r *reader) release() {
 	if r.over.Swap(true) {
 		return
 	}
-	first := r.s.snaps.oldest == &r.snapshot
-	r.s.snaps.remove(&r.snapshot)
-	if first {
+	if r.s.snaps.remove(&r.snapshot) {
 		r.s.sweep()
 	}
 }
 
 // sweep drops what no snapshot sees any more.
 func (s *Store) sweep() {
-	horizon := s.last
-	if s.snaps.oldest != nil {
-		horizon = s.snaps.oldest.number
-	}
+	horizon := s.snaps.horizon()
 	for _, t := range s.tables {
 		t.sweep(horizon)
 	}
@@ -116,8 +157,8 @@ func (r *reader) locked(ctx context.Context, look func()) error {
 	}
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	switch {
-	case r.s.closed:
+	switch _, closed := r.s.snaps.state(); {
+	case closed:
 		return bursar.ErrStoreClosed
 	case r.over.Load():
 		return errOver

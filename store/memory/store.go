@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/bursar-go/bursar"
@@ -33,11 +32,10 @@ type Store struct {
 
 	// mu is held for single look-ups and commits, never across a call to a
 	// closure, to Options.Now or to anything that can wait.
-	mu     sync.Mutex
-	closed bool
-	rand   *rand.Rand
-	// last is the number of the newest commit.
-	last  uint64
+	mu   lock
+	rand *rand.Rand
+	// snaps has a lock of its own, so that nobody waits for a commit to begin. It
+	// is taken under mu, never the other way round.
 	snaps snapshots
 
 	payments     *payments
@@ -134,9 +132,8 @@ func (s *Store) try(ctx context.Context, fn func(bursar.Tx) error) (again bool, 
 
 // newest returns the number of the newest commit.
 func (s *Store) newest() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last
+	last, _ := s.snaps.state()
+	return last
 }
 
 // backoff waits before the next try: not at all at first, then up to 5 ms, at
@@ -162,9 +159,9 @@ func (s *Store) backoff(ctx context.Context, try int) error {
 // Close implements bursar.Store. Transactions under way fail. Closing twice is
 // nil.
 func (s *Store) Close() error {
-	s.mu.Lock()
+	s.mu.Lock() // lets a commit under way end first
 	defer s.mu.Unlock()
-	s.closed = true
+	s.snaps.close()
 	return nil
 }
 
