@@ -232,7 +232,7 @@ func (p *pump) claim(ctx context.Context, most int, skip map[string]bool) (jobs 
 	var lost []string
 	err = p.gw.store.Write(ctx, func(tx Tx) error {
 		jobs, lost = nil, nil
-		due, err := tx.Deliveries(ctx, DeliveryQuery{Endpoint: p.name, DueBy: tx.Now(), Limit: most + len(skip)})
+		due, err := tx.Deliveries(ctx, DeliveryQuery{Endpoint: p.name, DueBy: tx.Now(), Claim: true, Limit: most + len(skip)})
 		if err != nil {
 			return err
 		}

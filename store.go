@@ -316,5 +316,9 @@ type DeliveryQuery struct {
 	// after it, parked ones, and of the pending ones of each (endpoint,
 	// subject) the one with the lowest Seq alone.
 	DueBy time.Time
+	// Claim is set by a Write that is going to change what it reads. A store may
+	// leave out rows that another transaction is about to change, so that several
+	// instances share the work instead of meeting on the same rows.
+	Claim bool
 	Limit int // Limit is the most rows; 0: all.
 }

@@ -1,0 +1,48 @@
+package bursar
+
+import "context"
+
+// What a Store, or its Tx, may offer beyond the port. The gateway finds it by a
+// type assertion; a store that lacks it works all the same, as each interface
+// says.
+
+// HostWriter is a Store whose transactions a host can take part in with
+// statements of its own: the store's package says how to reach the transaction
+// behind the Tx. NotifyTx runs its handlers in WriteHost; on a store that lacks
+// it they run in Write, and there is nothing of the host's to take part with.
+type HostWriter interface {
+	// WriteHost is Write, but that what fn does in the host's own tables commits
+	// or fails together with what it applies, and that fn may hold locks of the
+	// database while it runs. fn may be run several times, as in Write.
+	WriteHost(ctx context.Context, fn func(Tx) error) error
+}
+
+// TxReserver is a Tx that holds the only writer of its database, so that a
+// reservation of its own would wait for it for ever: the indexes are reserved in
+// the transaction itself, and are free again where it fails.
+type TxReserver interface {
+	// Reserve is Store.Reserve inside the transaction.
+	Reserve(ctx context.Context, pool string, n uint32) (first uint32, err error)
+}
+
+// Original is a Store that can tell whether its data are where they were
+// written: a database that was restored from a backup, or copied, has forgotten
+// what happened since, and must not issue the addresses of that time again. A
+// store that lacks it is taken for the original always.
+type Original interface {
+	// Origin compares the mark in the data with that of the place they are in.
+	Origin(ctx context.Context) (Origin, error)
+	// Settle makes the present place the origin of the data.
+	Settle(ctx context.Context) error
+}
+
+// Origin is where data are from and where they are.
+type Origin struct {
+	// Written is the mark in the data, Here that of the place: for example the
+	// identity and timeline of a server, or a file beside the database. Written
+	// is empty before the first Settle.
+	Written, Here string
+	// Reserved is the first index never handed out of each pool, as the place
+	// remembers it apart from the data; pools it knows nothing of are missing.
+	Reserved map[string]uint32
+}
