@@ -162,9 +162,27 @@ type ChainState struct {
 	HaltedFrom uint64
 	// Seq is the sequence number of the chain's last event.
 	Seq int64
+	// Assets are what was decided about assets while the gateway ran, in the
+	// order of the decisions; see AddAsset and DisableAsset. A store keeps them
+	// as one value, of which no query asks a part: JSON will do.
+	Assets []AssetState
 	// StartedAt is when the cursor was first set; UpdatedAt the last write.
 	StartedAt time.Time
 	UpdatedAt time.Time // UpdatedAt is the last write.
+}
+
+// AssetState is what was decided about one asset of a chain at run time.
+type AssetState struct {
+	// Asset is the asset as it was added or, where the configuration lists it,
+	// as it was when it was disabled; then the configuration counts.
+	Asset chain.Asset `json:"asset"`
+	// Added is true where the asset is there by AddAsset alone.
+	Added bool `json:"added,omitempty"`
+	// Disabled: no new payment is made in it.
+	Disabled bool `json:"disabled,omitempty"`
+	// Since is the scanned height at which it was added: transfers up to there
+	// were not looked for.
+	Since uint64 `json:"since,omitempty"`
 }
 
 // Tip is the newest scanned block; the zero value before the first.

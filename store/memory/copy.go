@@ -52,7 +52,7 @@ func copyAttempt(a *bursar.Attempt) bursar.Attempt {
 
 func copyChain(s *bursar.ChainState) bursar.ChainState {
 	c := *s
-	c.Recent = slices.Clone(s.Recent)
+	c.Recent, c.Assets = slices.Clone(s.Recent), slices.Clone(s.Assets)
 	return c
 }
 
