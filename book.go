@@ -298,6 +298,61 @@ func (b *book) giveBack(it issued) {
 	b.free = append(b.free, it.numbered)
 }
 
+// takeTx is take inside a transaction of the host's. A TxReserver holds the
+// only writer: a reservation beside it, and a caller of fill that is in the
+// middle of one, would wait for this transaction, which waits for them. So
+// nothing here waits for either. own tells that the index was reserved by the
+// transaction itself and shares its fate.
+func (b *book) takeTx(ctx context.Context, tx Tx) (it issued, own bool, err error) {
+	r, ok := tx.(TxReserver)
+	if !ok {
+		it, err = b.take(ctx)
+		return it, false, err
+	}
+	for {
+		if free, ok := b.pop(); ok {
+			it, err = b.describe(free)
+			return it, false, err
+		}
+		block, ok := b.next()
+		if !ok {
+			it, err = b.reserveTx(ctx, tx, r)
+			return it, true, err
+		}
+		if err := b.stock(block); err != nil {
+			return issued{}, false, err
+		}
+	}
+}
+
+// reserveTx reserves one index in the transaction and watches it at once. It
+// never enters the free list: after a rollback the store hands the index out
+// again, and it would be there twice. Money may have come to it since an earlier
+// rollback; then it has a row, and the next index is taken, or every repetition
+// of the transaction would meet the same row.
+func (b *book) reserveTx(ctx context.Context, tx Tx, r TxReserver) (issued, error) {
+	pool := poolName(b.accounts[0])
+	for {
+		index, err := r.Reserve(ctx, pool, 1)
+		if err != nil {
+			return issued{}, fmt.Errorf("bursar: reserve an address: %w", err)
+		}
+		made, err := b.derive(0, changeDeposit, index, index+1)
+		if err != nil {
+			return issued{}, err
+		}
+		b.mark(pool, span{index, index + 1})
+		it, err := b.describe(made[0])
+		if err != nil {
+			return issued{}, err
+		}
+		rows, err := tx.Addresses(ctx, AddressQuery{IDs: []string{it.id}})
+		if err != nil || len(rows) == 0 {
+			return it, err
+		}
+	}
+}
+
 // fill derives the next block of reserved indexes.
 func (b *book) fill(ctx context.Context) error {
 	block, ok := b.next()
@@ -308,6 +363,11 @@ func (b *book) fill(ctx context.Context) error {
 		}
 		block = b.split(span{first, first + reserveBlock})
 	}
+	return b.stock(block)
+}
+
+// stock derives a block of reserved indexes and makes them free to take.
+func (b *book) stock(block span) error {
 	made, err := b.derive(0, changeDeposit, block.from, block.to)
 	if err != nil {
 		return err

@@ -60,7 +60,7 @@ type draft struct {
 // money yet. After an error of the store the outcome may be unknown: repeat the
 // call with the same idempotency key.
 func (g *Gateway) CreatePayment(ctx context.Context, req PaymentRequest) (Payment, error) {
-	if err := g.running(); err != nil {
+	if err := g.writable(ctx); err != nil {
 		return Payment{}, err
 	}
 	d, err := g.checkRequest("PaymentRequest.", req)
@@ -189,22 +189,34 @@ type creation struct {
 	fresh   bool // the payment was made
 }
 
-// create stores a payment on a fresh address, or finds the one that is there
-// already.
-func (g *Gateway) create(ctx context.Context, req PaymentRequest, d draft, renews string) (Payment, error) {
+// begin makes a creation; the caller ends it.
+func (g *Gateway) begin(req PaymentRequest, d draft, renews string) (*creation, error) {
 	random, err := g.ids.draw()
 	if err != nil {
-		return Payment{}, err
+		return nil, err
 	}
 	c, _ := g.creations.Get().(*creation)
 	if c == nil {
 		c = new(creation)
 	}
-	defer func() {
-		*c = creation{}
-		g.creations.Put(c)
-	}()
 	c.gw, c.req, c.draft, c.random, c.renews = g, req, d, random, renews
+	return c, nil
+}
+
+func (c *creation) end() {
+	g := c.gw
+	*c = creation{}
+	g.creations.Put(c)
+}
+
+// create stores a payment on a fresh address, or finds the one that is there
+// already.
+func (g *Gateway) create(ctx context.Context, req PaymentRequest, d draft, renews string) (Payment, error) {
+	c, err := g.begin(req, d, renews)
+	if err != nil {
+		return Payment{}, err
+	}
+	defer c.end()
 	for try := 0; ; try++ {
 		if c.it, err = d.net.book.take(ctx); err != nil {
 			return Payment{}, err
@@ -227,29 +239,49 @@ func (g *Gateway) create(ctx context.Context, req PaymentRequest, d draft, renew
 }
 
 // store writes the payment with one address.
-func (c *creation) store(ctx context.Context) (err error) {
+func (c *creation) store(ctx context.Context) error {
 	c.fresh = false
-	if c.uri, err = c.draft.net.codec.PaymentURI(c.draft.asset, c.it.address, c.draft.amount); err != nil {
+	if err := c.link(); err != nil {
 		return err
 	}
 	return c.gw.store.Write(ctx, func(tx Tx) error {
 		c.fresh = false
-		if found, err := c.repeated(ctx, tx); found || err != nil {
+		previous, found, err := c.find(ctx, tx)
+		if found || err != nil {
 			return err
 		}
-		c.payment[0] = c.gw.newPayment(c.req, c.draft, c.it, c.random, c.uri, tx.Now())
-		batch := Batch{Payments: c.payment[:]}
-		if c.renews != "" {
-			previous, done, err := c.renewed(ctx, tx)
-			if done || err != nil {
-				return err
-			}
-			batch.Payments = []Payment{previous, c.payment[0]}
-		}
-		c.fresh = true
-		c.fill(&batch)
-		return tx.Apply(ctx, batch)
+		return c.put(ctx, tx, previous)
 	})
+}
+
+// link makes the URI that wallets read.
+func (c *creation) link() (err error) {
+	c.uri, err = c.draft.net.codec.PaymentURI(c.draft.asset, c.it.address, c.draft.amount)
+	return err
+}
+
+// find looks for the payment that this one would repeat. Where there is none it
+// returns the attempt before this one, nil for a first attempt.
+func (c *creation) find(ctx context.Context, tx Tx) (previous *Payment, found bool, err error) {
+	if found, err = c.repeated(ctx, tx); found || err != nil || c.renews == "" {
+		return nil, found, err
+	}
+	return c.renewed(ctx, tx)
+}
+
+// put applies the payment with its address, its event and the deliveries.
+func (c *creation) put(ctx context.Context, tx Tx, previous *Payment) error {
+	p := &c.payment[0]
+	*p = c.gw.newPayment(c.req, c.draft, c.it, c.random, c.uri, tx.Now())
+	batch := Batch{Payments: c.payment[:]}
+	if previous != nil {
+		p.Attempt, p.Previous = previous.Attempt+1, previous.ID
+		previous.Next = p.ID
+		batch.Payments = []Payment{*previous, *p}
+	}
+	c.fresh = true
+	c.fill(&batch)
+	return tx.Apply(ctx, batch)
 }
 
 // repeated finds the payment that the idempotency key made before.
@@ -269,34 +301,31 @@ func (c *creation) repeated(ctx context.Context, tx Tx) (bool, error) {
 	return true, deepen(ctx, tx, &c.payment[0])
 }
 
-// renewed ties the payment to the attempt before it, whose row it returns; done
-// where that one has its next attempt already.
-func (c *creation) renewed(ctx context.Context, tx Tx) (previous Payment, done bool, err error) {
+// renewed reads the attempt before this one; found where that one has its next
+// attempt already.
+func (c *creation) renewed(ctx context.Context, tx Tx) (previous *Payment, found bool, err error) {
 	rows, err := tx.Payments(ctx, PaymentQuery{IDs: []string{c.renews}})
 	switch {
 	case err != nil:
-		return Payment{}, false, err
+		return nil, false, err
 	case len(rows) == 0:
-		return Payment{}, false, fmt.Errorf("%w: payment %q", ErrNotFound, c.renews)
+		return nil, false, fmt.Errorf("%w: payment %q", ErrNotFound, c.renews)
 	}
-	previous = rows[0]
+	previous = &rows[0]
 	if previous.Next != "" {
 		next, err := tx.Payments(ctx, PaymentQuery{IDs: []string{previous.Next}})
 		if err != nil {
-			return Payment{}, false, err
+			return nil, false, err
 		}
 		if len(next) == 0 {
-			return Payment{}, false, fmt.Errorf("%w: payment %s names the unknown %s as its next", ErrInvariant, c.renews, previous.Next)
+			return nil, false, fmt.Errorf("%w: payment %s names the unknown %s as its next", ErrInvariant, c.renews, previous.Next)
 		}
 		c.payment[0] = next[0]
-		return previous, true, deepen(ctx, tx, &c.payment[0])
+		return nil, true, deepen(ctx, tx, &c.payment[0])
 	}
 	if !slices.Contains(closedStatus, previous.Status) {
-		return Payment{}, false, fmt.Errorf("%w: it is %s", ErrNotRenewable, previous.Status)
+		return nil, false, fmt.Errorf("%w: it is %s", ErrNotRenewable, previous.Status)
 	}
-	p := &c.payment[0]
-	p.Attempt, p.Previous = previous.Attempt+1, previous.ID
-	previous.Next = p.ID
 	return previous, false, nil
 }
 

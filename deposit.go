@@ -34,7 +34,7 @@ type AddressRequest struct {
 // Errors: *FieldError before anything is written; ErrIdempotencyConflict where
 // the customer's address exists with other metadata; ErrChainNotReady.
 func (g *Gateway) CreateAddress(ctx context.Context, req AddressRequest) (Address, error) {
-	if err := g.running(); err != nil {
+	if err := g.writable(ctx); err != nil {
 		return Address{}, err
 	}
 	net, ok := g.nets[req.Chain]

@@ -53,6 +53,23 @@ func fieldErr(field string, code Code, format string, args ...any) *FieldError {
 	return &FieldError{Field: field, Code: code, Reason: fmt.Sprintf(format, args...)}
 }
 
+// RetryTxError reports that a transaction of the host's met another writer. The
+// gateway retries nothing inside it, because only the host can repeat what it
+// did there itself: roll back, and run the whole transaction again from its
+// beginning. After a few times in vain give up, as with ErrConflict.
+type RetryTxError struct {
+	// Err is the cause; errors.Is finds ErrConflict in it.
+	Err error
+}
+
+// Error tells what went wrong, without secrets.
+func (e *RetryTxError) Error() string {
+	return "bursar: roll back and run the whole transaction again: " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *RetryTxError) Unwrap() error { return e.Err }
+
 // Sentinels. Callers branch on them with errors.Is.
 var (
 	// ErrNotFound: there is no such row.
@@ -80,6 +97,10 @@ var (
 	// ErrConflict: another writer was faster. Store.Write retries on it; hosts
 	// see it only where the retries were used up.
 	ErrConflict = errors.New("bursar: conflict")
+	// ErrInTransaction: the call would open a transaction of its own inside the
+	// one that a NotifyTx handler runs in, and could wait for it for ever. Use the
+	// twin of the call whose name ends in Tx, or a notifier made by NotifyFunc.
+	ErrInTransaction = errors.New("bursar: not inside a handler's transaction")
 	// ErrFenced: the lease was lost to another instance; nothing was written.
 	ErrFenced = errors.New("bursar: lease lost")
 	// ErrLeaseHeld: another instance holds the lease.

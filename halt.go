@@ -70,7 +70,7 @@ func (g *Gateway) setHalt(ctx context.Context, net *network, reason, kind string
 // halted. Errors: *FieldError for a chain that is not configured, ErrLeaseHeld
 // where another instance has the chain.
 func (g *Gateway) ResumeChain(ctx context.Context, id ChainID) error {
-	if err := g.running(); err != nil {
+	if err := g.writable(ctx); err != nil {
 		return err
 	}
 	net, ok := g.nets[id]

@@ -191,7 +191,7 @@ const maxSteps = 10_000
 // keeps the other work from nothing; all errors are returned, joined. A second
 // Step at the same time is an error.
 func (g *Gateway) Step(ctx context.Context) error {
-	if err := g.running(); err != nil {
+	if err := g.writable(ctx); err != nil {
 		return err
 	}
 	if !g.stepped.TryLock() {

@@ -61,7 +61,7 @@ func (g *Gateway) act(ctx context.Context, id string, what fact, done func(Payme
 // change loads a payment with its transactions, applies fn and writes the
 // result in one transaction.
 func (g *Gateway) change(ctx context.Context, id string, fn func(*desk, *file) error) (Payment, error) {
-	if err := g.running(); err != nil {
+	if err := g.writable(ctx); err != nil {
 		return Payment{}, err
 	}
 	var out Payment
@@ -115,7 +115,7 @@ func (g *Gateway) change(ctx context.Context, id string, fn func(*desk, *file) e
 // *FieldError with a path such as Payment.Asset where what was asked for then is
 // not configured any more, or below today's minimum; ErrChainNotReady.
 func (g *Gateway) RenewPayment(ctx context.Context, id string) (Payment, error) {
-	if err := g.running(); err != nil {
+	if err := g.writable(ctx); err != nil {
 		return Payment{}, err
 	}
 	old, err := g.Payment(ctx, id)
@@ -125,8 +125,17 @@ func (g *Gateway) RenewPayment(ctx context.Context, id string) (Payment, error) 
 	if old.Next != "" {
 		return g.Payment(ctx, old.Next)
 	}
-	if err := renewable(old); err != nil {
+	req, d, err := g.renewal(old)
+	if err != nil {
 		return Payment{}, err
+	}
+	return g.create(ctx, req, d, id)
+}
+
+// renewal is the request for the next attempt.
+func (g *Gateway) renewal(old Payment) (PaymentRequest, draft, error) {
+	if err := renewable(old); err != nil {
+		return PaymentRequest{}, draft{}, err
 	}
 	policy := old.Policy
 	req := PaymentRequest{
@@ -134,10 +143,7 @@ func (g *Gateway) RenewPayment(ctx context.Context, id string) (Payment, error) 
 		TTL: old.TTL, Policy: &policy, Customer: old.Customer, Metadata: old.Metadata,
 	}
 	d, err := g.checkRequest("Payment.", req)
-	if err != nil {
-		return Payment{}, err
-	}
-	return g.create(ctx, req, d, id)
+	return req, d, err
 }
 
 // renewable reports whether a payment has ended unpaid.

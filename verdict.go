@@ -18,25 +18,36 @@ type verdict struct {
 	ok, permanent, untried bool
 	// interrupted: the gateway stops, which is no fault of the receiver.
 	interrupted bool
-	after       time.Duration
-	text        string
+	// recorded: nothing is left to write, because the handler's own transaction
+	// has written it, or the delivery is somebody else's by now.
+	recorded bool
+	after    time.Duration
+	text     string
 	// spread is the jitter in thousandths of a tenth, drawn once so that a
 	// repeated transaction writes the same.
 	spread int64
 }
 
 // notify calls host code: bounded in time, its panic an error.
-func (p *pump) notify(ctx context.Context, e Event) (v verdict) {
+func (p *pump) notify(ctx context.Context, j job) (v verdict) {
 	call, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
 			v = verdict{text: tidy(fmt.Sprintf("bursar: notifier %s panicked: %v", p.name, r))}
-			p.gw.log.ErrorContext(ctx, "notifier panicked", "notifier", p.name, "event", e.ID, "panic", v.text, "stack", string(debug.Stack()))
+			p.gw.log.ErrorContext(ctx, "notifier panicked", "notifier", p.name, "event", j.event.ID, "panic", v.text, "stack", string(debug.Stack()))
 		}
 		v.spread = p.roll()
 	}()
-	err := p.to.Notify(call, e)
+	if p.tx != nil {
+		return p.notifyTx(ctx, call, j)
+	}
+	return judge(ctx, p.to.Notify(call, j.event))
+}
+
+// judge reads a handler's error. ctx is the lane's, whose end is no fault of the
+// receiver.
+func judge(ctx context.Context, err error) (v verdict) {
 	if err == nil {
 		return verdict{ok: true}
 	}
