@@ -1,0 +1,303 @@
+package config
+
+import (
+	"errors"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/evm"
+)
+
+const (
+	coinDecimals = 18 // of every EVM chain's own coin
+	gweiDecimals = 9
+	// maxGasPrice is where package evm caps every offer, in wei.
+	maxGasPrice = 50_000_000_000_000
+)
+
+// presetOf returns what is known of a chain by name.
+func presetOf(name string, number uint64) (evm.Preset, bool) {
+	switch name {
+	case "ethereum":
+		return evm.Ethereum(), true
+	case "bsc":
+		return evm.BSC(), true
+	case "polygon":
+		return evm.Polygon(), true
+	case "arbitrum":
+		return evm.Arbitrum(), true
+	case "avalanche":
+		return evm.Avalanche(), true
+	case "fantom":
+		return evm.Fantom(), true
+	case "sonic":
+		return evm.Sonic(), true
+	case "base":
+		return evm.Base(), true
+	case "optimism":
+		return evm.Optimism(), true
+	case "local":
+		return evm.Local(number), true
+	}
+	return evm.Preset{}, false
+}
+
+// presets are the names that presetOf knows.
+func presets() []string {
+	return []string{"ethereum", "bsc", "polygon", "arbitrum", "avalanche", "fantom", "sonic", "base", "optimism", "local"}
+}
+
+// chainBuilder makes one chain of the file.
+type chainBuilder struct {
+	*report
+	name, path string
+	from       Chain
+	id         chain.ID
+	native     chain.Asset
+}
+
+func (b *chainBuilder) at(field string) string { return join(b.path, field) }
+
+// build makes the chain; what could not be made is missing in it and reported.
+func (b *chainBuilder) build() bursar.Chain {
+	before := len(b.errs)
+	preset, ok := b.preset()
+	c := b.from
+	if !ok {
+		return bursar.Chain{}
+	}
+	b.id, b.native = preset.Info.ID, preset.Info.Native
+	if c.URL.IsZero() {
+		b.add(b.at("url"), bursar.CodeRequired, "the node's endpoint")
+	}
+	oneOf(b.report, b.at("sweep"), c.Sweep, string(bursar.SweepFinal), string(bursar.SweepOff))
+	out := bursar.Chain{
+		Assets: b.assets(), Treasury: b.treasury(), Confirmations: c.Confirmations, Sweep: bursar.SweepAt(c.Sweep), Start: c.Start, Poll: c.Poll,
+		MaxTopUp: b.units(b.at("max_top_up"), c.MaxTopUp, coinDecimals), MaxFee: b.units(b.at("max_fee"), c.MaxFee, coinDecimals),
+	}
+	price := b.units(b.at("max_gas_price"), c.MaxGasPrice, gweiDecimals)
+	if chain.NewAmount(maxGasPrice).Less(price) {
+		b.add(b.at("max_gas_price"), bursar.CodeOutOfRange, "want at most 50000 gwei")
+	}
+	if c.Confirmations >= preset.Info.MaxReorg {
+		b.add(b.at("confirmations"), bursar.CodeOutOfRange, "want less than describe.max_reorg, %d", preset.Info.MaxReorg)
+	}
+	if len(b.errs) > before {
+		return out
+	}
+	client, err := evm.New(evm.Config{
+		Preset: preset, URL: c.URL.Reveal(), Headers: headers(b.report, b.at("headers"), c.Headers), Genesis: chain.BlockHash(c.Genesis), Tokens: out.Assets,
+		MaxResponse: c.MaxResponse, Timeout: c.Timeout, MaxBatch: c.MaxBatch, PageBlocks: c.PageBlocks, MaxGasPrice: price,
+	})
+	if err != nil {
+		b.client(err)
+		return out
+	}
+	out.Client = client
+	return out
+}
+
+// client tells why the client refuses its configuration.
+func (b *chainBuilder) client(err error) {
+	var field *evm.ConfigError
+	if !errors.As(err, &field) {
+		b.wrap(b.path, bursar.CodeInvalid, err, "refused")
+		return
+	}
+	name := strings.TrimPrefix(strings.TrimPrefix(field.Field, "Preset."), "Info.")
+	path := b.at(snake(name))
+	switch {
+	case name == "ID":
+		path = b.at("describe.chain_id")
+	case strings.HasPrefix(field.Field, "Preset.") && name != "PageBlocks":
+		path = b.at("describe." + snake(name))
+	}
+	b.add(path, bursar.CodeInvalid, "%s", field.Reason)
+}
+
+// preset finds what is known of the chain and changes it as described.
+func (b *chainBuilder) preset() (evm.Preset, bool) {
+	if !regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString(b.name) {
+		b.add(b.path, bursar.CodeInvalid, "a chain's name is 1 to 32 of a-z, 0-9 and -")
+		return evm.Preset{}, false
+	}
+	name, d := b.from.Preset, b.from.Describe
+	if name == "" && slices.Contains(presets(), b.name) {
+		name = b.name
+	}
+	preset, known := presetOf(name, d.ChainID)
+	switch {
+	case name != "" && name != "none" && !known:
+		b.add(b.at("preset"), bursar.CodeUnknown, "want one of %s, or none", strings.Join(presets(), ", "))
+		return preset, false
+	case (!known || name == "local") && d.ChainID == 0:
+		b.add(b.at("describe.chain_id"), bursar.CodeRequired, "the EIP-155 number; no preset tells it")
+		return preset, false
+	case known && d.ChainID != 0 && preset.Info.ID != chain.ID("eip155:"+strconv.FormatUint(d.ChainID, 10)):
+		b.add(b.at("describe.chain_id"), bursar.CodeMismatch, "the preset %s is %s", name, preset.Info.ID)
+		return preset, false
+	case !known:
+		preset = evm.Local(d.ChainID) // for what every EVM chain has
+		preset.Info = chain.Info{
+			ID: preset.Info.ID, Native: chain.Asset{ID: preset.Info.Native.ID, Decimals: coinDecimals},
+			Curve: preset.Info.Curve, CoinType: preset.Info.CoinType, InclusionSlack: time.Hour, PageBlocks: preset.Info.PageBlocks,
+		}
+	}
+	preset.Info.Name = b.name
+	return b.describe(preset)
+}
+
+// describe applies the fields that are set, and asks for those that nothing
+// else tells.
+func (b *chainBuilder) describe(p evm.Preset) (evm.Preset, bool) {
+	d, i := b.from.Describe, &p.Info
+	replace(&i.Native.Symbol, d.Symbol)
+	replace(&i.BlockTime, d.BlockTime)
+	replace(&i.Confirmations, d.Confirmations)
+	replace(&i.FinalityDepth, d.FinalityDepth)
+	replace(&i.MaxReorg, d.MaxReorg)
+	replace(&i.InclusionSlack, d.InclusionSlack)
+	flag(&i.Testnet, d.Testnet)
+	flag(&i.OnDemandBlocks, d.OnDemandBlocks)
+	flag(&p.Legacy, d.Legacy)
+	flag(&p.OPStack, d.OPStack)
+	oneOf(b.report, b.at("describe.finality_tag"), d.FinalityTag, "finalized", "safe", "none")
+	if replace(&p.FinalityTag, d.FinalityTag); p.FinalityTag == "none" {
+		p.FinalityTag = ""
+	}
+	missing := false
+	for _, field := range []struct {
+		name  string
+		unset bool
+	}{
+		{"symbol", i.Native.Symbol == ""},
+		{"block_time", i.BlockTime == 0},
+		{"confirmations", i.Confirmations == 0},
+		{"finality_depth", i.FinalityDepth == 0},
+		{"max_reorg", i.MaxReorg == 0},
+	} {
+		if field.unset {
+			missing = true
+			b.add(b.at("describe."+field.name), bursar.CodeRequired, "no preset tells it")
+		}
+	}
+	return p, !missing
+}
+
+func replace[T comparable](field *T, value T) {
+	var zero T
+	if value != zero {
+		*field = value
+	}
+}
+
+func flag(field, value *bool) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+// treasury checks the address by itself, so that a typing error stands beside
+// the other errors.
+func (b *chainBuilder) treasury() chain.Address {
+	text := b.from.Treasury
+	if text == "" {
+		if b.from.Sweep != string(bursar.SweepOff) {
+			b.add(b.at("treasury"), bursar.CodeRequired, "an address to sweep to, or sweep: off")
+		}
+		return ""
+	}
+	parsed, err := evm.Codec().Parse(text)
+	switch {
+	case err != nil:
+		b.add(b.at("treasury"), bursar.CodeInvalid, "not an address: %s", formatReason(err))
+	case string(parsed) != text:
+		b.add(b.at("treasury"), bursar.CodeInvalid, "want its canonical form, with checksum")
+	}
+	return parsed
+}
+
+// formatReason is what is wrong with a text, without the text.
+func formatReason(err error) string {
+	var format *chain.FormatError
+	if errors.As(err, &format) {
+		return format.Reason
+	}
+	return "malformed"
+}
+
+// assets makes the accepted assets in the order of their symbols.
+func (b *chainBuilder) assets() (out []chain.Asset) {
+	for _, symbol := range sorted(b.from.Assets) {
+		path, from := join(b.at("assets"), shown(symbol)), b.from.Assets[symbol]
+		if len(symbol) > 32 || strings.ContainsFunc(symbol, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' }) {
+			b.add(path, bursar.CodeInvalid, "a symbol is up to 32 of printable ASCII, without / and spaces")
+			continue
+		}
+		if b.failed(path) {
+			continue
+		}
+		a, ok := b.asset(path, symbol, from)
+		if !ok {
+			continue
+		}
+		a.Minimum = b.units(path+".minimum", from.Minimum, a.Decimals)
+		a.SweepMinimum = b.units(path+".sweep_minimum", from.SweepMinimum, a.Decimals)
+		a.MaxSweepFee = b.units(path+".max_sweep_fee", from.MaxSweepFee, coinDecimals)
+		a.VerifyBalance, a.CodeHash = from.VerifyBalance, from.CodeHash
+		out = append(out, a)
+	}
+	return out
+}
+
+func (b *chainBuilder) asset(path, symbol string, from Asset) (chain.Asset, bool) {
+	switch {
+	case from.Contract == "" && symbol != b.native.Symbol:
+		b.add(path+".contract", bursar.CodeRequired, "a token needs its contract; the chain's own coin is %s", b.native.Symbol)
+	case from.Contract == "" && (from.Decimals != nil || from.VerifyBalance || from.CodeHash != ""):
+		b.add(path, bursar.CodeMismatch, "decimals, verify_balance and code_hash are for tokens")
+	case from.Contract == "":
+		return b.native, true
+	case from.Decimals == nil:
+		b.add(path+".decimals", bursar.CodeRequired, "as the contract says")
+	default:
+		token, err := evm.Token(b.id, from.Contract, symbol, *from.Decimals)
+		if err == nil {
+			return token, true
+		}
+		field := path + ".contract"
+		if *from.Decimals > chain.MaxDecimals {
+			field = path + ".decimals"
+		}
+		b.add(field, bursar.CodeInvalid, "%s", formatReason(err))
+	}
+	return chain.Asset{}, false
+}
+
+// headers makes HTTP headers of secrets.
+func headers(r *report, path string, from map[string]Secret) http.Header {
+	if len(from) == 0 {
+		return nil
+	}
+	out := http.Header{}
+	for _, name := range sorted(from) {
+		key := http.CanonicalHeaderKey(name)
+		switch {
+		case !regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`).MatchString(name):
+			r.add(join(path, shown(name)), bursar.CodeInvalid, "no name of a header")
+		case out[key] != nil:
+			r.add(join(path, shown(name)), bursar.CodeDuplicate, "the same header in other letters")
+		case strings.ContainsFunc(from[name].Reveal(), func(c rune) bool { return c < ' ' || c == 0x7f }):
+			r.add(join(path, shown(name)), bursar.CodeInvalid, "a control character")
+		default:
+			out.Set(name, from[name].Reveal())
+		}
+	}
+	return out
+}

@@ -1,0 +1,267 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// The comments of these types are the reference that docs/configuration.md is
+// made of: what a field is, its unit, its range, and what it is when left out.
+
+// File is a whole configuration. Load makes one; the zero value can be filled
+// in Go as well.
+type File struct {
+	// Store is where everything is kept.
+	Store Store `yaml:"store"`
+	// Wallet is the active wallet, which addresses are issued from.
+	Wallet Wallet `yaml:"wallet"`
+	// Retired are wallets of earlier times, by a name of yours: watched and
+	// swept, never issued from. Default: none.
+	Retired map[string]Wallet `yaml:"retired"`
+	// Chains are the networks by name: 1 to 32 of a-z, 0-9 and -. At least one;
+	// all are live or all are test networks. The name is what assets are called
+	// by, "ethereum/USDC".
+	Chains map[string]Chain `yaml:"chains"`
+	// Webhooks are the HTTP endpoints that events are sent to, by name: 1 to 64
+	// of a-z, A-Z, 0-9, ., _ and -. Default: none; handlers in Go are added to
+	// the result of Build.
+	Webhooks map[string]Webhook `yaml:"webhooks"`
+	// Policy is the amount policy of payments whose request says none.
+	Policy Policy `yaml:"policy"`
+	// TTL is how long a payment waits for money where the request does not say.
+	// A duration such as 24h or 90m, 1m to 8784h (366 days). Default: 24h.
+	TTL time.Duration `yaml:"ttl"`
+	// Lease is how long a chain stays with an instance that has gone silent. At
+	// least 1s. Default: 30s.
+	Lease time.Duration `yaml:"lease"`
+	// Instance names this process among those that share the store, no two the
+	// same: 1 to 64 of a-z, A-Z, 0-9, ., _ and -. Default: a random name.
+	Instance string `yaml:"instance"`
+	// LogLevel is what File.Level returns for the host's logger: debug, info,
+	// warn or error. Default: info.
+	LogLevel string `yaml:"log_level"`
+
+	name   string
+	places map[string]place
+}
+
+// Store says which store to open. Opening it is the host's business, so that
+// this package links no driver.
+type Store struct {
+	// Driver is the kind of store: memory, which forgets everything with the
+	// process, sqlite or postgres. Required.
+	Driver string `yaml:"driver"`
+	// Path is the database's file, for sqlite alone. Required there. A relative
+	// path is relative to the working directory.
+	Path string `yaml:"path"`
+	// DSN is the connection string, for postgres alone: a URL or key=value
+	// pairs. Required there. One that holds a password comes from a file or the
+	// environment.
+	DSN Secret `yaml:"dsn" secret:"dsn"`
+	// Password is the database's password apart from the DSN, for postgres
+	// alone. Default: that of the DSN, if any.
+	Password Secret `yaml:"password"`
+	// Schema is the schema that the tables are in, for postgres alone: a-z, 0-9
+	// and _, up to 63, no digit first. Default: bursar.
+	Schema string `yaml:"schema"`
+}
+
+// Wallet is a mnemonic, or account keys that can only watch: one of both.
+type Wallet struct {
+	// Mnemonic is the BIP-39 mnemonic, 12 to 24 English words. Required unless
+	// xpubs are given.
+	Mnemonic Secret `yaml:"mnemonic"`
+	// Passphrase is the mnemonic's passphrase. Default: none.
+	Passphrase Secret `yaml:"passphrase"`
+	// XPubs are extended public keys of m/44'/coin'/0' by SLIP-44 coin type, 60
+	// for every EVM chain. They reveal every address and may stand in the file.
+	// Required unless a mnemonic is given.
+	XPubs map[string]Secret `yaml:"xpubs" secret:"inline"`
+}
+
+// Chain is one network.
+type Chain struct {
+	// Preset is what is known of the chain: ethereum, bsc, polygon, arbitrum,
+	// avalanche, fantom, sonic, base, optimism, local for a development node, or
+	// none for a chain that describe tells all about. Default: the chain's name,
+	// where there is a preset of that name.
+	Preset string `yaml:"preset"`
+	// Describe changes what the preset says, or says it. Default: the preset as
+	// it is.
+	Describe Describe `yaml:"describe"`
+	// URL is the node's HTTP endpoint, http or https. It may stand in the file
+	// and is never shown, since providers put their keys into it. Required.
+	URL Secret `yaml:"url" secret:"inline"`
+	// Headers are added to each request to the node, by name. Default: none.
+	Headers map[string]Secret `yaml:"headers"`
+	// Genesis is the hash of the first block, as a pin against a fork that kept
+	// the chain id: 0x and 64 lower-case hex digits. Default: not checked before
+	// the store knows it.
+	Genesis string `yaml:"genesis"`
+	// Timeout bounds one request to the node, 1ms to 10m. Default: 30s.
+	Timeout time.Duration `yaml:"timeout"`
+	// MaxResponse is the most bytes of one answer, 65536 to 1073741824. Default:
+	// 33554432 (32 MiB).
+	MaxResponse int64 `yaml:"max_response"`
+	// MaxBatch is the most calls in one request, 1 to 1000. Default: 100.
+	MaxBatch int `yaml:"max_batch"`
+	// PageBlocks is the most blocks read at once, 1 to 1000. Default: the
+	// preset's.
+	PageBlocks uint64 `yaml:"page_blocks"`
+	// MaxGasPrice is the most ever offered for a unit of gas, in gwei, up to
+	// 50000. Default: 50000.
+	MaxGasPrice Units `yaml:"max_gas_price"`
+	// Treasury is where money is swept to: an address with its checksum, that is
+	// none of the gateway's own. Required unless sweep is off.
+	Treasury string `yaml:"treasury"`
+	// Confirmations is the depth, in blocks, at which a transfer is confirmed;
+	// its own block counts. At least 1, less than describe.max_reorg. Default:
+	// the preset's.
+	Confirmations uint64 `yaml:"confirmations"`
+	// Sweep is final, to sweep what is final, or off. Default: final.
+	Sweep string `yaml:"sweep"`
+	// MaxFee caps the fee of each transaction, in units of the native coin.
+	// Default: no cap beside max_gas_price.
+	MaxFee Units `yaml:"max_fee"`
+	// MaxTopUp caps the gas given to one address for one sweep, in units of the
+	// native coin. Default: no cap beside max_fee.
+	MaxTopUp Units `yaml:"max_top_up"`
+	// Start is the first block to scan on a fresh store. Default: 0, the head.
+	Start uint64 `yaml:"start"`
+	// Poll is the pause between two looks at the head, a duration. Default: the
+	// block time.
+	Poll time.Duration `yaml:"poll"`
+	// Assets are the accepted tokens by symbol, and the native coin where its
+	// minimums matter. Default: the native coin alone.
+	Assets map[string]Asset `yaml:"assets" env:"upper"`
+}
+
+// Describe is what a chain is like. Each field replaces that of the preset.
+type Describe struct {
+	// ChainID is the EIP-155 number, 1 and above. Required without a preset, and
+	// with the preset local (1337 for geth --dev, 31337 for anvil).
+	ChainID uint64 `yaml:"chain_id"`
+	// Symbol is that of the native coin, which has 18 decimals. Required without
+	// a preset.
+	Symbol string `yaml:"symbol"`
+	// Testnet is true where coins have no value. Default: the preset's, or
+	// false.
+	Testnet *bool `yaml:"testnet"`
+	// BlockTime is the usual time between two blocks, a duration above zero.
+	// Required without a preset.
+	BlockTime time.Duration `yaml:"block_time"`
+	// Confirmations is the default of the chain's confirmations, in blocks, and
+	// what a lower choice is warned about against. At least 1. Required without a
+	// preset.
+	Confirmations uint64 `yaml:"confirmations"`
+	// FinalityDepth is the depth, in blocks, at which a block is final where the
+	// node names no final block. At least describe.confirmations. Required
+	// without a preset.
+	FinalityDepth uint64 `yaml:"finality_depth"`
+	// FinalityTag is the block tag that names the final block: finalized, safe
+	// or none. Default: the preset's, or none.
+	FinalityTag string `yaml:"finality_tag"`
+	// MaxReorg is how many blocks deep a reorg can be followed. Above the
+	// confirmations. Required without a preset.
+	MaxReorg uint64 `yaml:"max_reorg"`
+	// InclusionSlack is how long after its deadline a payment still takes a
+	// transfer that was under way, a duration. Default: the preset's, or 1h.
+	InclusionSlack time.Duration `yaml:"inclusion_slack"`
+	// OnDemandBlocks is true for development nodes that make a block only for a
+	// transaction. Default: the preset's, or false.
+	OnDemandBlocks *bool `yaml:"on_demand_blocks"`
+	// Legacy is true where the chain has no base fee (EIP-1559). Default: the
+	// preset's, or false.
+	Legacy *bool `yaml:"legacy"`
+	// OPStack is true where the chain adds a fee for the layer below it.
+	// Default: the preset's, or false.
+	OPStack *bool `yaml:"op_stack"`
+}
+
+// Asset is a token, or the native coin.
+type Asset struct {
+	// Contract is the token's contract. Required for a token; left out, the
+	// asset is the native coin and must have its symbol.
+	Contract string `yaml:"contract"`
+	// Decimals is how many decimals a unit has, 0 to 77, as the contract says:
+	// compared at start. Required for a token; left out for the native coin.
+	Decimals *uint8 `yaml:"decimals"`
+	// Minimum is the smallest payment and the smallest transfer followed by
+	// itself, in units. Default: none.
+	Minimum Units `yaml:"minimum"`
+	// SweepMinimum is the smallest holding worth sweeping, in units. Default:
+	// everything is.
+	SweepMinimum Units `yaml:"sweep_minimum"`
+	// MaxSweepFee is the most one sweep may cost, in units of the native coin.
+	// Default: the chain's max_fee.
+	MaxSweepFee Units `yaml:"max_sweep_fee"`
+	// VerifyBalance has each arrival compared with the balance of its address,
+	// for tokens that may take a fee or lie. Default: false.
+	VerifyBalance bool `yaml:"verify_balance"`
+	// CodeHash pins the token's code as Preflight shows it; while the chain has
+	// another, nothing of the token is credited. Default: not pinned.
+	CodeHash string `yaml:"code_hash"`
+}
+
+// Webhook is one endpoint.
+type Webhook struct {
+	// URL receives the events: https, or http where allow_http. It may stand in
+	// the file and is never shown. Required.
+	URL Secret `yaml:"url" secret:"inline"`
+	// Secret signs the requests: whsec_ and base64 of 24 to 64 bytes. Required.
+	Secret Secret `yaml:"secret"`
+	// PreviousSecret signs beside it while receivers change over. Default: none.
+	PreviousSecret Secret `yaml:"previous_secret"`
+	// Headers are sent with each request, by name. Default: none.
+	Headers map[string]Secret `yaml:"headers"`
+	// Timeout bounds one attempt, up to 30s, after which the gateway gives up
+	// waiting. Default: 15s.
+	Timeout time.Duration `yaml:"timeout"`
+	// AllowPrivate are networks that may be reached although they are not on the
+	// public internet, in CIDR form: [10.1.2.0/24]. Default: none.
+	AllowPrivate []string `yaml:"allow_private"`
+	// AllowHTTP permits http to addresses in allow_private. Default: false.
+	AllowHTTP bool `yaml:"allow_http"`
+	// Ports are those permitted beside 443, 1 to 65535. Default: none.
+	Ports []uint16 `yaml:"ports"`
+	// Concurrency is the most requests at once, 0 to 1024. Default: 0, no limit.
+	Concurrency int `yaml:"concurrency"`
+	// Every is the time between two requests in the long run, a duration.
+	// Default: no limit.
+	Every time.Duration `yaml:"every"`
+	// Burst is how many requests may come at once after a pause, where every is
+	// set. At least 1. Default: 1.
+	Burst int `yaml:"burst"`
+	// BreakerFailures is how many failures in a row stop the requests for a
+	// while, 1 to 1000. Default: 0, they go on.
+	BreakerFailures int `yaml:"breaker_failures"`
+}
+
+// Policy says which amounts are enough.
+type Policy struct {
+	// ToleranceBps is how much of the amount may be missing, in hundredths of a
+	// percent, 0 to 10000. Default: 0.
+	ToleranceBps uint32 `yaml:"tolerance_bps"`
+	// Grace is how long after the deadline money still re-opens a payment, a
+	// duration, 0s to 8784h (366 days). Default: 0s.
+	Grace time.Duration `yaml:"grace"`
+}
+
+// Units is a decimal number of whole coins, "25.5", never a float: exact, or an
+// error where it has more decimals than the coin. In the file it is text in
+// quotes, or a whole number.
+type Units string
+
+// Level returns LogLevel for a slog.HandlerOptions; slog.LevelInfo where it is
+// empty or unknown, which Load refuses.
+func (f *File) Level() slog.Level {
+	switch f.LogLevel {
+	case "debug":
+		return slog.LevelDebug
+	case "warn":
+		return slog.LevelWarn
+	case "error":
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
