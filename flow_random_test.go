@@ -308,6 +308,9 @@ func (w *walk) step() {
 		w.did("step: %v", err)
 	}
 	w.did("at %d", w.Chain.Head().Height)
+	if w.Chain.Head().Height%8 == 0 {
+		w.audited()
+	}
 	if w.state().Tip().Hash != w.Chain.Head().Hash {
 		return
 	}
@@ -403,6 +406,7 @@ func (w *walk) verify() {
 		require.Equal(w.t, want, p.Status, "%s: counting %s of %s; %v", o.id, counting[o.id], o.required, w.Kinds(o.id))
 	}
 	w.allSwept()
+	w.audited()
 }
 
 // allSwept checks that no payout is open and no money worth it is left.
