@@ -1,6 +1,9 @@
 package bursar
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // What a Store, or its Tx, may offer beyond the port. The gateway finds it by a
 // type assertion; a store that lacks it works all the same, as each interface
@@ -45,4 +48,19 @@ type Origin struct {
 	// Reserved is the first index never handed out of each pool, as the place
 	// remembers it apart from the data; pools it knows nothing of are missing.
 	Reserved map[string]uint32
+}
+
+// SchemaError reports that a database is not laid out as this release needs it.
+// Nothing was changed.
+type SchemaError struct {
+	// Have is the newest migration in the database, Want the newest that this
+	// release knows.
+	Have, Want int
+	// Reason says what is wrong.
+	Reason string
+}
+
+// Error tells what is wrong and with which schema.
+func (e *SchemaError) Error() string {
+	return fmt.Sprintf("bursar: schema: %s (database at version %d, this release at %d)", e.Reason, e.Have, e.Want)
 }

@@ -30,6 +30,7 @@ func deliveryQueries(k *kit) {
 		{"due with a lease that ends now", Q{DueBy: later(8)}, "y2 x1 x4"},
 		{"due when all leases are over", Q{DueBy: later(99)}, "y2 x1 x3 x4"},
 		{"due too early", Q{DueBy: later(4)}, ""},
+		{"due, to be claimed", Q{DueBy: later(99), Claim: true}, "y2 x1 x3 x4"},
 		{"due, limited", Q{DueBy: later(99), Limit: 2}, "y2 x1"},
 		{"due of an endpoint", Q{DueBy: later(99), Endpoint: "y"}, "y2"},
 		{"due and parked", Q{DueBy: later(99), Statuses: []bursar.DeliveryStatus{parked}}, "x3"},

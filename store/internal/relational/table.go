@@ -1,0 +1,201 @@
+package relational
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/bursar-go/bursar"
+)
+
+// derived is a column that follows from a row and is never read back: something
+// to search by that is not a field.
+type derived[T any] struct {
+	name  string
+	value func(row *T) any
+}
+
+// table is a table of rows of one type, with the SQL that was made for it once.
+type table[T any] struct {
+	d       *Dialect
+	name    string
+	columns []column
+	derived []derived[T]
+	key     []int // of columns: what names a row
+	version int   // of columns; -1: rows never change
+	insert  string
+	update  string
+	list    string // SELECT … FROM
+}
+
+func newTable[T any](d *Dialect, name string, key []string, more ...derived[T]) *table[T] {
+	t := &table[T]{d: d, name: name, columns: columnsOf(reflect.TypeFor[T]()), derived: more, version: -1}
+	for i, c := range t.columns {
+		if c.name == "version" {
+			t.version = i
+		}
+	}
+	for _, k := range key {
+		t.key = append(t.key, t.place(k))
+	}
+	t.compile()
+	return t
+}
+
+// place returns the place of a column. A name that is none is a mistake in this
+// package, and shows in every test.
+func (t *table[T]) place(name string) int {
+	for i, c := range t.columns {
+		if c.name == name {
+			return i
+		}
+	}
+	panic(fmt.Sprintf("relational: table %s has no column %s", t.name, name))
+}
+
+func (t *table[T]) compile() {
+	var names, marks, sets, reads []string
+	for i, c := range t.columns {
+		names, marks = append(names, quote(c.name)), append(marks, t.d.Placeholder(i+1))
+		reads = append(reads, t.d.Read(quote(c.name), c.kind == amount || c.kind == object))
+		sets = append(sets, quote(c.name)+" = "+t.d.Placeholder(i+1))
+	}
+	n := len(t.columns)
+	for i, c := range t.derived {
+		names, marks = append(names, quote(c.name)), append(marks, t.d.Placeholder(n+i+1))
+		sets = append(sets, quote(c.name)+" = "+t.d.Placeholder(n+i+1))
+	}
+	n += len(t.derived)
+	var where []string
+	for _, k := range t.key {
+		n++
+		where = append(where, quote(t.columns[k].name)+" = "+t.d.Placeholder(n))
+	}
+	full := t.d.Table(t.name)
+	t.insert = "INSERT INTO " + full + " (" + strings.Join(names, ", ") + ") VALUES (" + strings.Join(marks, ", ") + ") ON CONFLICT DO NOTHING"
+	t.list = "SELECT " + strings.Join(reads, ", ") + " FROM " + full
+	if t.version >= 0 {
+		where = append(where, "version = "+t.d.Placeholder(n+1))
+		t.update = "UPDATE " + full + " SET " + strings.Join(sets, ", ") + " WHERE " + strings.Join(where, " AND ")
+	}
+}
+
+func quote(name string) string { return `"` + name + `"` }
+
+// write makes the statement that writes a row: an insert at version 0, else an
+// update of exactly that version.
+func (t *table[T]) write(row *T) (Op, error) {
+	v := reflect.ValueOf(row).Elem()
+	args := make([]any, 0, len(t.columns)+len(t.derived)+len(t.key)+1)
+	for i := range t.columns {
+		a, err := t.columns[i].value(t.d, v)
+		if err != nil {
+			return Op{}, fmt.Errorf("%s: %w", t.name, err)
+		}
+		args = append(args, a)
+	}
+	for _, d := range t.derived {
+		args = append(args, d.value(row))
+	}
+	op := Op{Table: t.name, SQL: t.insert, Want: 1, Fail: bursar.ErrConflict}
+	for _, k := range t.key {
+		op.Row = append(op.Row, fmt.Sprint(args[k]))
+	}
+	if t.version < 0 {
+		op.Args = args
+		return op, nil
+	}
+	old := v.FieldByIndex(t.columns[t.version].path).Int()
+	args[t.version] = old + 1
+	if old != 0 {
+		op.SQL = t.update
+		for _, k := range t.key {
+			args = append(args, args[k])
+		}
+		args = append(args, old)
+	}
+	op.Args = args
+	return op, nil
+}
+
+// read runs a query and returns its rows.
+func (t *table[T]) read(ctx context.Context, c Conn, q *Query) ([]T, error) {
+	rows, err := c.Query(ctx, t.list+q.String(), q.args)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // Err below tells what there is to tell.
+	cells := newCells(t.d, t.columns)
+	out := []T{}
+	for rows.Next() {
+		if err := rows.Scan(cells.dest...); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.name, err)
+		}
+		var row T
+		v := reflect.ValueOf(&row).Elem()
+		for _, put := range cells.put {
+			if err := put(v); err != nil {
+				return nil, fmt.Errorf("%s: %w", t.name, err)
+			}
+		}
+		out = append(out, row)
+	}
+	return out, rows.Err()
+}
+
+// Query is what follows after FROM.
+type Query struct {
+	d     *Dialect
+	where []string
+	tail  string
+	args  []any
+}
+
+func newQuery(d *Dialect) *Query { return &Query{d: d} }
+
+// Arg adds an argument and returns its placeholder.
+func (q *Query) Arg(v any) string {
+	q.args = append(q.args, v)
+	return q.d.Placeholder(len(q.args))
+}
+
+// And adds a condition.
+func (q *Query) And(condition string) { q.where = append(q.where, condition) }
+
+// is adds column = value unless the value is empty: no condition.
+func (q *Query) is(column, value string) {
+	if value != "" {
+		q.And(quote(column) + " = " + q.Arg(value))
+	}
+}
+
+// limit ends the query.
+func (q *Query) limit(n int) {
+	if n > 0 {
+		q.tail += " LIMIT " + q.Arg(n)
+	}
+}
+
+// String returns the text.
+func (q *Query) String() string {
+	if len(q.where) == 0 {
+		return q.tail
+	}
+	return " WHERE " + strings.Join(q.where, " AND ") + q.tail
+}
+
+// oneOf adds a condition that a column is among values; none: no condition.
+func oneOf[S ~string](q *Query, column string, values []S) {
+	switch len(values) {
+	case 0:
+	case 1:
+		q.And(quote(column) + " = " + q.Arg(string(values[0])))
+	default:
+		list := make([]string, len(values))
+		for i, v := range values {
+			list[i] = string(v)
+		}
+		q.And(q.d.OneOf(quote(column), q.Arg(q.d.List(list))))
+	}
+}
