@@ -13,6 +13,10 @@ type Dialect struct {
 	Table func(name string) string
 	// Placeholder is the n-th parameter, counted from 1.
 	Placeholder func(n int) string
+	// Number, Moments and JSON follow the placeholder of an argument that is text and meant
+	// as that type, in a column of that name.
+	Number, Moments string
+	JSON            func(column string) string
 	// Time is what is written of a time that is not zero, and Moment a place to
 	// read one into: NULL is the zero time.
 	Time   func(time.Time) any

@@ -25,6 +25,9 @@ type Op struct {
 	Broken error
 	// Select is true where it reads and touches nothing: its rows are counted.
 	Select bool
+	// Probe is the query that tells whether exactly this row is there. It is set
+	// for rows of the gateway.
+	Probe func() (sql string, args []any)
 	// Sum is set where the statement adds to a balance: databases without numbers
 	// of 78 digits have to read it first.
 	Sum *Sum
@@ -174,7 +177,7 @@ func (w *builder) entries(list []bursar.Entry) {
 			continue
 		}
 		w.add(Op{Table: "balances", Row: []string{string(s.Asset), string(s.Account)}, Want: 1, Fail: bursar.ErrConflict, Sum: s},
-			`INSERT INTO `+w.s.d.Table("balances")+` AS b (asset, account, "sum") VALUES (?, ?, ?)
+			`INSERT INTO `+w.s.d.Table("balances")+` AS b (asset, account, "sum") VALUES (?, ?, ?`+w.s.d.Number+`)
  ON CONFLICT (asset, account) DO UPDATE SET "sum" = b."sum" + excluded."sum"`, string(s.Asset), string(s.Account), s.By.String())
 	}
 }

@@ -27,6 +27,7 @@ type table[T any] struct {
 	insert  string
 	update  string
 	list    string // SELECT … FROM
+	probe   string // whether exactly this row is there, JSON aside
 }
 
 func newTable[T any](d *Dialect, name string, key []string, more ...derived[T]) *table[T] {
@@ -57,9 +58,10 @@ func (t *table[T]) place(name string) int {
 func (t *table[T]) compile() {
 	var names, marks, sets, reads []string
 	for i, c := range t.columns {
-		names, marks = append(names, quote(c.name)), append(marks, t.d.Placeholder(i+1))
+		mark := t.mark(i)
+		names, marks = append(names, quote(c.name)), append(marks, mark)
 		reads = append(reads, t.d.Read(quote(c.name), c.kind == amount || c.kind == object))
-		sets = append(sets, quote(c.name)+" = "+t.d.Placeholder(i+1))
+		sets = append(sets, quote(c.name)+" = "+mark)
 	}
 	n := len(t.columns)
 	for i, c := range t.derived {
@@ -74,11 +76,57 @@ func (t *table[T]) compile() {
 	}
 	full := t.d.Table(t.name)
 	t.insert = "INSERT INTO " + full + " (" + strings.Join(names, ", ") + ") VALUES (" + strings.Join(marks, ", ") + ") ON CONFLICT DO NOTHING"
+	t.probe = "SELECT 1 FROM " + full + " WHERE " + strings.Join(t.alike(), " AND ")
 	t.list = "SELECT " + strings.Join(reads, ", ") + " FROM " + full
 	if t.version >= 0 {
 		where = append(where, "version = "+t.d.Placeholder(n+1))
 		t.update = "UPDATE " + full + " SET " + strings.Join(sets, ", ") + " WHERE " + strings.Join(where, " AND ")
 	}
+}
+
+// alike are the conditions that a row is the one that was written.
+func (t *table[T]) alike() (all []string) {
+	n := 0
+	for _, c := range t.columns {
+		if c.kind == object || c.kind == blob {
+			continue
+		}
+		n++
+		mark := t.d.Placeholder(n)
+		switch c.kind {
+		case amount:
+			mark += t.d.Number
+		case moment:
+			all = append(all, quote(c.name)+" IS NOT DISTINCT FROM "+mark+t.d.Moments)
+			continue
+		}
+		all = append(all, quote(c.name)+" = "+mark)
+	}
+	return all
+}
+
+// comparable are the arguments of probe.
+func (t *table[T]) comparable(args []any) (out []any) {
+	for i, c := range t.columns {
+		if c.kind != object && c.kind != blob {
+			out = append(out, args[i])
+		}
+	}
+	return out
+}
+
+// mark is the placeholder of a column's value.
+func (t *table[T]) mark(i int) string {
+	mark := t.d.Placeholder(i + 1)
+	switch t.columns[i].kind {
+	case amount:
+		mark += t.d.Number
+	case object:
+		if t.d.JSON != nil {
+			mark += t.d.JSON(t.columns[i].name)
+		}
+	}
+	return mark
 }
 
 func quote(name string) string { return `"` + name + `"` }
@@ -102,6 +150,7 @@ func (t *table[T]) write(row *T) (Op, error) {
 	for _, k := range t.key {
 		op.Row = append(op.Row, fmt.Sprint(args[k]))
 	}
+	op.Probe = func() (string, []any) { return t.probe, t.comparable(args) }
 	if t.version < 0 {
 		op.Args = args
 		return op, nil
