@@ -51,7 +51,7 @@ type hostTx struct {
 
 func (s *Store) host(h *hostTx) *hostTx {
 	h.s = s
-	h.Reader = &relational.Reader{S: s.schema, C: h}
+	h.Reader = &relational.Reader{S: s.schema, C: h, Writes: true}
 	return h
 }
 

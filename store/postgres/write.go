@@ -147,7 +147,7 @@ func (s *Store) try(ctx context.Context, fn func(bursar.Tx) error) (again bool, 
 		return unreachable(err), explain(err)
 	}
 	defer n.end()
-	tx := &relational.Tx{Reader: &relational.Reader{S: s.schema, C: n}, Time: n.at}
+	tx := &relational.Tx{Reader: &relational.Reader{S: s.schema, C: n, Writes: true}, Time: n.at}
 	if err := fn(&once{tx, n}); err != nil {
 		return lostRace(err) || unreachable(err) && n.c.Conn().IsClosed(), err
 	}

@@ -17,6 +17,8 @@ import (
 type Reader struct {
 	S *Schema
 	C Conn
+	// Writes is true inside a Write: what is read to be claimed is locked then.
+	Writes bool
 }
 
 // page adds the order of a list, its start behind a cursor and its end.
@@ -213,7 +215,7 @@ func (r *Reader) Deliveries(ctx context.Context, d bursar.DeliveryQuery) ([]burs
 	}
 	q.tail = " ORDER BY next_at, endpoint, subject, seq, event_id"
 	q.limit(d.Limit)
-	if d.Claim && !d.DueBy.IsZero() {
+	if d.Claim && r.Writes && !d.DueBy.IsZero() {
 		q.tail += r.S.d.Skip
 	}
 	return r.S.deliveries.read(ctx, r.C, q)
