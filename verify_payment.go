@@ -224,7 +224,7 @@ func (a *auditor) paymentLedger(p Payment, txs []Transaction, rest []Entry) {
 	for _, e := range rest {
 		booked.post(e)
 		own := []Account{accountHeld(p.ID), accountPaid(p.ID), accountExcess(p.ID)}
-		ok := e.Rule == "L3" && e.Asset == p.Asset.ID && slices.Contains(own, e.Debit) && slices.Contains(own, e.Credit)
+		ok := e.Rule == "L3" && e.Height == 0 && e.Asset == p.Asset.ID && slices.Contains(own, e.Debit) && slices.Contains(own, e.Credit)
 		a.row("entries", e.ID).holds(ruleEntryExtra, "", ok, "%s %s from %s to %s by rule %s is no booking of %s", e.Amount, e.Asset, e.Credit, e.Debit, e.Rule, p.ID)
 	}
 	claim := func(field string, account Account, want chain.Amount) {

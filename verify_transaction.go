@@ -116,9 +116,8 @@ func (a *auditor) incomingRow(row auditRow, t Transaction, addresses map[string]
 			customer = p.Customer
 		}
 		row.same(ruleTransactionOwner, "Customer", customer, t.Customer)
-		row.holds(ruleTransactionState, "Counting", at.Role != RolePermanent || t.Counting != t.Suspense, "a deposit counts unless the token is in doubt")
+		a.verdicts(row, t, at, payments[at.PaymentID])
 	}
-	row.holds(ruleTransactionState, "Counting", !t.Counting || !t.Suspense, "in doubt, and it counts")
 	want := a.covers[t.ID]
 	delete(a.covers, t.ID)
 	row.same(ruleTransactionItems, "Discharged", want.discharged, t.Discharged)
@@ -129,6 +128,20 @@ func (a *auditor) incomingRow(row auditRow, t Transaction, addresses map[string]
 	}
 	if t.Live() && t.Inclusion == 1 {
 		row.holds(ruleTransactionSpent, "Reserved", !t.Amount.Less(sum(t.Discharged, t.Reserved)), "%s and %s of %s", t.Discharged, t.Reserved, t.Amount)
+	}
+}
+
+// verdicts checks the marks on a deposit by whose it is.
+func (a *auditor) verdicts(row auditRow, t Transaction, at Address, p Payment) {
+	row.holds(ruleTransactionState, "Counting", !t.Counting || !t.Suspense, "in doubt, and it counts")
+	switch {
+	case at.Role == RolePermanent:
+		row.holds(ruleTransactionState, "Counting", t.Counting != t.Suspense, "a deposit counts unless the token is in doubt")
+	case at.Role != RolePayment || t.Asset != p.Asset.ID:
+		row.holds(ruleTransactionState, "Counting", !t.Counting, "it counts toward no payment")
+		row.holds(ruleTransactionState, "Accepted", !t.Accepted, "there was nothing to accept")
+	case t.Live():
+		row.same(ruleTransactionBlock, "Required", p.RequiredConfirmations, t.Required, "by", p.ID)
 	}
 }
 
