@@ -39,6 +39,7 @@ func figures() []figure {
 		{"create_vs_derive", "x", "CreatePayment per second on the memory store / batch derivations per second", 0.5, true, 2, createAgainstDerive},
 		{"scan_vs_json", "x", "CPU of a page with a block of 200 transactions / CPU of encoding/json on the same bytes", 1.2, false, 1, scanAgainstJSON},
 		{"watch_flat", "x", "CPU per block at 1,000,000 watched addresses / at 1,000", 1.2, false, 1, watchFlat},
+		{"pg_create_vs_raw", "x", "CreatePayment per second on PostgreSQL, 16 callers / the same rows in a pipeline written by hand, 16 connections", 0.6, true, 2, createOnPostgres},
 		{"watch_memory", "MB", "heap of 1,000,000 watched addresses", 80, false, 1, watchMemory},
 	}
 }

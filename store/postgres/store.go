@@ -69,6 +69,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 	return s, s.Migrate(ctx)
 }
 
+// Pool is the pool of connections that the store works with.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
 // Close implements bursar.Store. The pool stays open.
 func (s *Store) Close() error {
 	s.closed.Store(true)
