@@ -40,6 +40,8 @@ type desk struct {
 	events  []Event
 	// fault is a transition that no table allows.
 	fault error
+	// clearance lets a halted chain resume; nil where nobody looked.
+	clearance *clearance
 }
 
 // file is one address of ours with all that a decision about it needs.

@@ -13,12 +13,19 @@ const (
 )
 
 // resume ends a halt by itself where that is safe: after a deep reorg, once the
-// new branch is final beyond the height at which it began.
+// new branch is final beyond the height at which it began, and what the store
+// has come to is clean. Otherwise an operator resumes.
 func (d *desk) resume(final uint64, known bool) {
-	if d.state.Halted != haltReorg || !known || d.state.HaltedFrom == 0 || final < d.state.HaltedFrom {
-		return
+	c := d.clearance
+	switch {
+	case !resumes(d.state.Halted, d.state.HaltedFrom, final, known):
+	case c == nil || c.version != d.state.Version:
+		// What was audited is not what stands here: the next block asks again.
+	case c.problem != "":
+		d.halt(c.problem, string(d.state.Tip().Hash))
+	default:
+		d.endHalt()
 	}
-	d.endHalt()
 }
 
 func (d *desk) endHalt() {

@@ -54,12 +54,16 @@ func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
 	if err != nil {
 		return err
 	}
+	cleared, err := s.gw.clear(ctx, s.net, step)
+	if err != nil {
+		return err
+	}
 	err = s.gw.store.Write(ctx, func(tx Tx) error {
 		d, err := newDesk(ctx, s.gw, s.net, tx)
 		if err != nil {
 			return err
 		}
-		d.suspects = copyDoubts(suspects)
+		d.suspects, d.clearance = copyDoubts(suspects), cleared
 		if err := d.take(step); err != nil {
 			return err
 		}

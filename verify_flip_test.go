@@ -292,7 +292,9 @@ func (f *flow) transactionFlips(all everything) []handFlip {
 		return change(rule, "transactions", all.transactions, func(t bursar.Transaction) string { return t.ID }, fits, edit)
 	}
 	final := func(t bursar.Transaction) bool { return t.Final && t.Type == bursar.TypeIncoming && t.PaymentID != "" }
-	young := func(t bursar.Transaction) bool { return t.Status == bursar.TxConfirming && t.Type == bursar.TypeIncoming }
+	young := func(t bursar.Transaction) bool {
+		return t.Status == bursar.TxConfirming && t.Type == bursar.TypeIncoming
+	}
 	return []handFlip{
 		at("transaction.id", final, func(t *bursar.Transaction) { t.Transfer.Ordinal = "n2" }),
 		at("transaction.owner", final, func(t *bursar.Transaction) { t.Customer = "mallory" }),
