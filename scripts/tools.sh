@@ -3,7 +3,9 @@
 # and leaves alone what is there already.
 #
 #   scripts/tools.sh                 all
-#   scripts/tools.sh anvil geth      some of: anvil geth golangci-lint
+#   scripts/tools.sh anvil geth      some of: anvil geth golangci-lint postgresql pgbouncer
+#
+# PostgreSQL and PgBouncer are the system's packages, of the version it has.
 #
 # Without BURSAR_REQUIRE_ALL=1 a tool that cannot be had is reported and left
 # out; the tests that need it then skip.
@@ -57,13 +59,69 @@ install_anvil() {
 		[ -x "$binary" ] || missing "anvil $anvil_version: npm install failed"
 }
 
+# apt_quietly PACKAGE... installs packages without what Debian does beside that:
+# it would make a cluster and start it, and a pooler. The tests start their own.
+# What prevents it is gone again afterwards.
+apt_quietly() (
+	policy=/usr/sbin/policy-rc.d
+	cluster=/etc/postgresql-common/createcluster.d/bursar-tests.conf
+	trap 'rm -f "$cluster" ${made_policy:+"$policy"}' EXIT
+	trap 'exit 1' INT TERM
+	mkdir -p "$(dirname "$cluster")"
+	echo 'create_main_cluster = false' >"$cluster"
+	if [ ! -e "$policy" ]; then
+		made_policy=1
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod +x "$policy"
+	fi
+	# shellcheck disable=SC2016 # the inner shell expands it
+	step "install $*" 600 sh -c 'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"' sh "$@"
+	# Not started now is no help when the machine starts again. PostgreSQL without
+	# a cluster starts nothing.
+	case " $* " in
+	*' pgbouncer '*) ! command -v systemctl >/dev/null || systemctl disable --quiet pgbouncer ;;
+	esac
+)
+
+# install_apt NAME MINIMUM COMMAND... installs a package, unless COMMAND answers
+# with a version that is new enough.
+install_apt() {
+	local name=$1 minimum=$2 version
+	shift 2
+	if version=$("$@") && [ "$(printf '%s\n' "$minimum" "$version" | sort -V | head -n 1)" = "$minimum" ]; then
+		echo "$name $version is there"
+		return
+	fi
+	if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+		missing "$name: neither installed nor, without root and apt-get, to be installed"
+		return
+	fi
+	apt_quietly "$name" || { missing "$name: apt-get failed"; return; }
+	version=$("$@") || { missing "$name: installed, and yet not there"; return; }
+	echo "$name $version"
+}
+
+# The newest server, where Debian has its versions side by side or in PATH.
+postgresql_version() {
+	local newest
+	newest=$(printf '%s\n' "${BURSAR_PG_BIN:-/nowhere}"/postgres /usr/lib/postgresql/*/bin/postgres "$(command -v postgres)" |
+		while read -r path; do [ -x "$path" ] && "$path" --version; done | grep -oP '\) \K[0-9.]+' | sort -V | tail -n 1)
+	[ -n "$newest" ] && echo "$newest"
+}
+
+pgbouncer_version() {
+	PATH=$PATH:/usr/sbin "${BURSAR_PGBOUNCER:-pgbouncer}" --version 2>/dev/null | grep -oP '^PgBouncer \K[0-9.]+'
+}
+
 mkdir -p "$tools/bin"
-[ $# -gt 0 ] || set -- anvil geth golangci-lint
+[ $# -gt 0 ] || set -- anvil geth golangci-lint postgresql pgbouncer
 for tool; do
 	case $tool in
 	anvil) install_anvil ;;
 	geth) go_tool geth github.com/ethereum/go-ethereum/cmd/geth github.com/ethereum/go-ethereum "$geth_version" ;;
 	golangci-lint) go_tool golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint github.com/golangci/golangci-lint/v2 "$lint_version" ;;
+	postgresql) install_apt postgresql 15 postgresql_version ;;
+	pgbouncer) install_apt pgbouncer 1.18 pgbouncer_version ;;
 	*) echo "no tool is called $tool" >&2; exit 2 ;;
 	esac
 done
