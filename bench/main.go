@@ -40,6 +40,7 @@ func figures() []figure {
 		{"scan_vs_json", "x", "CPU of a page with a block of 200 transactions / CPU of encoding/json on the same bytes", 1.2, false, 1, scanAgainstJSON},
 		{"watch_flat", "x", "CPU per block at 1,000,000 watched addresses / at 1,000", 1.2, false, 1, watchFlat},
 		{"pg_create_vs_raw", "x", "CreatePayment per second on PostgreSQL, 16 callers / the same rows in a pipeline written by hand, 16 connections", 0.6, true, 2, createOnPostgres},
+		{"sqlite_create_vs_raw", "x", "CreatePayment per second on SQLite, 16 callers / the same rows in transactions written by hand", 0.6, true, 2, createOnSQLite},
 		{"watch_memory", "MB", "heap of 1,000,000 watched addresses", 80, false, 1, watchMemory},
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/shopspring/decimal"
@@ -13,7 +12,6 @@ import (
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/evm"
-	"github.com/bursar-go/bursar/store/sqlite"
 )
 
 // storeCallers is how many create payments at once on a database, over as many
@@ -98,17 +96,4 @@ func after(do func() error, ends ...func() error) func() error {
 func scratch() (dir string, remove func() error, err error) {
 	dir, err = os.MkdirTemp("", "bursar-bench")
 	return dir, func() error { return os.RemoveAll(dir) }, err
-}
-
-// openSQLite makes a database in a folder of its own.
-func openSQLite() (bursar.Store, func() error, error) {
-	dir, remove, err := scratch()
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := sqlite.Open(context.Background(), filepath.Join(dir, "bursar.db"))
-	if err != nil {
-		return nil, nil, errors.Join(err, remove())
-	}
-	return s, func() error { return errors.Join(s.Close(), remove()) }, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -152,8 +153,7 @@ func readTable(pool *pgxpool.Pool, name string) (t table, err error) {
 		case "numeric", "json", "jsonb":
 			read, mark = quoted+"::text", mark+"::"+kind
 		}
-		switch column {
-		case "id", "address", "idempotency_key", "subject":
+		if unique(column) {
 			t.names = append(t.names, len(columns))
 		}
 		columns, reads, marks = append(columns, quoted), append(reads, read), append(marks, mark)
@@ -169,6 +169,11 @@ func readTable(pool *pgxpool.Pool, name string) (t table, err error) {
 	}
 	t.rows, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) ([]any, error) { return r.Values() })
 	return t, err
+}
+
+// unique reports whether a column of the sampled tables admits a value once.
+func unique(column string) bool {
+	return slices.Contains([]string{"id", "address", "idempotency_key", "subject"}, column)
 }
 
 // raw inserts the rows with names of their own.
