@@ -201,24 +201,36 @@ func (b *book) derive(account int, change, from, to uint32) ([]numbered, error) 
 	if err != nil {
 		return nil, fmt.Errorf("bursar: derive %d/%d: %w", change, from, err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	keys := make([][]byte, len(made))
 	for i := range made {
-		key := made[i].key
-		if n, known := b.lookup(key); known {
-			made[i].n = n
-			continue
-		}
-		n := uint32(len(b.slots))
-		b.slots = append(b.slots, slot{uint16(account), uint16(change), from + uint32(i)})
-		if len(key) == 20 {
-			b.short[[20]byte(key)] = n
-		} else {
-			b.long[string(key)] = n
-		}
+		keys[i] = made[i].key
+	}
+	for i, n := range b.put(account, change, from, keys) {
 		made[i].n = n
 	}
 	return made, nil
+}
+
+// put adds the keys of consecutive indexes that are new, and returns the numbers
+// of all.
+func (b *book) put(account int, change, from uint32, keys [][]byte) []uint32 {
+	numbers := make([]uint32, len(keys))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, key := range keys {
+		n, known := b.lookup(key)
+		if !known {
+			n = uint32(len(b.slots))
+			b.slots = append(b.slots, slot{uint16(account), uint16(change), from + uint32(i)})
+			if len(key) == 20 {
+				b.short[[20]byte(key)] = n
+			} else {
+				b.long[string(key)] = n
+			}
+		}
+		numbers[i] = n
+	}
+	return numbers
 }
 
 func (b *book) lookup(key []byte) (uint32, bool) {

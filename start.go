@@ -22,7 +22,15 @@ func (g *Gateway) setup(ctx context.Context) error {
 				return err
 			}
 		}
-		return g.checkWallets(ctx, r, pools)
+		if err := g.checkWallets(ctx, r, pools); err != nil {
+			return err
+		}
+		for _, b := range g.books {
+			if err := b.load(ctx, r, pools); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("bursar: start: %w", err)

@@ -3,6 +3,8 @@ package bursar
 import (
 	"context"
 	"fmt"
+
+	"github.com/bursar-go/bursar/chain"
 )
 
 // What a Store, or its Tx, may offer beyond the port. The gateway finds it by a
@@ -63,4 +65,12 @@ type SchemaError struct {
 // Error tells what is wrong and with which schema.
 func (e *SchemaError) Error() string {
 	return fmt.Sprintf("bursar: schema: %s (database at version %d, this release at %d)", e.Reason, e.Have, e.Want)
+}
+
+// IssuedReader is a Reader that can go through the addresses of a pool faster
+// than page by page. A gateway with millions of them starts in seconds then.
+type IssuedReader interface {
+	// Issued calls fn for every address of the pool with an index from that one
+	// on, in the order of their indexes. It ends with fn's error.
+	Issued(ctx context.Context, pool string, from uint32, fn func(index uint32, address chain.Address) error) error
 }

@@ -19,6 +19,7 @@ type bench struct {
 	many uint32
 
 	watched *watchedSets // made by the first figure that needs it
+	start   *loaded      // likewise
 }
 
 func newBench(quick bool, rounds int) *bench {

@@ -166,7 +166,12 @@ func (s *Store) Read(ctx context.Context, fn func(bursar.Reader) error) error {
 }
 
 // reader hides Apply.
-type reader struct{ bursar.Reader }
+type reader struct{ reading }
+
+type reading interface {
+	bursar.Reader
+	bursar.IssuedReader
+}
 
 // Write implements bursar.Store.
 func (s *Store) Write(ctx context.Context, fn func(bursar.Tx) error) error {

@@ -24,7 +24,12 @@ func (s *Store) Read(ctx context.Context, fn func(bursar.Reader) error) error {
 }
 
 // reader hides Apply.
-type reader struct{ bursar.Reader }
+type reader struct{ reading }
+
+type reading interface {
+	bursar.Reader
+	bursar.IssuedReader
+}
 
 // snapshot is a reading transaction that begins with its first query.
 type snapshot struct {

@@ -269,3 +269,30 @@ func (r *Reader) Balances(ctx context.Context, b bursar.BalanceQuery) ([]bursar.
 	}
 	return out, rows.Err()
 }
+
+// Issued implements bursar.IssuedReader.
+func (r *Reader) Issued(ctx context.Context, pool string, from uint32, fn func(uint32, chain.Address) error) error {
+	q := newQuery(r.S.d)
+	q.is("pool", pool)
+	q.And("address_index >= " + q.Arg(int64(from)))
+	q.tail = " ORDER BY pool, address_index, id"
+	rows, err := r.C.Query(ctx, "SELECT address_index, address FROM "+r.S.d.Table("addresses")+q.String(), q.args)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // Err below tells what there is to tell.
+	var index int64
+	var address string
+	for rows.Next() {
+		if err := rows.Scan(&index, &address); err != nil {
+			return fmt.Errorf("addresses: %w", err)
+		}
+		if index < 0 || index >= MaxIndex {
+			return fmt.Errorf("%w: address %s has index %d", bursar.ErrInvariant, address, index)
+		}
+		if err := fn(uint32(index), chain.Address(address)); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
