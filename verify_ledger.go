@@ -195,7 +195,13 @@ func (a *auditor) balances() error {
 	}
 	a.count("balances", len(rows))
 	totals, onChain, seen := map[chain.AssetID]*big.Int{}, auditSums{}, make(map[journalKey]bool, len(rows))
-	bad := map[chain.AssetID][]Account{}
+	bad := map[chain.AssetID]map[Account]bool{}
+	off := func(key journalKey) {
+		if bad[key.asset] == nil {
+			bad[key.asset] = map[Account]bool{}
+		}
+		bad[key.asset][key.account] = true
+	}
 	for _, b := range rows {
 		key := journalKey{b.Asset, b.Account}
 		if totals[b.Asset] == nil {
@@ -203,7 +209,7 @@ func (a *auditor) balances() error {
 		}
 		totals[b.Asset].Add(totals[b.Asset], b.Sum)
 		if a.balance(key, b.Sum) || seen[key] {
-			bad[b.Asset] = append(bad[b.Asset], b.Account)
+			off(key)
 		}
 		seen[key] = true
 		if owner, ok := onChainOwner(b.Account); ok {
@@ -212,7 +218,7 @@ func (a *auditor) balances() error {
 	}
 	for _, key := range sortedJournal(a.sums) {
 		if !seen[key] {
-			bad[key.asset] = append(bad[key.asset], key.account)
+			off(key)
 			a.balance(key, new(big.Int))
 		}
 	}
@@ -284,7 +290,7 @@ func sortedJournal(m auditSums) []journalKey {
 
 // strays names the entries behind balances that are off: those whose subject
 // does not exist were summed under none.
-func (a *auditor) strays(bad map[chain.AssetID][]Account) error {
+func (a *auditor) strays(bad map[chain.AssetID]map[Account]bool) error {
 	known := map[string]bool{}
 	for _, asset := range sortedKeys(textKeys(bad)) {
 		rows, err := a.r.Entries(a.ctx, EntryQuery{Asset: chain.AssetID(asset)})
@@ -293,7 +299,7 @@ func (a *auditor) strays(bad map[chain.AssetID][]Account) error {
 		}
 		accounts := bad[chain.AssetID(asset)]
 		for _, e := range rows {
-			if !slices.Contains(accounts, e.Debit) && !slices.Contains(accounts, e.Credit) {
+			if !accounts[e.Debit] && !accounts[e.Credit] {
 				continue
 			}
 			ok, asked := known[e.Subject]

@@ -108,7 +108,8 @@ func (a *auditor) payoutState(row auditRow, p Payout, attempts []Attempt) {
 	row.holds(rulePayoutStatus, "Status", p.Status.valid(), "%q is no status", p.Status)
 	row.holds(rulePayoutStatus, "Tries", p.Tries <= maxTries && p.Tries < p.Group+1, "%d tries in %d groups", p.Tries, p.Group)
 	inBlock := p.Status == PayoutConfirming || p.Status == PayoutConfirmed || p.Status == PayoutConfirmingFailed
-	row.holds(rulePayoutStatus, "Block", inBlock == (p.Block > 0) && inBlock == (p.BlockHash != ""), "%s and in block %d %s", p.Status, p.Block, p.BlockHash)
+	placed, bare := p.Block > 0 && p.BlockHash != "", p.Block == 0 && p.BlockHash == ""
+	row.holds(rulePayoutStatus, "Block", inBlock && placed || !inBlock && bare, "%s and in block %d %s", p.Status, p.Block, p.BlockHash)
 	row.holds(rulePayoutStatus, "Moved", p.Moved.IsZero() != (p.Status == PayoutConfirming || p.Status == PayoutConfirmed), "%s and moved %s", p.Status, p.Moved)
 	row.holds(rulePayoutStatus, "ConfirmedAt", (p.Status == PayoutConfirmed) != p.ConfirmedAt.IsZero(), "%s and confirmed at %q", p.Status, auditText(p.ConfirmedAt))
 	switch p.Status {
