@@ -27,6 +27,11 @@ import (
 // open starts a gateway on a simulated chain. On a real one the client is
 // evm.Dial's, the store a database, and nothing is Manual.
 func open(notify ...bursar.Notifier) (*bursar.Gateway, *chaintest.Chain) {
+	gw, network, _ := openWithStore(notify...)
+	return gw, network
+}
+
+func openWithStore(notify ...bursar.Notifier) (*bursar.Gateway, *chaintest.Chain, bursar.Store) {
 	network := chaintest.New(chaintest.Options{})
 	usdc := network.DeployToken(chaintest.TokenSpec{Symbol: "USDC", Decimals: 6})
 	network.Mine(1)
@@ -34,8 +39,9 @@ func open(notify ...bursar.Notifier) (*bursar.Gateway, *chaintest.Chain) {
 	if err != nil {
 		panic(err)
 	}
+	store := memory.NewWith(memory.Options{Now: network.Now})
 	gw, err := bursar.New(bursar.Config{
-		Store:  memory.NewWith(memory.Options{Now: network.Now}),
+		Store:  store,
 		Wallet: wallet,
 		Chains: []bursar.Chain{{Client: network.Client(), Assets: []chain.Asset{usdc}, Treasury: network.Payer("treasury")}},
 		Notify: notify,
@@ -49,7 +55,7 @@ func open(notify ...bursar.Notifier) (*bursar.Gateway, *chaintest.Chain) {
 	if err := gw.Start(context.Background()); err != nil {
 		panic(err)
 	}
-	return gw, network
+	return gw, network, store
 }
 
 // mine makes blocks and lets the gateway see them.
@@ -133,6 +139,84 @@ func ExampleNotifyFunc() {
 	// 4 transaction.confirmed 0.5 of 0.5
 	// 5 payment.confirmed 0.5 of 0.5
 	// ship order 7
+}
+
+// The order and its payment are there together, or neither is. Here the store is
+// in memory; with a database the host begins the transaction, and the store's
+// package makes a Tx of it.
+func ExampleGateway_CreatePaymentTx() {
+	ctx := context.Background()
+	gw, _, store := openWithStore()
+	defer gw.Stop(ctx)
+
+	order := func(id string, inStock bool) error {
+		return store.Write(ctx, func(tx bursar.Tx) error {
+			p, err := gw.CreatePaymentTx(ctx, tx, bursar.PaymentRequest{
+				Asset: "local/ETH", Amount: decimal.RequireFromString("0.5"), IdempotencyKey: id,
+			})
+			// A *RetryTxError says: roll back and begin again. Store.Write does so by
+			// itself, a host's own transaction needs a loop.
+			if err != nil {
+				return err
+			}
+			// Here the host inserts its order, with p.ID.
+			fmt.Println(id, "is to be paid to", p.Address)
+			if !inStock {
+				return errors.New("sold out")
+			}
+			return nil
+		})
+	}
+	for _, id := range []string{"order-1", "order-2"} {
+		err := order(id, id == "order-1")
+		page, _ := gw.Payments(ctx, bursar.PaymentFilter{IdempotencyKey: id}, 0, "")
+		fmt.Println("committed with:", err, "payments:", len(page.Items))
+	}
+	gw.Wake() // a hint after the commit, never needed
+	// Output:
+	// order-1 is to be paid to 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266
+	// committed with: <nil> payments: 1
+	// order-2 is to be paid to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+	// committed with: sold out payments: 0
+}
+
+// An order that was not paid in time gets one more attempt, in the transaction
+// that marks the event as delivered: whatever fails, there is exactly one.
+func ExampleNotifyTx() {
+	ctx := context.Background()
+	var gw *bursar.Gateway
+	failures := 1
+	gw, network := open(bursar.NotifyTx("orders", func(ctx context.Context, tx bursar.Tx, e bursar.Event) error {
+		if e.Kind != bursar.PaymentExpired {
+			return nil
+		}
+		next, err := gw.RenewPaymentTx(ctx, tx, e.Subject)
+		if err != nil {
+			return err
+		}
+		// Here the host changes its order, by the SQL transaction behind tx.
+		fmt.Println("attempt", next.Attempt)
+		if failures--; failures >= 0 {
+			return errors.New("the shop is closed")
+		}
+		return nil
+	}))
+	defer gw.Stop(ctx)
+	_, err := gw.CreatePayment(ctx, bursar.PaymentRequest{Asset: "local/ETH", Amount: decimal.RequireFromString("1"), TTL: time.Hour})
+	if err != nil {
+		panic(err)
+	}
+	network.AdvanceTime(time.Hour)
+	for range 2 {
+		mine(gw, network, 4)
+		page, err := gw.Payments(ctx, bursar.PaymentFilter{}, 0, "")
+		fmt.Println("payments:", len(page.Items), err)
+	}
+	// Output:
+	// attempt 2
+	// payments: 1 <nil>
+	// attempt 2
+	// payments: 2 <nil>
 }
 
 func ExampleGateway_CancelPayment() {

@@ -15,6 +15,9 @@ import (
 // A notifier is told of what happens while it is configured; one that is added
 // later does not hear of earlier events. Gateways that share a store should have
 // the same notifiers.
+//
+// NotifyFunc, NotifyTx and Webhooks make notifiers. Those of NotifyTx are called
+// inside a transaction and differ in that: see there.
 type Notifier interface {
 	// Name identifies the notifier in the outbox for ever: what it has been
 	// given is kept under this name. 1 to 64 of a-z, A-Z, 0-9, '.', '_', '-'.

@@ -569,12 +569,14 @@ func TestWhatAHandlerTellsGoesAtOnce(t *testing.T) {
 			if e.Kind == bursar.PaymentCreated {
 				return nil
 			}
+			time.Sleep(time.Millisecond) // the other one has looked, and waits again
 			_, err := gw.CreatePaymentTx(ctx, tx, eth(e.ID))
 			return err
 		}))
 		time.Sleep(7 * time.Second)
 		o.tell("pay_1", 1, 1, "n")
 		gw.Wake()
+		time.Sleep(2 * time.Millisecond)
 		synctest.Wait()
 		require.Len(t, log.all(), 1)
 		require.NoError(t, gw.Stop(t.Context()))
