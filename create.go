@@ -63,6 +63,9 @@ func (g *Gateway) CreatePayment(ctx context.Context, req PaymentRequest) (Paymen
 	if err := g.writable(ctx); err != nil {
 		return Payment{}, err
 	}
+	if err := g.meet(ctx, req.Asset); err != nil {
+		return Payment{}, err
+	}
 	d, err := g.checkRequest("PaymentRequest.", req)
 	if err != nil {
 		return Payment{}, err
@@ -77,6 +80,9 @@ func (g *Gateway) checkRequest(path string, req PaymentRequest) (draft, error) {
 	var err error
 	if d.net, d.asset, err = g.lookupAsset(path+"Asset", req.Asset); err != nil {
 		return d, err
+	}
+	if d.net.disabled(d.asset.ID) {
+		return d, fieldErr(path+"Asset", CodeUnknown, "%s is disabled", d.asset.ID)
 	}
 	if d.amount, err = units(path+"Amount", req.Amount, d.asset); err != nil {
 		return d, err
@@ -121,7 +127,7 @@ func (g *Gateway) checkRequest(path string, req PaymentRequest) (draft, error) {
 	return d, nil
 }
 
-// lookupAsset finds a configured asset by id or alias.
+// lookupAsset finds an asset, disabled or not, by id or alias.
 func (g *Gateway) lookupAsset(field, name string) (*network, chain.Asset, error) {
 	if name == "" {
 		return nil, chain.Asset{}, fieldErr(field, CodeRequired, "an asset id or an alias such as %q", "ethereum/USDC")
@@ -129,16 +135,10 @@ func (g *Gateway) lookupAsset(field, name string) (*network, chain.Asset, error)
 	if len(name) > 256 {
 		return nil, chain.Asset{}, fieldErr(field, CodeInvalid, "longer than any asset id")
 	}
-	if ref, ok := g.aliases[name]; ok {
-		return ref.net, ref.asset, nil
+	if net, asset, ok := g.findAsset(name); ok {
+		return net, asset, nil
 	}
 	return nil, chain.Asset{}, fieldErr(field, CodeUnknown, "%q is not configured", name)
-}
-
-// assetRef is a configured asset and its chain.
-type assetRef struct {
-	net   *network
-	asset chain.Asset
 }
 
 // fingerprint hashes what makes two requests the same, as the host wrote it: not

@@ -28,8 +28,8 @@ type Gateway struct {
 	creations sync.Pool
 	books     map[uint32]*book // by coin type
 	nets      map[chain.ID]*network
-	order     []*network // as configured
-	aliases   map[string]assetRef
+	order     []*network      // as configured
+	names     map[string]bool // of chains
 	pumps     []*pump
 	group     *lifecycle.Group
 
@@ -57,7 +57,7 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{
 		cfg: cfg, store: cfg.Store, log: cfg.Logger, table: paymentTable(), ids: &idSource{random: cfg.Rand},
 		live:  !cfg.Chains[0].Client.Info().Testnet,
-		books: map[uint32]*book{}, nets: map[chain.ID]*network{}, aliases: map[string]assetRef{}, state: stateNew,
+		books: map[uint32]*book{}, nets: map[chain.ID]*network{}, names: map[string]bool{}, state: stateNew,
 	}
 	if g.cfg.Instance == "" {
 		random, err := g.ids.draw()
@@ -94,7 +94,10 @@ func (g *Gateway) addChain(i int, c Chain, wallets []*hdwallet.Wallet) error {
 		}
 		g.books[info.CoinType] = b
 	}
-	net := newNetwork(c, b)
+	net, err := newNetwork(c, b)
+	if err != nil {
+		return err
+	}
 	if c.Treasury != "" {
 		if _, ours := b.own(c.Treasury); ours {
 			return fieldErr(fmt.Sprintf("Config.Chains[%d].Treasury", i), CodeInvalid, "%s is an account of the gateway's own wallet", c.Treasury)
@@ -102,14 +105,10 @@ func (g *Gateway) addChain(i int, c Chain, wallets []*hdwallet.Wallet) error {
 	}
 	g.nets[info.ID] = net
 	g.order = append(g.order, net)
-	for _, a := range c.Assets {
-		g.aliases[string(a.ID)] = assetRef{net, a}
-		alias := info.Name + "/" + a.Symbol
-		if _, taken := g.aliases[alias]; taken {
-			return fieldErr(fmt.Sprintf("Config.Chains[%d].Client", i), CodeDuplicate, "the alias %s stands twice; chain names must differ", alias)
-		}
-		g.aliases[alias] = assetRef{net, a}
+	if g.names[info.Name] {
+		return fieldErr(fmt.Sprintf("Config.Chains[%d].Client", i), CodeDuplicate, "the name %s stands twice; chain names must differ", info.Name)
 	}
+	g.names[info.Name] = true
 	return nil
 }
 
@@ -274,11 +273,13 @@ func (g *Gateway) read(ctx context.Context, fn func(Reader) error) error {
 	return g.store.Read(ctx, fn)
 }
 
-// asset finds a configured asset; one that is no longer configured is shown in
-// base units.
+// asset finds an asset that is configured or was added; one that is neither any
+// longer is shown in base units.
 func (g *Gateway) asset(id chain.AssetID) chain.Asset {
-	if ref, ok := g.aliases[string(id)]; ok {
-		return ref.asset
+	if net := g.nets[id.Chain()]; net != nil {
+		if a, ok := net.known().all[id]; ok {
+			return a
+		}
 	}
 	return chain.Asset{ID: id}
 }

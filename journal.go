@@ -83,7 +83,7 @@ func (j *journal) holdings(ctx context.Context, r Reader) ([]sweeper.Holding, er
 	out := make([]sweeper.Holding, 0, len(order))
 	for _, name := range order {
 		group := groups[name]
-		asset, known := j.net.assets[group[0].Asset]
+		asset, known := j.net.known().all[group[0].Asset]
 		it, ours := j.net.book.own(group[0].To)
 		if !known || !ours {
 			continue // no longer configured: it stays in the ledger as held

@@ -123,17 +123,18 @@ func (g *Gateway) stand(ctx context.Context, net *network) error {
 	return g.readReady(ctx, net)
 }
 
-// readReady learns from the store that another instance has set the cursor.
+// readReady learns from the store what other instances did: that the cursor is
+// set, and which assets there are.
 func (g *Gateway) readReady(ctx context.Context, net *network) error {
-	if net.isReady() {
-		return nil
-	}
 	return g.store.Read(ctx, func(r Reader) error {
 		st, err := r.Chain(ctx, net.info.ID)
-		if err == nil && !st.StartedAt.IsZero() {
+		if err != nil {
+			return err
+		}
+		if !st.StartedAt.IsZero() {
 			net.set(func(n *network) { n.ready = true })
 		}
-		return err
+		return net.learn(st)
 	})
 }
 

@@ -2,6 +2,7 @@ package bursar
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -16,8 +17,7 @@ type network struct {
 	client  ChainClient
 	codec   chain.Codec
 	book    *book
-	assets  map[chain.AssetID]chain.Asset
-	list    []chain.Asset // tokens, as the scanner watches them
+	tokens  atomic.Pointer[tokenSet]
 	scanner *scanner.Scanner
 	sweeper *sweeper.Sweeper // nil where nothing is swept
 
@@ -25,24 +25,22 @@ type network struct {
 	// verified is true once the node has proved to serve the configured chain;
 	// ready once the cursor is set, so that no payment can be missed.
 	verified, ready bool
+	// watched is what the page that is being read was asked with.
+	watched         []AssetState
 	problem, broken error
 	fence           Fence
 	fenceAt         time.Time
 }
 
-func newNetwork(cfg Chain, b *book) *network {
-	n := &network{cfg: cfg, info: cfg.Client.Info(), client: cfg.Client, codec: cfg.Client.Codec(), book: b, assets: map[chain.AssetID]chain.Asset{}}
-	for _, a := range cfg.Assets {
-		n.assets[a.ID] = a
-		if !a.Native() {
-			n.list = append(n.list, a)
-		}
-	}
-	return n
+func newNetwork(cfg Chain, b *book) (*network, error) {
+	n := &network{cfg: cfg, info: cfg.Client.Info(), client: cfg.Client, codec: cfg.Client.Codec(), book: b}
+	tokens, err := newTokenSet(n.info, cfg.Assets, ChainState{Version: -1})
+	n.tokens.Store(tokens)
+	return n, err
 }
 
 // native is the chain's coin as it is configured here.
-func (n *network) native() chain.Asset { return n.assets[n.info.Native.ID] }
+func (n *network) native() chain.Asset { return n.known().all[n.info.Native.ID] }
 
 func (n *network) isReady() bool {
 	n.mu.Lock()

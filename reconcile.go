@@ -25,7 +25,7 @@ func (g *Gateway) reconcile(ctx context.Context, net *network, page chain.Page) 
 	seen := map[chain.Holding]bool{}
 	for _, s := range page.Spends {
 		add := func(a chain.Address, id chain.AssetID) {
-			asset, known := net.assets[id]
+			asset, known := net.known().all[id]
 			h := chain.Holding{Address: a, Asset: asset}
 			if _, ours := net.book.own(a); ours && known && !seen[h] {
 				seen[h] = true

@@ -31,17 +31,26 @@ func (s *sink) Cursor(ctx context.Context) (scanner.Cursor, error) {
 // after the scanner has read the head.
 func (s *sink) Watch(ctx context.Context) (chain.Watch, error) {
 	var pools []Pool
+	var st ChainState
 	err := s.gw.store.Read(ctx, func(r Reader) (err error) {
+		if st, err = r.Chain(ctx, s.net.info.ID); err != nil {
+			return err
+		}
 		pools, err = r.Pools(ctx)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	if err := s.net.learn(st); err != nil {
+		return nil, err
+	}
 	if err := s.net.book.sync(ctx, pools); err != nil {
 		return nil, err
 	}
-	return watch{s.net.book, s.net.list}, nil
+	known := s.net.known()
+	s.net.set(func(n *network) { n.watched = known.rows })
+	return watch{s.net.book, known.list}, nil
 }
 
 // Commit implements scanner.Sink.
@@ -110,6 +119,9 @@ func (d *desk) take(step scanner.Step) error {
 		d.openBreaker(len(step.Disconnect))
 	}
 	if len(step.Connect.Blocks) > 0 {
+		if err := d.complete(); err != nil {
+			return err
+		}
 		if err := d.connect(step.Connect); err != nil {
 			return err
 		}
@@ -134,6 +146,19 @@ func (d *desk) advance(step scanner.Step) error {
 		d.state.StartedAt = d.now
 	}
 	d.head = step.Head
+	return nil
+}
+
+// complete refuses a page that was read without an asset of today: it was added
+// since, and a payment in it may lie in a block that a reorg brought meanwhile.
+// The page is read again.
+func (d *desk) complete() error {
+	d.net.mu.Lock()
+	watched := d.net.watched
+	d.net.mu.Unlock()
+	if !slices.Equal(watched, d.state.Assets) {
+		return fmt.Errorf("%w: the assets of %s changed", ErrFenced, d.net.info.ID)
+	}
 	return nil
 }
 

@@ -44,6 +44,9 @@ func (g *Gateway) setup(ctx context.Context) error {
 		if _, ours := net.book.own(net.cfg.Treasury); ours && net.cfg.Treasury != "" {
 			return fieldErr(fmt.Sprintf("Config.Chains[%d].Treasury", i), CodeInvalid, "%s is an address of the gateway's own wallet", net.cfg.Treasury)
 		}
+		if err := net.learn(states[net.info.ID]); err != nil {
+			return fmt.Errorf("bursar: start: %w", err)
+		}
 		net.set(func(n *network) { n.ready = !states[net.info.ID].StartedAt.IsZero() })
 		if err := g.verify(ctx, i, net); err != nil {
 			if isWrong(err) || ctx.Err() != nil {
@@ -163,18 +166,9 @@ func (g *Gateway) interrogate(ctx context.Context, path string, net *network) er
 	if !ok {
 		return nil
 	}
-	for _, a := range net.list {
-		field := fmt.Sprintf("%s.Assets[%s]", path, a.Symbol)
-		got, err := tokens.Inspect(ctx, a)
-		switch {
-		case errors.Is(err, chain.ErrNotFound):
-			return &FieldError{Field: field + ".Contract", Code: CodeUnknown, Reason: "no contract at " + string(a.Contract), Err: err}
-		case errors.Is(err, chain.ErrUnsupported):
-			return &FieldError{Field: field + ".Contract", Code: CodeInvalid, Reason: "no token at " + string(a.Contract), Err: err}
-		case err != nil:
+	for _, a := range net.known().list {
+		if err := inspectToken(ctx, tokens, fmt.Sprintf("%s.Assets[%s]", path, a.Symbol), a); err != nil {
 			return err
-		case got.Decimals != a.Decimals:
-			return fieldErr(field+".Decimals", CodeMismatch, "the contract says %d, configured are %d", got.Decimals, a.Decimals)
 		}
 	}
 	return nil

@@ -37,7 +37,7 @@ func (s *sink) doubts(ctx context.Context, page chain.Page) (map[suspect]doubt, 
 	said := map[suspect]chain.Amount{}
 	var order []suspect
 	for _, t := range page.Transfers {
-		a := s.net.assets[t.Asset]
+		a := s.net.known().all[t.Asset]
 		if _, ours := s.net.book.own(t.From); ours || !a.VerifyBalance && a.CodeHash == "" {
 			continue
 		}
@@ -63,7 +63,7 @@ func (s *sink) doubts(ctx context.Context, page chain.Page) (map[suspect]doubt, 
 		if reason := changed[at.asset]; reason != "" {
 			out[at] = doubt{reason: reason, arrived: arrived[at]}
 		} else if arrived[at].Less(said[at]) {
-			a := s.net.assets[at.asset]
+			a := s.net.known().all[at.asset]
 			out[at] = doubt{arrived: arrived[at], reason: fmt.Sprintf("the events say %s %s, the balance grew by %s", a.Format(said[at]), a.Symbol, a.Format(arrived[at]))}
 		}
 	}
@@ -74,7 +74,7 @@ func (s *sink) doubts(ctx context.Context, page chain.Page) (map[suspect]doubt, 
 func (s *sink) changedCode(ctx context.Context, order []suspect) (map[chain.AssetID]string, error) {
 	out, asked := map[chain.AssetID]string{}, map[chain.AssetID]bool{}
 	for _, at := range order {
-		a := s.net.assets[at.asset]
+		a := s.net.known().all[at.asset]
 		if a.CodeHash == "" || asked[a.ID] {
 			continue
 		}
@@ -102,7 +102,7 @@ func (s *sink) arrivals(ctx context.Context, page chain.Page, order []suspect, s
 	var places []suspect
 	for _, at := range order {
 		out[at] = said[at]
-		if a := s.net.assets[at.asset]; a.VerifyBalance {
+		if a := s.net.known().all[at.asset]; a.VerifyBalance {
 			of, places = append(of, chain.Holding{Address: at.to, Asset: a}), append(places, at)
 		}
 	}

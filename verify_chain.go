@@ -170,7 +170,7 @@ func (a *auditor) holdings(net *network) []chain.Holding {
 		sums.add(journalKey{key.asset, Account(owner)}, new(big.Int).Set(n))
 	}
 	working := a.ownAccounts(net)
-	for asset := range net.assets {
+	for asset := range net.known().all {
 		for _, own := range working {
 			key := journalKey{asset, Account(own)}
 			if sums[key] == nil {
@@ -180,7 +180,7 @@ func (a *auditor) holdings(net *network) []chain.Holding {
 	}
 	out := make([]chain.Holding, 0, len(sums))
 	for _, key := range sortedJournal(sums) {
-		asset, known := net.assets[key.asset]
+		asset, known := net.known().all[key.asset]
 		if !known {
 			a.skip("balances of "+string(key.asset), "the asset is not configured")
 			continue

@@ -24,6 +24,9 @@ func (k *Kit) CheckLedger() {
 	for _, a := range k.tokens {
 		assets[a.ID] = a
 	}
+	for _, a := range k.Gateway.Assets() { // those that were added meanwhile
+		assets[a.ID] = a.Asset
+	}
 	type place struct {
 		asset chain.AssetID
 		owner string
