@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/bursar-go/bursar/chain"
+	"time"
 )
 
 // What a Store, or its Tx, may offer beyond the port. The gateway finds it by a
@@ -50,6 +51,16 @@ type Origin struct {
 	// Reserved is the first index never handed out of each pool, as the place
 	// remembers it apart from the data; pools it knows nothing of are missing.
 	Reserved map[string]uint32
+}
+
+// Pruner is a Store whose table of deliveries need not grow for ever. A store that
+// lacks it keeps them all.
+type Pruner interface {
+	// Prune deletes the deliveries that ended, with DeliveryDone or DeliveryDead,
+	// before that time, in batches that hold nobody up for long, and returns how many
+	// they were, also beside an error: what was deleted until then stays deleted. The
+	// events themselves are kept.
+	Prune(ctx context.Context, before time.Time) (int64, error)
 }
 
 // SchemaError reports that a database is not laid out as this release needs it.

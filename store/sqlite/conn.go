@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 
+	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/store/internal/relational"
 )
 
@@ -90,10 +91,12 @@ type pool struct {
 	free chan *conn
 	// setup is run on every new connection.
 	setup []string
+	// gone is closed once there are no places any more.
+	gone chan struct{}
 }
 
 func newPool(db *sql.DB, size int, setup ...string) *pool {
-	p := &pool{db: db, free: make(chan *conn, size), setup: setup}
+	p := &pool{db: db, free: make(chan *conn, size), setup: setup, gone: make(chan struct{})}
 	for range size {
 		p.free <- nil
 	}
@@ -113,6 +116,8 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 			return nil, err
 		}
 		return c, nil
+	case <-p.gone:
+		return nil, bursar.ErrStoreClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -160,18 +165,14 @@ func ignoreDone(err error) error {
 }
 
 // close takes every place, so that nobody is working any more, and closes the
-// connections.
-func (p *pool) close(ctx context.Context) error {
+// connections. It is called once.
+func (p *pool) close() error {
 	var errs []error
 	for range cap(p.free) {
-		select {
-		case c := <-p.free:
-			if c != nil {
-				errs = append(errs, c.discard())
-			}
-		case <-ctx.Done():
-			return errors.Join(append(errs, ctx.Err())...)
+		if c := <-p.free; c != nil {
+			errs = append(errs, c.discard())
 		}
 	}
+	close(p.gone)
 	return errors.Join(errs...)
 }

@@ -52,6 +52,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: %w", bursar.ErrConflict, err)
 	}
 	switch c & 0xff {
+	case codeBusy, codeLocked:
+		return fmt.Errorf("sqlite: somebody else holds the database, another process or a transaction of the host's: %w", err)
 	case codeConstraint:
 		return fmt.Errorf("%w: %w", bursar.ErrInvariant, err)
 	case codeFull:
@@ -70,8 +72,8 @@ func explain(err error) error {
 	return fmt.Errorf("sqlite: %w", err)
 }
 
-// isBusy reports whether another process holds the database, so that the same
-// may succeed in a moment.
+// isBusy reports whether somebody else holds the database, so that the same may
+// succeed in a moment.
 func isBusy(err error) bool {
 	c := code(err) & 0xff
 	return c == codeBusy || c == codeLocked

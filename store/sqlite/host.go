@@ -16,8 +16,16 @@ import (
 //
 // SQLite has one writer: from its first write on the host's transaction keeps
 // everybody else's waiting, the gateway's own too, so it should be short. A
-// transaction that reads before it writes can fail with SQLITE_BUSY; begin it with
-// a write, or open the database with _txlock=immediate.
+// transaction that reads before it writes can find that another writer was faster,
+// which is bursar.ErrConflict from the Tx and SQLITE_BUSY_SNAPSHOT from statements of
+// the host's own: roll back and run it again, or begin it with a write, or open the
+// database with _txlock=immediate.
+//
+// After bursar.ErrConflict the transaction goes on as if the call had not been made.
+// Where SQLite itself undoes a transaction, as it does when the disk is full, the
+// host's is over, and its next statement fails with sql.ErrTxDone. Give statements of
+// the host's own a context that does not end early: SQLite also undoes the
+// transaction of a write that is interrupted.
 func (s *Store) Tx(tx *sql.Tx) bursar.Tx {
 	h := &hostTx{s: s, tx: tx, at: s.clock()}
 	h.Reader = &relational.Reader{S: s.schema, C: h}
@@ -51,51 +59,99 @@ func (h *hostTx) Now() time.Time { return h.at }
 func (h *hostTx) Query(ctx context.Context, text string, args []any) (relational.Rows, error) {
 	rows, err := h.tx.QueryContext(ctx, text, args...)
 	if err != nil {
-		return nil, explain(err)
+		return nil, explain(faster(err))
 	}
-	return result{rows}, nil
+	return hostRows{rows}, nil
 }
+
+// hostRows are rows of the host's transaction.
+type hostRows struct{ *sql.Rows }
+
+// Err implements relational.Rows.
+func (r hostRows) Err() error { return explain(faster(r.Rows.Err())) }
 
 // Exec implements relational.Conn.
 func (h *hostTx) Exec(ctx context.Context, text string, args []any) (int64, error) {
 	r, err := h.tx.ExecContext(ctx, text, args...)
 	if err != nil {
-		return 0, err
+		return 0, faster(err)
 	}
 	return r.RowsAffected()
+}
+
+// faster makes a conflict of a database that is busy: SQLite's way to say that
+// the host's transaction has read what another writer then changed, or that it
+// has not become the writer in time.
+func faster(err error) error {
+	if isBusy(err) {
+		return fmt.Errorf("%w: %w", bursar.ErrConflict, err)
+	}
+	return err
 }
 
 // Apply implements bursar.Tx. Where it fails, nothing of the batch is left in the
 // host's transaction, which goes on.
 func (h *hostTx) Apply(ctx context.Context, b bursar.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	ops, err := h.s.schema.Ops(&b)
 	if err != nil {
 		return err
 	}
+	// A statement that is interrupted makes SQLite undo all that the host did.
+	return h.whole(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		for i := range ops {
+			if err := h.s.exec(ctx, h, &ops[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// whole runs statements of which all have their effect or none.
+func (h *hostTx) whole(ctx context.Context, fn func(context.Context) error) error {
 	if _, err := h.Exec(ctx, "SAVEPOINT bursar", nil); err != nil {
 		return explain(err)
 	}
-	for i := range ops {
-		if err := h.s.exec(ctx, h, &ops[i]); err != nil {
-			_, undo := h.Exec(ctx, "ROLLBACK TO bursar", nil)
-			return errors.Join(err, explain(undo))
+	err := fn(ctx)
+	if err != nil {
+		if _, undo := h.Exec(ctx, "ROLLBACK TO bursar", nil); undo != nil {
+			// SQLite has undone the transaction, as it does when the disk is full. Further
+			// statements of the host's would be committed one by one, so that it must end
+			// for database/sql too, whatever SQLite says to a second end.
+			_ = h.tx.Rollback()
+			return err
 		}
 	}
-	_, err = h.Exec(ctx, "RELEASE bursar", nil)
-	return explain(err)
+	_, end := h.Exec(ctx, "RELEASE bursar", nil)
+	return errors.Join(err, explain(end))
 }
 
-// Reserve implements bursar.TxReserver: the host's transaction is the writer.
-func (h *hostTx) Reserve(ctx context.Context, name string, n uint32) (uint32, error) {
+// Reserve implements bursar.TxReserver: the host's transaction is the writer. The
+// file beside the database is ahead of it where the host rolls back: what it took
+// may be issued again, and nothing that was issued is forgotten.
+func (h *hostTx) Reserve(ctx context.Context, name string, n uint32) (first uint32, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	text, args, err := h.s.schema.Reserve(name, n)
 	if err != nil {
 		return 0, err
 	}
-	next, err := reserve(ctx, h, text, args)
+	err = h.whole(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		next, err := reserve(ctx, h, text, args)
+		if err != nil {
+			return err
+		}
+		first = next - n
+		return h.s.origin.raise(name, uint64(next))
+	})
 	if err != nil {
 		return 0, err
 	}
-	return next - n, h.s.origin.raise(name, uint64(next))
+	return first, nil
 }
 
 // WriteHost implements bursar.HostWriter. The closure runs inside the writer's
@@ -105,35 +161,37 @@ func (s *Store) WriteHost(ctx context.Context, fn func(bursar.Tx) error) error {
 		if s.closed.Load() {
 			return false, bursar.ErrStoreClosed
 		}
-		before := s.commits.Load()
+		before := s.changes.Load()
 		err := s.host(ctx, fn)
-		return errors.Is(err, bursar.ErrConflict) && s.commits.Load() != before || isBusy(err), err
+		return errors.Is(err, bursar.ErrConflict) && s.changes.Load() != before, err
 	})
 }
 
+// host runs fn in a transaction on the writer's connection: our own writers keep
+// away meanwhile, instead of waiting in the database.
 func (s *Store) host(ctx context.Context, fn func(bursar.Tx) error) (err error) {
-	// Our own writers keep away meanwhile, instead of waiting in the database.
-	var c *conn
-	select {
-	case c = <-s.write.free:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { s.write.free <- c }()
-	tx, err := s.db.BeginTx(ctx, nil)
+	c, err := s.write.take(ctx)
 	if err != nil {
+		return err
+	}
+	broken := true // until it is known to be well, also where fn panics
+	defer func() { s.write.give(c, broken) }()
+	// With a context that ends, database/sql would close the connection.
+	tx, err := c.BeginTx(context.WithoutCancel(ctx), nil)
+	if err != nil {
+		broken = !isBusy(err)
 		return explain(err)
 	}
 	defer func() {
-		if undo := tx.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
+		undo := tx.Rollback()
+		broken = undo != nil && !errors.Is(undo, sql.ErrTxDone)
+		if broken {
 			err = errors.Join(err, explain(undo))
 		}
 	}()
 	// A write first: a transaction that has read cannot always become a writer.
-	for _, text := range []string{"PRAGMA synchronous = FULL", "DELETE FROM " + prefix + "facts WHERE name = ''"} {
-		if _, err := tx.ExecContext(ctx, text); err != nil {
-			return explain(err)
-		}
+	if _, err := tx.ExecContext(context.WithoutCancel(ctx), "DELETE FROM "+prefix+"facts WHERE name = ''"); err != nil {
+		return explain(err)
 	}
 	if err := fn(s.Tx(tx)); err != nil {
 		return err
@@ -142,8 +200,8 @@ func (s *Store) host(ctx context.Context, fn func(bursar.Tx) error) (err error) 
 		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", explain(err))
+		return fmt.Errorf("commit: %w", lost(err))
 	}
-	s.commits.Add(1)
+	s.changes.Add(1)
 	return nil
 }

@@ -40,7 +40,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.alone(ctx, func(c *conn) error {
+	return s.alone(ctx, func(ctx context.Context, c *conn) error {
 		if err := c.run(ctx, Bootstrap()); err != nil {
 			return explain(err)
 		}

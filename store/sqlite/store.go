@@ -39,8 +39,8 @@ type Store struct {
 	mu    sync.Mutex
 	queue []*commit
 
-	// commits counts what was committed here.
-	commits atomic.Uint64
+	// changes counts what was committed here, and what was noticed of others.
+	changes atomic.Uint64
 	closed  atomic.Bool
 	origin  *originFile
 }
@@ -77,8 +77,11 @@ func Open(ctx context.Context, path string) (*Store, error) {
 
 // New takes a host's own database, opened with the driver "sqlite" of
 // modernc.org/sqlite, and brings the tables up to this release. The host goes on
-// using the database, and closes it after the store. It must be in WAL mode, and
-// its pool of connections must be unlimited or hold at least 8.
+// using the database, and closes it after the store. It must be a file in WAL
+// mode, its connections must have synchronous FULL, which is SQLite's default,
+// because payments are also created on them, and its pool of connections must be
+// unlimited or hold at least 8. A busy_timeout spares the host's transactions
+// most conflicts.
 func New(ctx context.Context, db *sql.DB) (*Store, error) {
 	if db == nil {
 		return nil, &bursar.FieldError{Field: "sqlite.New.db", Code: bursar.CodeRequired, Reason: "a database"}
@@ -86,24 +89,36 @@ func New(ctx context.Context, db *sql.DB) (*Store, error) {
 	if n := db.Stats().MaxOpenConnections; n > 0 && n < 8 {
 		return nil, &bursar.FieldError{Field: "sqlite.New.db", Code: bursar.CodeOutOfRange, Reason: fmt.Sprintf("its pool holds %d connections, which is below 8", n)}
 	}
+	var level int
+	if err := db.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&level); err != nil {
+		return nil, explain(err)
+	}
+	if level < 2 {
+		return nil, &bursar.FieldError{
+			Field: "sqlite.New.db", Code: bursar.CodeInvalid,
+			Reason: fmt.Sprintf("its connections have synchronous %d, below FULL: a payment that was confirmed could be lost with the power", level),
+		}
+	}
 	return open(ctx, db, false)
 }
 
 func open(ctx context.Context, db *sql.DB, own bool) (*Store, error) {
 	size := readers
 	if n := db.Stats().MaxOpenConnections; n > 0 {
-		size = min(size, n-4) // the writer, migrations, and two for the host
+		size = min(size, n-4) // the writer, and three for the host
 	}
-	setup := []string{fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds())}
+	setup := []string{
+		fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds()), "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON",
+	}
 	s := &Store{
 		db: db, own: own, schema: relational.New(dialect()), now: time.Now,
-		read: newPool(db, size, setup...), write: newPool(db, 1, append(setup, "PRAGMA synchronous = FULL")...),
+		read: newPool(db, size, setup...), write: newPool(db, 1, setup...),
 	}
 	if err := s.check(ctx); err != nil {
-		return nil, errors.Join(err, s.release(ctx))
+		return nil, errors.Join(err, s.release())
 	}
 	if err := s.Migrate(ctx); err != nil {
-		return nil, errors.Join(err, s.release(ctx))
+		return nil, errors.Join(err, s.release())
 	}
 	s.origin = newOriginFile(s.path)
 	return s, nil
@@ -121,7 +136,7 @@ func (s *Store) check(ctx context.Context) error {
 	if err := c.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
 		return explain(err)
 	}
-	if mode != "wal" && mode != "memory" {
+	if mode != "wal" {
 		return &bursar.FieldError{Field: "sqlite.New.db", Code: bursar.CodeInvalid, Reason: "its journal mode is " + mode + ", not wal"}
 	}
 	var sound string
@@ -146,11 +161,11 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	return s.release(context.Background())
+	return s.release()
 }
 
-func (s *Store) release(ctx context.Context) error {
-	err := errors.Join(s.read.close(ctx), s.write.close(ctx))
+func (s *Store) release() error {
+	err := errors.Join(s.read.close(), s.write.close())
 	if s.own {
 		err = errors.Join(err, s.db.Close())
 	}
@@ -159,14 +174,11 @@ func (s *Store) release(ctx context.Context) error {
 
 // Reserve implements bursar.Store.
 func (s *Store) Reserve(ctx context.Context, name string, n uint32) (first uint32, err error) {
-	if s.closed.Load() {
-		return 0, bursar.ErrStoreClosed
-	}
 	text, args, err := s.schema.Reserve(name, n)
 	if err != nil {
 		return 0, err
 	}
-	err = s.alone(ctx, func(c *conn) error {
+	err = s.alone(ctx, func(ctx context.Context, c *conn) error {
 		next, err := reserve(ctx, c, text, args)
 		first = next - n
 		return err
@@ -174,8 +186,13 @@ func (s *Store) Reserve(ctx context.Context, name string, n uint32) (first uint3
 	if err != nil {
 		return 0, err
 	}
-	// Before anybody learns of the addresses.
-	return first, s.origin.raise(name, uint64(first)+uint64(n))
+	// After the commit, and before anybody learns of the addresses. Again as the
+	// only writer: other processes write the file too.
+	err = s.alone(ctx, func(context.Context, *conn) error { return s.origin.raise(name, uint64(first)+uint64(n)) })
+	if err != nil {
+		return 0, err
+	}
+	return first, nil
 }
 
 // reserve runs a reservation and returns the first index after it. The constraint
@@ -192,18 +209,15 @@ func reserve(ctx context.Context, c relational.Conn, text string, args []any) (u
 			return 0, explain(err)
 		}
 	}
-	return uint32(next), rows.Err() //nolint:gosec // The constraint bounds it by 2^31.
+	return uint32(next), rows.Err() // the constraint bounds it by 2^31
 }
 
 // Acquire implements bursar.Store.
 func (s *Store) Acquire(ctx context.Context, name, holder string, ttl time.Duration) (bursar.Fence, error) {
-	if s.closed.Load() {
-		return bursar.Fence{}, bursar.ErrStoreClosed
-	}
 	now := s.clock()
 	text, args := s.schema.Acquire(name, holder, "?", "?", []any{now.UnixMicro()}, []any{now.Add(ttl).UnixMicro()})
 	var f bursar.Fence
-	err := s.alone(ctx, func(c *conn) error {
+	err := s.alone(ctx, func(ctx context.Context, c *conn) error {
 		rows, err := c.Query(ctx, text, args)
 		if err != nil {
 			return err
