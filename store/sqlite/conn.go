@@ -39,9 +39,13 @@ func (c *conn) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 	return s, nil
 }
 
+// forget closes the statements. Those of a connection that is closed are gone, and
+// the driver does not survive their closing.
 func (c *conn) forget() {
-	for _, s := range c.statements {
-		_ = s.Close() // the connection stays as it is
+	if c.Raw(func(any) error { return nil }) == nil {
+		for _, s := range c.statements {
+			_ = s.Close() // the connection stays as it is
+		}
 	}
 	clear(c.statements)
 }

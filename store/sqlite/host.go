@@ -174,25 +174,19 @@ func (s *Store) host(ctx context.Context, fn func(bursar.Tx) error) (err error) 
 	if err != nil {
 		return err
 	}
-	broken := true // until it is known to be well, also where fn panics
-	defer func() { s.write.give(c, broken) }()
-	// With a context that ends, database/sql would close the connection.
-	tx, err := c.BeginTx(context.WithoutCancel(ctx), nil)
+	c, tx, err := s.hostTx(context.WithoutCancel(ctx), c)
 	if err != nil {
-		broken = !isBusy(err)
-		return explain(err)
+		s.write.free <- c
+		return err
 	}
 	defer func() {
 		undo := tx.Rollback()
-		broken = undo != nil && !errors.Is(undo, sql.ErrTxDone)
+		broken := undo != nil && !errors.Is(undo, sql.ErrTxDone)
 		if broken {
 			err = errors.Join(err, explain(undo))
 		}
+		s.write.give(c, broken)
 	}()
-	// A write first: a transaction that has read cannot always become a writer.
-	if _, err := tx.ExecContext(context.WithoutCancel(ctx), "DELETE FROM "+prefix+"facts WHERE name = ''"); err != nil {
-		return explain(err)
-	}
 	if err := fn(s.Tx(tx)); err != nil {
 		return err
 	}
@@ -204,4 +198,36 @@ func (s *Store) host(ctx context.Context, fn func(bursar.Tx) error) (err error) 
 	}
 	s.changes.Add(1)
 	return nil
+}
+
+// hostTx begins a transaction that is the writer, on the writer's connection or,
+// where that one broke, on a new one. ctx has no end: database/sql would close the
+// connection with it.
+func (s *Store) hostTx(ctx context.Context, c *conn) (*conn, *sql.Tx, error) {
+	tx, err := first(ctx, c)
+	if err == nil || isBusy(err) {
+		return c, tx, explain(err)
+	}
+	_ = c.discard()
+	if c, err = s.write.open(ctx); err != nil {
+		return nil, nil, err
+	}
+	if tx, err = first(ctx, c); err != nil {
+		_ = c.discard()
+		return nil, nil, explain(err)
+	}
+	return c, tx, nil
+}
+
+// first begins a transaction with a write: one that has read cannot always become a
+// writer.
+func first(ctx context.Context, c *conn) (*sql.Tx, error) {
+	tx, err := c.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM "+prefix+"facts WHERE name = ''"); err != nil {
+		return nil, errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	return tx, nil
 }

@@ -113,27 +113,34 @@ func (s *Store) pop() []*commit {
 	return batch
 }
 
-// begin starts a transaction that writes, on the writer's connection or on a new
-// one. The connection is nil where it is of no use any more.
+// begin starts a transaction that writes, on the writer's connection or, where
+// there is none or it broke, on a new one. The connection is nil where it is of no
+// use any more.
 func (s *Store) begin(ctx context.Context, c *conn) (*conn, error) {
-	if c == nil {
-		var err error
-		if c, err = s.write.open(ctx); err != nil {
-			return nil, err
+	if c != nil {
+		err := s.immediate(ctx, c)
+		if err == nil || isBusy(err) {
+			return c, explain(err)
 		}
-	}
-	_, err := c.Exec(ctx, "BEGIN IMMEDIATE", nil)
-	switch {
-	case isBusy(err):
-		return c, explain(err)
-	case err == nil:
-		err = s.foreign(ctx, c)
-	}
-	if err != nil {
 		_ = c.discard() // what was begun ends with it
+	}
+	c, err := s.write.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.immediate(ctx, c); err != nil {
+		_ = c.discard()
 		return nil, explain(err)
 	}
 	return c, nil
+}
+
+// immediate begins a transaction and notices what others did before it.
+func (s *Store) immediate(ctx context.Context, c *conn) error {
+	if _, err := c.Exec(ctx, "BEGIN IMMEDIATE", nil); err != nil {
+		return err
+	}
+	return s.foreign(ctx, c)
 }
 
 // foreign notices what others than this store's writer have written since it last
