@@ -26,6 +26,12 @@ func dialect(schema string) *relational.Dialect {
 			}
 			return "::json"
 		},
+		Alike: func(column, quoted, placeholder string) string {
+			if column == "metadata" {
+				return quoted + " IS NOT DISTINCT FROM " + placeholder + "::jsonb"
+			}
+			return quoted + "::text IS NOT DISTINCT FROM " + placeholder + "::text"
+		},
 		Time: func(t time.Time) any { return t },
 		Moment: func() (any, func() time.Time) {
 			v := new(*time.Time)

@@ -26,8 +26,21 @@ const (
 	stateDuplicateType  = "42710"
 	stateDuplicateSchem = "42P06"
 	stateReadOnly       = "25006"
-	stateDiskFull       = "53100"
-	stateTooMany        = "53300"
+	stateNoColumn       = "42703"
+	stateDatatype       = "42804"
+	stateNoFunction     = "42883"
+	stateNoFeature      = "0A000"
+	stateWrongObject    = "42809"
+	stateBadConflict    = "42P10"
+	stateLockTimeout    = "55P03"
+	stateNoDatabase     = "3D000"
+	stateDenied         = "28000"
+	statePassword       = "28P01"
+	stateNotNow         = "57P03"
+
+	stateCompletionUnknown = "40003"
+	stateDiskFull          = "53100"
+	stateTooMany           = "53300"
 )
 
 // state returns the SQLSTATE of an error; empty where the server did not answer.
@@ -43,7 +56,7 @@ func state(err error) string {
 // so that the same may succeed in a moment.
 func lostRace(err error) bool {
 	switch state(err) {
-	case stateSerialization, stateDeadlock, stateUnique:
+	case stateSerialization, stateDeadlock, stateUnique, stateLockTimeout:
 		return true
 	}
 	return false
@@ -64,6 +77,11 @@ func unreachable(err error) bool {
 	}
 }
 
+// broke reports whether a connection broke that there was, perhaps long before,
+// so that a new one may serve. Where there is none to be had, trying again at once
+// is no use.
+func broke(err error) bool { return unreachable(err) && !isConnect(err) }
+
 func isConnect(err error) bool {
 	var e *pgconn.ConnectError
 	return errors.As(err, &e)
@@ -71,13 +89,15 @@ func isConnect(err error) bool {
 
 // isOurs reports whether an error was made here and not by the connection.
 func isOurs(err error) bool {
-	for _, e := range []error{bursar.ErrConflict, bursar.ErrInvariant, bursar.ErrFenced, bursar.ErrStoreClosed, errOver, pgx.ErrTxClosed} {
+	for _, e := range []error{bursar.ErrConflict, bursar.ErrInvariant, bursar.ErrFenced, bursar.ErrStoreClosed, errOver, pgx.ErrTxClosed, pgx.ErrTxCommitRollback} {
 		if errors.Is(err, e) {
 			return true
 		}
 	}
 	var parse *pgconn.ParseConfigError
-	return errors.As(err, &parse)
+	var field *bursar.FieldError
+	var schema *bursar.SchemaError
+	return errors.As(err, &parse) || errors.As(err, &field) || errors.As(err, &schema)
 }
 
 // explain gives an error of the server the name by which the gateway knows it, or
@@ -88,7 +108,7 @@ func explain(err error) error {
 	}
 	s := state(err)
 	switch s {
-	case stateUnique, stateSerialization, stateDeadlock:
+	case stateUnique, stateSerialization, stateDeadlock, stateLockTimeout:
 		return fmt.Errorf("%w: %w", bursar.ErrConflict, err)
 	case stateDiskFull:
 		return fmt.Errorf("postgres: the server's disk is full: %w", err)
@@ -100,9 +120,18 @@ func explain(err error) error {
 		return fmt.Errorf("postgres: the server has too many connections: %w", err)
 	case stateNoTable, stateNoSchema:
 		return fmt.Errorf("postgres: the tables are not there; run Migrate: %w", err)
+	case stateNoDatabase:
+		return fmt.Errorf("postgres: the server has no such database: %w", err)
+	case stateDenied, statePassword:
+		return fmt.Errorf("postgres: the server refuses the role or its password: %w", err)
+	case stateNotNow:
+		return fmt.Errorf("postgres: the server starts or stops: %w", err)
 	}
 	if strings.HasPrefix(s, "23") || s == stateDivisionByZero {
 		return fmt.Errorf("%w: %w", bursar.ErrInvariant, err)
+	}
+	if unreachable(err) {
+		return fmt.Errorf("postgres: the server does not answer: %w", err)
 	}
 	return fmt.Errorf("postgres: %w", err)
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -47,6 +46,8 @@ type hostTx struct {
 	at     time.Time
 	// failed is why the time is not known.
 	failed error
+	// ops are what was applied.
+	ops []relational.Op
 }
 
 func (s *Store) host(h *hostTx) *hostTx {
@@ -106,11 +107,17 @@ func (h *hostTx) Apply(ctx context.Context, b bursar.Batch) error {
 	for i := range ops {
 		if err := h.exec(ctx, &ops[i]); err != nil {
 			_, undo := h.Exec(ctx, "ROLLBACK TO SAVEPOINT bursar", nil)
+			if undo == nil {
+				_, undo = h.Exec(ctx, "RELEASE SAVEPOINT bursar", nil)
+			}
 			return errors.Join(err, explain(undo))
 		}
 	}
-	_, err = h.Exec(ctx, "RELEASE SAVEPOINT bursar", nil)
-	return explain(err)
+	if _, err = h.Exec(ctx, "RELEASE SAVEPOINT bursar", nil); err != nil {
+		return explain(err)
+	}
+	h.ops = append(h.ops, ops...)
+	return nil
 }
 
 // exec runs one statement and holds it to the rows that it must touch.
@@ -184,37 +191,48 @@ type stdRows struct{ *sql.Rows }
 // Err implements relational.Rows.
 func (r stdRows) Err() error { return explain(r.Rows.Err()) }
 
-// WriteHost implements bursar.HostWriter.
+// WriteHost implements bursar.HostWriter. A statement of fn that fails makes the
+// transaction fail, as ever in PostgreSQL, also where fn returns nil; the error is
+// pgx.ErrTxCommitRollback then. Only this method ends the transaction.
 func (s *Store) WriteHost(ctx context.Context, fn func(bursar.Tx) error) error {
-	return relational.Retry(ctx, rand.Int64N, func() (bool, error) {
-		if s.closed.Load() {
-			return false, bursar.ErrStoreClosed
-		}
-		err := s.share(ctx, fn)
-		return lostRace(err) && ctx.Err() == nil, err
-	})
+	return s.repeat(ctx, func() (bool, error) { return s.share(ctx, fn) })
 }
 
-// share runs the closure in a transaction that the host takes part in.
-func (s *Store) share(ctx context.Context, fn func(bursar.Tx) error) error {
+// share runs the closure once in a transaction that the host takes part in.
+func (s *Store) share(ctx context.Context, fn func(bursar.Tx) error) (again bool, err error) {
+	if s.closed.Load() {
+		return false, bursar.ErrStoreClosed
+	}
 	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
 	if err != nil {
-		return explain(err)
+		return broke(err), explain(err)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_ = tx.Rollback(ctx) // nothing is left of it in either case
 	}()
-	if err := fn(s.Tx(tx)); err != nil {
-		return err
+	h, xid := s.host(&hostTx{native: tx, conn: nativeConn{tx}}), ""
+	if err := tx.QueryRow(ctx, "SELECT now(), "+s.number()).Scan(&h.at, &xid); err != nil {
+		return broke(err), explain(err)
+	}
+	h.at = h.at.UTC()
+	if err := fn(h); err != nil {
+		return lostRace(err) || tx.Conn().IsClosed(), err
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return false, err
 	}
-	err = tx.Commit(ctx)
-	if err != nil && state(err) == "" {
-		return fmt.Errorf("%w: %w", bursar.ErrUnknownOutcome, err)
+	switch err := tx.Commit(ctx); {
+	case err == nil:
+		return false, nil
+	case errors.Is(err, pgx.ErrTxClosed):
+		return false, fmt.Errorf("postgres: WriteHost's closure has ended the transaction itself: %w", err)
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		return false, errRolledBack
+	case doubtful(err, false):
+		return s.outcome(ctx, xid, h.ops, err)
+	default:
+		return lostRace(err), explain(err)
 	}
-	return explain(err)
 }

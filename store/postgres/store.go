@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -37,7 +38,10 @@ type Store struct {
 	name   string // of the schema
 	schema *relational.Schema
 	guards *guards
-	closed atomic.Bool
+	// numbers tells that the server numbers transactions and knows by the number
+	// how one ended.
+	numbers bool
+	closed  atomic.Bool
 }
 
 var (
@@ -63,10 +67,28 @@ func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 		return nil, &bursar.FieldError{Field: "postgres.Options.Schema", Code: bursar.CodeInvalid, Reason: fmt.Sprintf("%q: want a lower-case letter or '_', then letters, digits and '_'", o.Schema)}
 	}
 	s := &Store{pool: pool, name: o.Schema, schema: relational.New(dialect(o.Schema)), guards: newGuards()}
-	if o.KeepSchema {
-		return s, s.checkSchema(ctx)
+	if err := s.look(ctx); err != nil {
+		return nil, err
 	}
-	return s, s.Migrate(ctx)
+	prepare := s.Migrate
+	if o.KeepSchema {
+		prepare = s.checkSchema
+	}
+	if err := prepare(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// look finds out what server it is. Databases that speak PostgreSQL's protocol
+// have functions of its names that mean other things, or nothing.
+func (s *Store) look(ctx context.Context) error {
+	var version string
+	if err := s.pool.QueryRow(ctx, "SELECT version()").Scan(&version); err != nil {
+		return explain(err)
+	}
+	s.numbers = strings.HasPrefix(version, "PostgreSQL ") && !strings.Contains(version, "-YB-")
+	return nil
 }
 
 // Pool is the pool of connections that the store works with.
@@ -92,7 +114,7 @@ func (s *Store) Reserve(ctx context.Context, name string, n uint32) (first uint3
 		var next int64
 		err := s.pool.QueryRow(ctx, text, args...).Scan(&next)
 		first = uint32(next - int64(n)) //nolint:gosec // The constraint bounds it by 2^31.
-		return lostRace(err), explain(err)
+		return lostRace(err) || broke(err) && ctx.Err() == nil, explain(err)
 	})
 	return first, err
 }
@@ -112,7 +134,7 @@ func (s *Store) Acquire(ctx context.Context, name, holder string, ttl time.Durat
 			return false, bursar.ErrLeaseHeld
 		}
 		f = relational.Fence(name, epoch, until)
-		return lostRace(err), explain(err)
+		return lostRace(err) || broke(err) && ctx.Err() == nil, explain(err)
 	})
 	return f, err
 }

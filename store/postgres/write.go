@@ -25,8 +25,14 @@ const patience = 10 * time.Second
 type session struct {
 	s    *Store
 	mode string
+	// read is true where nothing will be committed.
+	read bool
 	c    *pgxpool.Conn
 	at   time.Time
+	// xid is the server's number of the transaction; empty where it commits
+	// nothing, where it was not asked for anything before its commit, and on servers
+	// that number nothing.
+	xid string
 	// failed is why it could not begin.
 	failed error
 	over   bool
@@ -48,16 +54,20 @@ func (n *session) begin(ctx context.Context, query string, args []any) (relation
 	if n.c, n.failed = n.s.pool.Acquire(ctx); n.failed != nil {
 		return nil, n.failed
 	}
+	number := noNumber
+	if !n.read {
+		number = n.s.number()
+	}
 	var b pgx.Batch
 	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ" + n.mode)
-	b.Queue("SELECT now()")
+	b.Queue("SELECT now(), " + number)
 	if query != "" {
 		b.Queue(query, args...)
 	}
 	r := n.c.SendBatch(ctx, &b)
 	_, err := r.Exec()
 	if err == nil {
-		err = r.QueryRow().Scan(&n.at)
+		err = r.QueryRow().Scan(&n.at, &n.xid)
 	}
 	n.at = n.at.UTC()
 	if err != nil || query == "" {
@@ -154,14 +164,33 @@ func (r result) Close() error {
 	return r.Err()
 }
 
+// noNumber stands for the number of a transaction that has none.
+const noNumber = "''"
+
+// number is the expression for the number of a transaction.
+func (s *Store) number() string {
+	if s.numbers {
+		return "pg_current_xact_id()::text"
+	}
+	return noNumber
+}
+
 // Read implements bursar.Store.
 func (s *Store) Read(ctx context.Context, fn func(bursar.Reader) error) error {
-	n := &session{s: s, mode: " READ ONLY"}
-	defer n.end()
-	// Now, and not at the first query: the snapshot is of the moment of the call.
-	if _, err := n.begin(ctx, "", nil); err != nil {
+	var n *session
+	err := relational.Retry(ctx, rand.Int64N, func() (bool, error) {
+		n = &session{s: s, mode: " READ ONLY", read: true}
+		// Now, and not at the first query: the snapshot is of the moment of the call.
+		_, err := n.begin(ctx, "", nil)
+		if err != nil {
+			n.end()
+		}
+		return broke(err) && ctx.Err() == nil, err
+	})
+	if err != nil {
 		return explain(err)
 	}
+	defer n.end()
 	return fn(reader{&once{&relational.Tx{Reader: &relational.Reader{S: s.schema, C: n}}, n}})
 }
 
@@ -175,16 +204,29 @@ type reading interface {
 
 // Write implements bursar.Store.
 func (s *Store) Write(ctx context.Context, fn func(bursar.Tx) error) error {
+	return s.repeat(ctx, func() (bool, error) { return s.try(ctx, fn) })
+}
+
+// repeat runs a transaction until it succeeds or another run cannot help.
+func (s *Store) repeat(ctx context.Context, try func() (again bool, err error)) error {
 	taken := 0
-	return relational.Retry(ctx, rand.Int64N, func() (bool, error) {
-		again, err := s.try(ctx, fn)
+	var doubt error
+	err := relational.Retry(ctx, rand.Int64N, func() (bool, error) {
+		again, err := try()
 		if state(err) == stateUnique {
 			// By a row that the snapshot does not show, or by one that stays.
 			taken++
 			again = taken <= maxTaken
 		}
+		if u := (*undone)(nil); errors.As(err, &u) && !u.sure {
+			doubt = err
+		}
 		return again && ctx.Err() == nil, err
 	})
+	if err != nil && doubt != nil && !errors.Is(err, bursar.ErrUnknownOutcome) {
+		return fmt.Errorf("%w: %w", bursar.ErrUnknownOutcome, errors.Join(doubt, err))
+	}
+	return err
 }
 
 // maxTaken is how often a closure runs again because a unique key was taken. A
@@ -221,38 +263,53 @@ func (s *Store) try(ctx context.Context, fn func(bursar.Tx) error) (again bool, 
 	defer n.end()
 	tx := &relational.Tx{Reader: &relational.Reader{S: s.schema, C: n, Writes: true}}
 	if err := fn(&once{tx, n}); err != nil {
-		return lostRace(err) || unreachable(err), err
+		return lostRace(err) || n.lost(), err
 	}
 	if n.failed != nil {
-		return unreachable(n.failed), explain(n.failed)
+		return broke(n.failed), explain(n.failed)
 	}
 	if err := ctx.Err(); err != nil || len(tx.Ops) == 0 {
 		return false, err
 	}
-	if err = n.commit(ctx, tx.Ops); err == nil {
+	sent, err := n.commit(ctx, tx.Ops)
+	switch {
+	case err == nil:
 		return false, nil
-	}
-	if state(err) == "" && !isOurs(err) {
+	case sent && doubtful(err, n.live()):
 		n.end()
-		return s.outcome(ctx, tx.Ops, err)
+		return s.outcome(ctx, n.xid, tx.Ops, err)
+	case !sent:
+		return broke(err), explain(err)
 	}
 	return lostRace(err), explain(err)
 }
 
-// commit sends a batch and its COMMIT in one pipeline.
-func (n *session) commit(ctx context.Context, ops []relational.Op) error {
+// lost reports whether the connection broke, so that the closure's error is
+// perhaps none of its own.
+func (n *session) lost() bool {
+	return broke(n.failed) || n.c != nil && n.c.Conn().IsClosed()
+}
+
+// live reports whether the transaction is still open.
+func (n *session) live() bool {
+	return n.c != nil && !n.c.Conn().IsClosed() && n.c.Conn().PgConn().TxStatus() != 'I'
+}
+
+// commit sends a batch and its COMMIT in one pipeline. sent tells whether the
+// COMMIT may have reached the server.
+func (n *session) commit(ctx context.Context, ops []relational.Op) (sent bool, err error) {
 	var b pgx.Batch
 	if n.c == nil {
 		if n.c, n.failed = n.s.pool.Acquire(ctx); n.failed != nil {
-			return n.failed
+			return false, n.failed
 		}
 		b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ")
 	}
+	first := b.Len()
 	broken := error(nil)
-	sent := ops
 	for i := range ops {
 		if broken = ops[i].Broken; broken != nil {
-			sent = ops[:i]
+			ops = ops[:i]
 			break
 		}
 		b.Queue(n.s.guards.text(&ops[i]), ops[i].Args...)
@@ -260,33 +317,53 @@ func (n *session) commit(ctx context.Context, ops []relational.Op) error {
 	if broken == nil {
 		b.Queue("COMMIT")
 	}
-	first := b.Len() - len(sent)
-	if broken == nil {
-		first--
-	}
 	r := n.c.SendBatch(ctx, &b)
-	if first > 0 {
+	if err = results(r, first, ops); err == nil && broken == nil {
+		err = n.committed(r)
+	}
+	closed := r.Close() // after an error it says the same
+	if n.done {
+		// What follows the answer to a COMMIT changes nothing any more.
+		return true, nil
+	}
+	if err == nil {
+		err = errors.Join(broken, closed)
+	}
+	return broken == nil, err
+}
+
+// results reads the answers to a batch's statements, before which there are
+// others that say nothing.
+func results(r pgx.BatchResults, first int, ops []relational.Op) error {
+	for range first {
 		if _, err := r.Exec(); err != nil {
-			_ = r.Close() // it says the same
 			return err
 		}
 	}
-	for i := range sent {
+	for i := range ops {
 		if _, err := r.Exec(); err != nil {
-			_ = r.Close() // it says the same
-			return blame(&sent[i], err)
+			return blame(&ops[i], err)
 		}
 	}
-	if broken != nil {
-		return errors.Join(broken, r.Close())
-	}
-	_, err := r.Exec()
-	n.done = err == nil
-	if closed := r.Close(); err == nil {
-		err = closed
-	}
-	return err
+	return nil
 }
+
+// committed reads the answer to a COMMIT.
+func (n *session) committed(r pgx.BatchResults) error {
+	tag, err := r.Exec()
+	if err != nil {
+		return err
+	}
+	if tag.String() != "COMMIT" {
+		return errRolledBack
+	}
+	n.done = true
+	return nil
+}
+
+// errRolledBack is the answer to the COMMIT of a transaction in which a statement
+// failed.
+var errRolledBack = fmt.Errorf("%w: a statement of the transaction failed before", pgx.ErrTxCommitRollback)
 
 // blame says which row a statement failed on.
 func blame(op *relational.Op, err error) error {

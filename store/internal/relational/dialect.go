@@ -17,6 +17,9 @@ type Dialect struct {
 	// as that type, in a column of that name.
 	Number, Moments string
 	JSON            func(column string) string
+	// Alike is a condition that a column of JSON holds what was written; nil where
+	// the outcome of a commit is never in doubt, so that nobody has to ask.
+	Alike func(column, quoted, placeholder string) string
 	// Time is what is written of a time that is not zero, and Moment a place to
 	// read one into: NULL is the zero time.
 	Time   func(time.Time) any

@@ -25,9 +25,8 @@ type Op struct {
 	Broken error
 	// Select is true where it reads and touches nothing: its rows are counted.
 	Select bool
-	// Probe is the query that tells whether exactly this row is there. It is set
-	// for rows of the gateway.
-	Probe func() (sql string, args []any)
+	// Probe asks what became of the row. It is set for rows of the gateway.
+	Probe func() *Probe
 	// Sum is set where the statement adds to a balance: databases without numbers
 	// of 78 digits have to read it first.
 	Sum *Sum

@@ -27,7 +27,7 @@ type table[T any] struct {
 	insert  string
 	update  string
 	list    string // SELECT … FROM
-	probe   string // whether exactly this row is there, JSON aside
+	probe   string // SELECT version, whether it is exactly this row
 }
 
 func newTable[T any](d *Dialect, name string, key []string, more ...derived[T]) *table[T] {
@@ -76,7 +76,7 @@ func (t *table[T]) compile() {
 	}
 	full := t.d.Table(t.name)
 	t.insert = "INSERT INTO " + full + " (" + strings.Join(names, ", ") + ") VALUES (" + strings.Join(marks, ", ") + ") ON CONFLICT DO NOTHING"
-	t.probe = "SELECT 1 FROM " + full + " WHERE " + strings.Join(t.alike(), " AND ")
+	t.probe = t.compileProbe(full)
 	t.list = "SELECT " + strings.Join(reads, ", ") + " FROM " + full
 	if t.version >= 0 {
 		where = append(where, "version = "+t.d.Placeholder(n+1))
@@ -84,35 +84,59 @@ func (t *table[T]) compile() {
 	}
 }
 
-// alike are the conditions that a row is the one that was written.
-func (t *table[T]) alike() (all []string) {
+// compileProbe makes the query of Probe. Its arguments are those of comparable,
+// then the key.
+func (t *table[T]) compileProbe(full string) string {
+	var same, key []string
 	n := 0
-	for _, c := range t.columns {
-		if c.kind == object || c.kind == blob {
-			continue
+	for i := range t.columns {
+		if t.comparable(i) {
+			n++
+			same = append(same, t.alike(i, t.d.Placeholder(n)))
 		}
-		n++
-		mark := t.d.Placeholder(n)
-		switch c.kind {
-		case amount:
-			mark += t.d.Number
-		case moment:
-			all = append(all, quote(c.name)+" IS NOT DISTINCT FROM "+mark+t.d.Moments)
-			continue
-		}
-		all = append(all, quote(c.name)+" = "+mark)
 	}
-	return all
+	for _, k := range t.key {
+		n++
+		key = append(key, quote(t.columns[k].name)+" = "+t.d.Placeholder(n))
+	}
+	version := "0"
+	if t.version >= 0 {
+		version = quote(t.columns[t.version].name)
+	}
+	return "SELECT " + version + ", " + strings.Join(same, " AND ") + " FROM " + full + " WHERE " + strings.Join(key, " AND ")
 }
 
-// comparable are the arguments of probe.
-func (t *table[T]) comparable(args []any) (out []any) {
-	for i, c := range t.columns {
-		if c.kind != object && c.kind != blob {
-			out = append(out, args[i])
+// alike is the condition that a column is what was written; never NULL.
+func (t *table[T]) alike(i int, mark string) string {
+	c := &t.columns[i]
+	switch c.kind {
+	case amount:
+		mark += t.d.Number
+	case moment:
+		mark += t.d.Moments
+	case object:
+		return t.d.Alike(c.name, quote(c.name), mark)
+	}
+	return quote(c.name) + " IS NOT DISTINCT FROM " + mark
+}
+
+// comparable reports whether the database can compare a column.
+func (t *table[T]) comparable(i int) bool {
+	return t.columns[i].kind != object || t.d.Alike != nil
+}
+
+// probeOf makes the probe of a row with these arguments, which wants a version.
+func (t *table[T]) probeOf(args []any, wants int64) *Probe {
+	p := &Probe{SQL: t.probe, wants: wants, fleeting: t.name == "deliveries"}
+	for i := range t.columns {
+		if t.comparable(i) {
+			p.Args = append(p.Args, args[i])
 		}
 	}
-	return out
+	for _, k := range t.key {
+		p.Args = append(p.Args, args[k])
+	}
+	return p
 }
 
 // mark is the placeholder of a column's value.
@@ -150,12 +174,12 @@ func (t *table[T]) write(row *T) (Op, error) {
 	for _, k := range t.key {
 		op.Row = append(op.Row, fmt.Sprint(args[k]))
 	}
-	op.Probe = func() (string, []any) { return t.probe, t.comparable(args) }
 	if t.version < 0 {
-		op.Args = args
+		op.Args, op.Probe = args, func() *Probe { return t.probeOf(args, 0) }
 		return op, nil
 	}
 	old := v.FieldByIndex(t.columns[t.version].path).Int()
+	op.Probe = func() *Probe { return t.probeOf(args, old+1) }
 	args[t.version] = old + 1
 	if old != 0 {
 		op.SQL = t.update
