@@ -297,6 +297,24 @@ func TestRule_S24_OrderOfEvents(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
+// Who keeps the snapshot with the highest number has the payment as it is: a
+// remark comes last and was made before the payment was settled.
+func TestRule_S24_LastSnapshotIsTheNewest(t *testing.T) {
+	t.Parallel()
+	before, p := testPayment(), testPayment()
+	before.Status, p.Status = StatusConfirmed, StatusSettled
+	p.Received = chain.NewAmount(1_000_000)
+	ns := ordered([]notice{
+		{kind: PaymentConfirmed, data: paymentData(before)}, {kind: PaymentOverpaid, data: paymentData(before)}, {kind: PaymentSettled, data: paymentData(p)},
+	})
+	upToDate(ns, p)
+	require.Equal(t, StatusConfirmed, ns[0].data.Status, "a state keeps its own")
+	require.Equal(t, paymentData(p), ns[2].data)
+	ns = []notice{{kind: TransactionConfirmed, data: paymentData(before)}}
+	upToDate(ns, p)
+	require.Equal(t, paymentData(p), ns[0].data, "the last one, whatever it is")
+}
+
 // A counting transfer that a reorg took puts the verdict on hold: an hour, or
 // twice the confirmations where blocks are slow.
 func TestHoldEndsToTheNanosecond(t *testing.T) {

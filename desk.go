@@ -285,7 +285,11 @@ func (d *desk) batch() Batch {
 		if f.payment {
 			subject, seq = f.kase.payment.ID, &f.kase.payment.Seq
 		}
-		for _, n := range ordered(f.notices) {
+		ns := ordered(f.notices)
+		if f.payment {
+			upToDate(ns, f.kase.payment)
+		}
+		for _, n := range ns {
 			d.events = append(d.events, d.event(n.kind, subject, seq, n.cause, n.data))
 			// The sequence number lives on the subject's row.
 			f.changed, f.touched = f.changed || f.payment, f.touched || !f.payment

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -150,3 +151,26 @@ func ordered(ns []notice) []notice {
 	slices.SortStableFunc(ns, func(a, b notice) int { return rank(a.kind) - rank(b.kind) })
 	return ns
 }
+
+// upToDate brings the snapshots of remarks, and that of the last notice, to the
+// end of the commit. Remarks stand behind the states of all decisions of a commit
+// and may have been made before one of them: who keeps the snapshot with the
+// highest number would end with an older state otherwise.
+func upToDate(ns []notice, p Payment) {
+	last := len(ns) - 1
+	for last >= 0 && isAlert(ns[last].kind) {
+		last--
+	}
+	for i := range ns {
+		if isAlert(ns[i].kind) || rank(ns[i].kind) < 3 && i != last {
+			continue
+		}
+		n, now := &ns[i].data, paymentData(p)
+		n.Status, n.Received, n.Confirmed, n.Shortfall, n.Excess, n.Held = now.Status, now.Received, now.Confirmed, now.Shortfall, now.Excess, now.Held
+		n.ConfirmationNo, n.Late = now.ConfirmationNo, now.Late
+	}
+}
+
+// isAlert reports whether an event is for operators: its amounts are those of
+// what it warns of.
+func isAlert(k Kind) bool { return strings.HasPrefix(string(k), "alert.") }

@@ -27,13 +27,17 @@ func TestThreat_E4_TwoInstancesKeepTheOrder(t *testing.T) {
 		log := &callLog{}
 		var mu sync.Mutex
 		dice := rand.New(rand.NewPCG(1, 2))
-		at := map[string]int{}
+		at, failed := map[string]int{}, map[string]int{}
 		worst := 0
 		handle := func(_ context.Context, e bursar.Event) error {
 			mu.Lock()
 			at[e.Subject]++
 			worst = max(worst, at[e.Subject])
 			fail, pause := dice.IntN(4) == 0, time.Duration(dice.IntN(3000))*time.Millisecond
+			// After more failures in a row it is parked, and others pass by rights.
+			if fail = fail && failed[e.ID] < 3; fail {
+				failed[e.ID]++
+			}
 			mu.Unlock()
 			time.Sleep(pause)
 			mu.Lock()

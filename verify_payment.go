@@ -292,9 +292,7 @@ func (s *paymentStory) hear(e Event) {
 	if cause != "" && e.ID != hashID("evt_", e.Subject, string(e.Kind), cause) {
 		s.strange = append(s.strange, e)
 	}
-	// Remarks and transactions of one commit stand apart from the states that
-	// they were told in; see ordered.
-	if r := rank(e.Kind); r == 0 || r == 2 {
+	if !isAlert(e.Kind) {
 		s.last = e.Data
 	}
 }
