@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
@@ -113,7 +116,7 @@ func (c *column) value(d *Dialect, row reflect.Value) (any, error) {
 	f := row.FieldByIndex(c.path)
 	switch c.kind {
 	case text:
-		return f.String(), nil
+		return f.String(), storable(c.name, f.String())
 	case boolean:
 		return f.Bool(), nil
 	case integer:
@@ -134,7 +137,24 @@ func (c *column) value(d *Dialect, row reflect.Value) (any, error) {
 		}
 		return bytes.Clone(f.Bytes()), nil // the caller may change its own
 	}
+	if pairs, ok := f.Interface().(map[string]string); ok {
+		for _, name := range slices.Sorted(maps.Keys(pairs)) {
+			if err := storable(c.name, name+pairs[name]); err != nil {
+				return nil, err
+			}
+		}
+	}
 	return encode(f)
+}
+
+// storable refuses a text that not every database can hold: PostgreSQL knows no
+// NUL in a text, and wants UTF-8. The gateway lets none in; what comes from
+// elsewhere must not end in an error that nobody understands.
+func storable(name, s string) error {
+	if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+		return &bursar.FieldError{Field: name, Code: bursar.CodeInvalid, Reason: fmt.Sprintf("%.80q is not UTF-8, or holds a NUL", s)}
+	}
+	return nil
 }
 
 // encode writes a field with a structure; nothing is NULL.

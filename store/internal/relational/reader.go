@@ -2,9 +2,12 @@ package relational
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +31,7 @@ func (q *Query) page(time, dir string, after bursar.Cursor, limit int) {
 		if dir == "DESC" {
 			than = " < "
 		}
-		q.And("(" + time + ", id)" + than + "(" + q.Arg(q.d.Time(after.At)) + ", " + q.Arg(after.ID) + ")")
+		q.And("(" + time + ", id)" + than + "(" + q.Arg(q.d.Time(after.At)) + ", " + q.Text("id", after.ID) + ")")
 	}
 	q.tail = " ORDER BY " + time + " " + dir + ", id " + dir
 	q.limit(limit)
@@ -60,6 +63,11 @@ func (r *Reader) Payments(ctx context.Context, p bursar.PaymentQuery) ([]bursar.
 	q.is("customer", p.Customer)
 	q.between("created_at", p.Since, p.Until)
 	if len(p.Metadata) > 0 {
+		for _, name := range slices.Sorted(maps.Keys(p.Metadata)) {
+			if err := storable("metadata", name+p.Metadata[name]); err != nil {
+				return nil, err
+			}
+		}
 		if err := r.S.d.Pairs(q, p.Metadata); err != nil {
 			return nil, err
 		}
@@ -162,7 +170,7 @@ func (r *Reader) Attempts(ctx context.Context, a bursar.AttemptQuery) ([]bursar.
 		locks := newQuery(r.S.d)
 		locks.args = q.args
 		oneOf(locks, "lock", a.Locks)
-		q.args = locks.args
+		q.args, q.err = locks.args, errors.Join(q.err, locks.err)
 		q.And("id IN (SELECT attempt_id FROM " + r.S.d.Table("attempt_locks") + locks.String() + ")")
 	}
 	q.tail = " ORDER BY created_at, id"
@@ -245,9 +253,12 @@ func (r *Reader) Balances(ctx context.Context, b bursar.BalanceQuery) ([]bursar.
 	q.is("asset", string(b.Asset))
 	oneOf(q, "account", b.Accounts)
 	if b.Prefix != "" {
-		q.And("account >= " + q.Arg(b.Prefix) + " AND account < " + q.Arg(b.Prefix+"\U0010FFFF"))
+		q.And("account >= " + q.Text("account", b.Prefix) + " AND account < " + q.Arg(b.Prefix+"\U0010FFFF"))
 	}
 	q.tail = " ORDER BY asset, account"
+	if q.err != nil {
+		return nil, q.err
+	}
 	rows, err := r.C.Query(ctx, "SELECT asset, account, "+r.S.d.Read(`"sum"`, true)+" FROM "+r.S.d.Table("balances")+q.String(), q.args)
 	if err != nil {
 		return nil, err

@@ -194,6 +194,9 @@ func (t *table[T]) write(row *T) (Op, error) {
 
 // read runs a query and returns its rows.
 func (t *table[T]) read(ctx context.Context, c Conn, q *Query) ([]T, error) {
+	if q.err != nil {
+		return nil, q.err
+	}
 	rows, err := c.Query(ctx, t.list+q.String(), q.args)
 	if err != nil {
 		return nil, err
@@ -223,6 +226,8 @@ type Query struct {
 	where []string
 	tail  string
 	args  []any
+	// err is why nothing can be asked.
+	err error
 }
 
 func newQuery(d *Dialect) *Query { return &Query{d: d} }
@@ -233,13 +238,21 @@ func (q *Query) Arg(v any) string {
 	return q.d.Placeholder(len(q.args))
 }
 
+// Text adds an argument that is the host's own text.
+func (q *Query) Text(column, s string) string {
+	if err := storable(column, s); q.err == nil {
+		q.err = err
+	}
+	return q.Arg(s)
+}
+
 // And adds a condition.
 func (q *Query) And(condition string) { q.where = append(q.where, condition) }
 
 // is adds column = value unless the value is empty: no condition.
 func (q *Query) is(column, value string) {
 	if value != "" {
-		q.And(quote(column) + " = " + q.Arg(value))
+		q.And(quote(column) + " = " + q.Text(column, value))
 	}
 }
 
@@ -263,11 +276,14 @@ func oneOf[S ~string](q *Query, column string, values []S) {
 	switch len(values) {
 	case 0:
 	case 1:
-		q.And(quote(column) + " = " + q.Arg(string(values[0])))
+		q.And(quote(column) + " = " + q.Text(column, string(values[0])))
 	default:
 		list := make([]string, len(values))
 		for i, v := range values {
 			list[i] = string(v)
+			if err := storable(column, list[i]); q.err == nil {
+				q.err = err
+			}
 		}
 		q.And(q.d.OneOf(quote(column), q.Arg(q.d.List(list))))
 	}
