@@ -95,6 +95,9 @@ func (p *pump) notifyTx(ctx, call context.Context, j job) verdict {
 	case t.mark == nil, errors.Is(err, ErrUnknownOutcome):
 		// The handler is not to blame. Where the commit did happen, the row has
 		// another version, and nothing is recorded.
+		if ctx.Err() == nil {
+			p.gw.log.WarnContext(ctx, "outbox", "notifier", p.name, "event", j.event.ID, "err", err)
+		}
 		return judge(ctx, &RetryError{After: storePause, Err: err, Untried: true})
 	}
 	return judge(ctx, err)

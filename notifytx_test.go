@@ -1,9 +1,11 @@
 package bursar_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -77,7 +79,7 @@ func TestAHandlersFailureRollsBack(t *testing.T) {
 	ends := map[string]func() error{
 		"error":       func() error { return errDown },
 		"panic":       func() error { panic("oops") },
-		"nil panic":   func() error { var e *bursar.Event; e.Seq++; return nil },
+		"error panic": func() error { panic(errDown) },
 		"goexit":      func() error { runtime.Goexit(); return nil },
 		"conflict":    func() error { return fmt.Errorf("the host: %w", bursar.ErrConflict) },
 		"unknown":     func() error { return fmt.Errorf("the host: %w", bursar.ErrUnknownOutcome) },
@@ -99,7 +101,7 @@ func TestAHandlersFailureRollsBack(t *testing.T) {
 			o.tell("pay_2", 1, 3, "n")
 			o.step(gw)
 			o.onceEach("pay_2", 3)
-			require.Equal(t, []int64{1}, log.of("pay_1"), "the lane waits")
+			require.NotContains(t, log.of("pay_1"), int64(2), "the lane waits")
 			d := o.rows("n")["evt_pay_1_1"]
 			require.Equal(t, bursar.DeliveryPending, d.Status)
 			require.Equal(t, 1, d.Attempts)
@@ -291,11 +293,14 @@ func TestAStoreThatCannotBegin(t *testing.T) {
 	o := newOffice(t)
 	log := &callLog{}
 	down := errDown
+	var lines bytes.Buffer
+	o.cfg.Logger = slog.New(slog.NewTextHandler(&lines, nil))
 	o.cfg.Store = &hookStore{o.store, func() error { return down }}
 	gw := o.open("a", counting(log, "a", nil))
 	o.tell("pay_1", 1, 1, "n")
 	o.step(gw)
 	require.Empty(t, log.all())
+	require.Contains(t, lines.String(), errDown.Error(), "and it does not go unnoticed")
 	d := o.rows("n")["evt_pay_1_1"]
 	require.Zero(t, d.Attempts)
 	require.Equal(t, o.clock.Now().Add(5*time.Second), d.NextAt)
