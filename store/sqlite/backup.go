@@ -29,7 +29,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 		}
 	}
 	if err := s.copyTo(ctx, path+"-new"); err != nil {
-		return errors.Join(err, remove(path+"-new"))
+		return errors.Join(err, remove(path+"-new"), remove(path+"-new-journal"))
 	}
 	// A link refuses to take the place of a file that appeared meanwhile.
 	if err := errors.Join(os.Link(path+"-new", path), os.Remove(path+"-new"), syncDir(filepath.Dir(path))); err != nil {

@@ -13,6 +13,7 @@ import (
 // Result codes of SQLite, https://sqlite.org/rescode.html. The low byte is the
 // primary code.
 const (
+	codeError      = 1
 	codeBusy       = 5
 	codeLocked     = 6
 	codeReadOnly   = 8
@@ -23,7 +24,6 @@ const (
 	codeConstraint = 19
 	codeNotADB     = 26
 
-	codeCheck   = codeConstraint | 1<<8
 	codePrimary = codeConstraint | 6<<8
 	codeUnique  = codeConstraint | 8<<8
 )
@@ -37,13 +37,24 @@ func code(err error) int {
 	return 0
 }
 
+// databaseError is an error of the database and what an operator can do about it.
+type databaseError struct {
+	what string
+	err  error
+}
+
+func (e *databaseError) Error() string { return "sqlite: " + e.what + e.err.Error() }
+func (e *databaseError) Unwrap() error { return e.err }
+
 // explain gives an error of the database the name by which the gateway knows it,
-// or says what an operator can do about it.
+// or says what an operator can do about it. One that was explained stays as it is.
 func explain(err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, sql.ErrConnDone) {
+	var done *databaseError
+	switch {
+	case err == nil, errors.As(err, &done),
+		errors.Is(err, bursar.ErrConflict), errors.Is(err, bursar.ErrInvariant), errors.Is(err, bursar.ErrStoreClosed):
+		return err
+	case errors.Is(err, sql.ErrConnDone):
 		return fmt.Errorf("%w: %w", bursar.ErrStoreClosed, err)
 	}
 	c := code(err)
@@ -51,25 +62,31 @@ func explain(err error) error {
 	case codePrimary, codeUnique:
 		return fmt.Errorf("%w: %w", bursar.ErrConflict, err)
 	}
-	switch c & 0xff {
-	case codeBusy, codeLocked:
-		return fmt.Errorf("sqlite: somebody else holds the database, another process or a transaction of the host's: %w", err)
-	case codeConstraint:
+	if c&0xff == codeConstraint {
 		return fmt.Errorf("%w: %w", bursar.ErrInvariant, err)
-	case codeFull:
-		return fmt.Errorf("sqlite: the disk is full: %w", err)
-	case codeReadOnly:
-		return fmt.Errorf("sqlite: the database is read-only: %w", err)
-	case codeIO:
-		return fmt.Errorf("sqlite: the disk failed: %w", err)
-	case codeCorrupt:
-		return fmt.Errorf("sqlite: the file is damaged; restore a backup: %w", err)
-	case codeNotADB:
-		return fmt.Errorf("sqlite: the file is no database: %w", err)
-	case codeCantOpen:
-		return fmt.Errorf("sqlite: the file cannot be opened: %w", err)
 	}
-	return fmt.Errorf("sqlite: %w", err)
+	return &databaseError{advice(c & 0xff), err}
+}
+
+// advice says what a primary result code means to an operator.
+func advice(code int) string {
+	switch code {
+	case codeBusy, codeLocked:
+		return "somebody else holds the database, another process or a transaction of the host's: "
+	case codeFull:
+		return "the disk is full: "
+	case codeReadOnly:
+		return "the database is read-only: "
+	case codeIO:
+		return "the disk failed: "
+	case codeCorrupt:
+		return "the file is damaged; restore a backup: "
+	case codeNotADB:
+		return "the file is no database: "
+	case codeCantOpen:
+		return "the file cannot be opened: "
+	}
+	return ""
 }
 
 // isBusy reports whether somebody else holds the database, so that the same may

@@ -28,7 +28,7 @@ func (s *Store) Alone(ctx context.Context, fn func(ctx context.Context) error) e
 }
 
 // OnWriter runs a statement on the writer's connection, outside of transactions,
-// and returns its one answer.
+// and returns the first column of its answer.
 func (s *Store) OnWriter(ctx context.Context, text string) (answer string, err error) {
 	return on(ctx, s.write, text)
 }
@@ -67,8 +67,19 @@ func on(ctx context.Context, p *pool, text string) (answer string, err error) {
 		return "", err
 	}
 	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return "", err
+	}
+	all := make([]any, len(columns))
+	for i := range all {
+		all[i] = new(any)
+	}
+	if len(all) > 0 {
+		all[0] = &answer
+	}
 	for rows.Next() {
-		if err := rows.Scan(&answer); err != nil {
+		if err := rows.Scan(all...); err != nil {
 			return "", err
 		}
 	}
@@ -89,3 +100,10 @@ func (s *Store) SettleHalf(mark string) error {
 
 // Columns lists the columns of the tables as rows need them.
 func Columns() map[string][]string { return relational.New(dialect()).Columns() }
+
+// Remembered is what the file beside the database says, without waiting for the
+// database.
+func (s *Store) Remembered() (map[string]uint32, error) {
+	have, err := s.origin.load()
+	return have.Reserved, err
+}

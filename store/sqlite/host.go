@@ -158,6 +158,9 @@ func (h *hostTx) Reserve(ctx context.Context, name string, n uint32) (first uint
 // transaction, so that everybody else's commits wait for it.
 func (s *Store) WriteHost(ctx context.Context, fn func(bursar.Tx) error) error {
 	return relational.Retry(ctx, random, func() (bool, error) {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
 		if s.closed.Load() {
 			return false, bursar.ErrStoreClosed
 		}

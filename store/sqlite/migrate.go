@@ -45,6 +45,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 			return explain(err)
 		}
 		have, err := applied(ctx, c)
+		if code(err) == codeError {
+			return &bursar.SchemaError{Want: len(known), Reason: "the table " + prefix + "migrations is not ours: " + err.Error()}
+		}
 		if err != nil {
 			return err
 		}
@@ -61,7 +64,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 				return explain(err)
 			}
 		}
-		return nil
+		// A database that cannot be written to is told of now.
+		return explain(c.run(ctx, "DELETE FROM "+prefix+"facts WHERE name = ''"))
 	})
 }
 

@@ -1,0 +1,233 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/store/sqlite"
+)
+
+// smallDisk mounts a file system of its own; without the right to, the test is
+// skipped.
+func smallDisk(t *testing.T, megabytes int) (dir string, options func(flags uintptr) error) {
+	t.Helper()
+	dir = t.TempDir()
+	size := fmt.Sprintf("size=%dm", megabytes)
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, size); err != nil {
+		t.Skipf("a file system cannot be mounted here: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+	return dir, func(flags uintptr) error { return syscall.Mount("", dir, "", syscall.MS_REMOUNT|flags, size) }
+}
+
+// D10: a full disk is an error that says so. Nothing is written by half, and the
+// store goes on by itself once there is room.
+func TestThreat_D10_DiskFull(t *testing.T) {
+	dir, _ := smallDisk(t, 8)
+	path := filepath.Join(dir, "bursar.db")
+	s := openAt(t, path)
+	require.NoError(t, s.Settle(t.Context()))
+	ballast := filepath.Join(dir, "ballast")
+	var confirmed []string
+	for round := range 3 {
+		// All the room but some.
+		var st syscall.Statfs_t
+		require.NoError(t, syscall.Statfs(dir, &st))
+		require.NoError(t, os.WriteFile(ballast, make([]byte, max(0, int64(st.Bfree-64)*st.Bsize)), 0o600))
+		var err error
+		for n := 0; n < 5000; n++ {
+			id := fmt.Sprintf("%d_%d", round, n)
+			if err = put(t.Context(), s, sale(id)); err != nil {
+				break
+			}
+			confirmed = append(confirmed, id)
+		}
+		require.ErrorContains(t, err, "disk", "round %d", round)
+		require.ErrorContains(t, s.WriteHost(t.Context(), func(tx bursar.Tx) error {
+			return apply(t.Context(), tx, big("heavy", 4<<20))
+		}), "disk is full")
+		require.ElementsMatch(t, confirmed, sales(t, s), "round %d", round)
+		_, err = s.Reserve(t.Context(), "pool", 1)
+		require.Error(t, err, "an index that cannot be remembered is not handed out")
+		require.NoError(t, os.Remove(ballast))
+		id := fmt.Sprintf("%d_again", round)
+		require.NoError(t, put(t.Context(), s, sale(id)), "once there is room")
+		confirmed = append(confirmed, id)
+		_, err = s.Reserve(t.Context(), "pool", 1)
+		require.NoError(t, err)
+	}
+	require.ElementsMatch(t, confirmed, sales(t, s))
+	o, err := s.Origin(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, o.Written, o.Here)
+	sound(t, path)
+}
+
+// D10: an empty disk that is full from the start.
+func TestThreat_D10_NoRoomToOpen(t *testing.T) {
+	dir, _ := smallDisk(t, 1)
+	_ = os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 1<<20), 0o600)
+	_, err := sqlite.Open(t.Context(), filepath.Join(dir, "bursar.db"))
+	require.ErrorContains(t, err, "disk")
+	require.NoError(t, os.Remove(filepath.Join(dir, "ballast")))
+	openAt(t, filepath.Join(dir, "bursar.db"))
+}
+
+// D10: a file system that cannot be written to.
+func TestThreat_D10_ReadOnly(t *testing.T) {
+	dir, remount := smallDisk(t, 8)
+	path := filepath.Join(dir, "bursar.db")
+	s, err := sqlite.Open(t.Context(), path)
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	require.NoError(t, remount(syscall.MS_RDONLY))
+	_, err = sqlite.Open(t.Context(), path)
+	require.ErrorContains(t, err, "sqlite: ")
+	require.Regexp(t, "read-only|cannot be opened", err)
+	_, err = sqlite.Open(t.Context(), filepath.Join(dir, "other.db"))
+	require.ErrorContains(t, err, "cannot be opened")
+	require.NoError(t, remount(0))
+	openAt(t, path)
+}
+
+// D10: a database that was opened for reading alone is refused, though nothing has
+// to be made in it.
+func TestThreat_D10_ReadOnlyConnection(t *testing.T) {
+	path := fileIn(t)
+	s := openAt(t, path)
+	_, err := sqlite.New(t.Context(), raw(t, path, "?mode=ro"))
+	require.ErrorContains(t, err, "read-only")
+	require.NoError(t, put(t.Context(), s, sale("a")))
+}
+
+// D10: what is no database is not touched.
+func TestThreat_D10_NotADatabase(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text")
+	content := bytes.Repeat([]byte("not a database\n"), 1000)
+	require.NoError(t, os.WriteFile(text, content, 0o600))
+	for path, want := range map[string]string{
+		text:                                   "no database",
+		dir:                                    "cannot be opened",
+		filepath.Join(dir, "missing", "a.db"):  "cannot be opened",
+		filepath.Join(text, "below a file.db"): "cannot be opened",
+		"":                                     "sqlite.Open.path",
+		":memory:":                             "not wal",
+	} {
+		_, err := sqlite.Open(t.Context(), path)
+		require.ErrorContains(t, err, want, path)
+	}
+	after, err := os.ReadFile(text)
+	require.NoError(t, err)
+	require.Equal(t, content, after)
+	_, err = os.Stat(":memory:")
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// Names of files are names, whatever they contain.
+func TestAnyFileName(t *testing.T) {
+	for _, name := range []string{"a b?c.db", "100%.db", "#1&_pragma=synchronous(OFF).db", "ü'\".db", "file:x.db"} {
+		path := filepath.Join(t.TempDir(), name)
+		s := openAt(t, path)
+		require.NoError(t, put(t.Context(), s, sale("a")), name)
+		require.NoError(t, s.Settle(t.Context()), name)
+		for _, file := range []string{path, path + "-origin"} {
+			_, err := os.Stat(file)
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.Backup(t.Context(), path+" copy"))
+		require.Equal(t, []string{"a"}, sales(t, openAt(t, path+" copy")))
+	}
+}
+
+// damaged is a database with many rows of which one page is overwritten.
+func damaged(t *testing.T, page int) (path string) {
+	t.Helper()
+	path = fileIn(t)
+	s, err := sqlite.Open(t.Context(), path)
+	require.NoError(t, err)
+	batches := make([]bursar.Batch, 300)
+	for n := range batches {
+		batches[n] = sale(fmt.Sprint(n))
+	}
+	require.NoError(t, put(t.Context(), s, batches...))
+	require.NoError(t, s.Close())
+	spoil(t, path, page)
+	return path
+}
+
+func spoil(t *testing.T, path string, page int) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	_, err = f.WriteAt(bytes.Repeat([]byte{0x5a}, 4096), int64(page)*4096)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
+
+// D12: damage is found at the opening, wherever it is.
+func TestThreat_D12_DamageIsFoundAtOpen(t *testing.T) {
+	for _, page := range []int{0, 1, 2, 40, 90, 150} {
+		_, err := sqlite.Open(t.Context(), damaged(t, page))
+		require.Error(t, err, "page %d", page)
+		require.Regexp(t, "damaged|no database", err, "page %d", page)
+	}
+}
+
+// D12: damage under a running store is an error that says what to do, and never a
+// panic.
+func TestThreat_D12_DamageWhileOpen(t *testing.T) {
+	path := damaged(t, 1_000_000) // far behind the end
+	require.NoError(t, os.Truncate(path, 4096*int64(pagesOf(t, path))))
+	s := openAt(t, path)
+	for page := 1; page < pagesOf(t, path); page++ {
+		spoil(t, path, page)
+	}
+	_, err := s.OnWriter(t.Context(), "PRAGMA shrink_memory") // and what it had read
+	require.NoError(t, err)
+	err = s.Read(t.Context(), func(r bursar.Reader) error {
+		_, err := r.Payments(t.Context(), bursar.PaymentQuery{})
+		return err
+	})
+	require.ErrorContains(t, err, "damaged; restore a backup")
+	require.ErrorContains(t, put(t.Context(), s, sale("a")), "damaged; restore a backup")
+}
+
+// pagesOf is the number of pages that the file's own header tells.
+func pagesOf(t *testing.T, path string) int {
+	t.Helper()
+	head := make([]byte, 32)
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	_, err = f.ReadAt(head, 0)
+	require.NoError(t, err)
+	return int(head[28])<<24 | int(head[29])<<16 | int(head[30])<<8 | int(head[31])
+}
+
+// A closure that goes on after its transaction could not begin reads nothing: it
+// would be of another moment.
+func TestASnapshotThatFailedStaysFailed(t *testing.T) {
+	s := openAt(t, fileIn(t))
+	dead, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, s.Write(t.Context(), func(tx bursar.Tx) error {
+		_, err := tx.Pools(dead)
+		require.Error(t, err)
+		if _, err := tx.Payments(t.Context(), bursar.PaymentQuery{}); err == nil {
+			require.NoError(t, put(t.Context(), s, sale("meanwhile")))
+			rows, err := tx.Payments(t.Context(), bursar.PaymentQuery{})
+			require.NoError(t, err)
+			require.Empty(t, rows, "later writes do not show through")
+		}
+		return errRollback
+	}), errRollback)
+}
