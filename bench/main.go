@@ -41,6 +41,7 @@ func figures() []figure {
 		{"watch_flat", "x", "CPU per block at 1,000,000 watched addresses / at 1,000", 1.2, false, 1, watchFlat},
 		{"pg_create_vs_raw", "x", "CreatePayment per second on PostgreSQL, 16 callers / the same rows in a pipeline written by hand, 16 connections", 0.6, true, 2, createOnPostgres},
 		{"sqlite_create_vs_raw", "x", "CreatePayment per second on SQLite, 16 callers / the same rows in transactions written by hand", 0.6, true, 2, createOnSQLite},
+		{"claim_rate_vs_raw", "x", "deliveries per second from the outbox on PostgreSQL / a queue by SKIP LOCKED written by hand, one lane", 0.6, true, 2, claimOnPostgres},
 		{"watch_load_1m", "s", "start of a gateway with 1,000,000 issued addresses on PostgreSQL", 5, false, 2, watchLoad},
 		{"watch_load_1m_memory", "MB", "heap after that start", 120, false, 2, watchLoadMemory},
 		{"watch_memory", "MB", "heap of 1,000,000 watched addresses", 80, false, 1, watchMemory},
