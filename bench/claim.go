@@ -27,10 +27,11 @@ func claimOnPostgres(b *bench) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
+	got = got.per(claimed, claimed)
 	return reading{got.ratio, got.how("by hand", "outbox")}, nil
 }
 
-// outbox is a store with n due deliveries, and the gateway that has told nobody
+// outbox is a store with n batches of due deliveries, and the gateway that has told nobody
 // of them yet.
 func (s server) outbox(n int) (*host, *pgxpool.Pool, func() error, error) {
 	store, end, err := s.open()
@@ -41,7 +42,7 @@ func (s server) outbox(n int) (*host, *pgxpool.Pool, func() error, error) {
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, end())
 	}
-	err = share(storeCallers, n+storeWarm, func(i int) error {
+	err = share(storeCallers, n*claimed, func(i int) error {
 		_, err := h.gateway.CreatePayment(context.Background(), order(fmt.Sprint("order-", i)))
 		return err
 	})

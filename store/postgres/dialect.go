@@ -32,6 +32,9 @@ func dialect(schema string) *relational.Dialect {
 			}
 			return quoted + "::text IS NOT DISTINCT FROM " + placeholder + "::text"
 		},
+		Arrays: map[string]string{
+			"text": "text[]", "integer": "bigint[]", "boolean": "boolean[]", "moment": "timestamptz[]", "amount": "numeric[]",
+		},
 		Time: func(t time.Time) any { return t },
 		Moment: func() (any, func() time.Time) {
 			v := new(*time.Time)

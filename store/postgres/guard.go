@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -24,14 +26,25 @@ type guard struct {
 
 func newGuards() *guards { return &guards{of: map[guard]string{}} }
 
-// text returns the guarded statement of an op. There are a few dozen.
-func (g *guards) text(op *relational.Op) string {
+// guard returns the guarded statement of an op and its arguments. There are a few
+// dozen.
+func (g *guards) guard(op *relational.Op) (string, []any) {
 	if op.Want < 0 || op.Sum != nil {
-		return op.SQL
+		return op.SQL, op.Args
 	}
 	if plain, ok := strings.CutSuffix(op.SQL, " ON CONFLICT DO NOTHING"); ok {
-		return plain // it fails by itself where the row is there
+		return plain, op.Args // it fails by itself where the row is there
 	}
+	if op.Want > 1 {
+		// The number is an argument, so that there is one text for all numbers.
+		last := strconv.Itoa(len(op.Args) + 1)
+		return "WITH touched AS (" + op.SQL + " RETURNING 1) SELECT 1/(CASE WHEN count(*) = $" + last + "::bigint THEN 1 ELSE 0 END) FROM touched",
+			append(slices.Clone(op.Args), op.Want)
+	}
+	return g.text(op), op.Args
+}
+
+func (g *guards) text(op *relational.Op) string {
 	key := guard{op.SQL, op.Want, op.Select}
 	g.mu.RLock()
 	text, ok := g.of[key]

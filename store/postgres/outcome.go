@@ -138,7 +138,8 @@ func (s *Store) rehearse(ctx context.Context, ops []relational.Op) error {
 		if ops[i].Broken != nil {
 			break
 		}
-		b.Queue(s.guards.text(&ops[i]), ops[i].Args...)
+		text, args := s.guards.guard(&ops[i])
+		b.Queue(text, args...)
 	}
 	err := n.c.SendBatch(ctx, &b).Close()
 	if state(err) != "" && !unreachable(err) {

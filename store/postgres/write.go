@@ -312,7 +312,8 @@ func (n *session) commit(ctx context.Context, ops []relational.Op) (sent bool, e
 			ops = ops[:i]
 			break
 		}
-		b.Queue(n.s.guards.text(&ops[i]), ops[i].Args...)
+		text, args := n.s.guards.guard(&ops[i])
+		b.Queue(text, args...)
 	}
 	if broken == nil {
 		b.Queue("COMMIT")

@@ -30,6 +30,10 @@ const (
 	blob
 )
 
+func (k kind) String() string {
+	return [...]string{"text", "integer", "boolean", "moment", "amount", "object", "blob"}[k]
+}
+
 // column is one column of a table and the field behind it.
 type column struct {
 	name string

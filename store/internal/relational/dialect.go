@@ -20,6 +20,10 @@ type Dialect struct {
 	// Alike is a condition that a column of JSON holds what was written; nil where
 	// the outcome of a commit is never in doubt, so that nobody has to ask.
 	Alike func(column, quoted, placeholder string) string
+	// Arrays has the types of lists of values, by the names "text", "integer",
+	// "boolean", "moment" and "amount", where many rows can be changed by one
+	// statement that takes a list for each column. nil: row by row.
+	Arrays map[string]string
 	// Time is what is written of a time that is not zero, and Moment a place to
 	// read one into: NULL is the zero time.
 	Time   func(time.Time) any

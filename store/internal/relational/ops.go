@@ -74,6 +74,10 @@ func (s *Schema) Ops(b *bursar.Batch) ([]Op, error) {
 }
 
 func rows[T any](w *builder, t *table[T], list []T) {
+	if op, ok, err := t.many(list); ok || err != nil {
+		w.row(op, err)
+		return
+	}
 	for i := range list {
 		w.row(t.write(&list[i]))
 	}
