@@ -123,8 +123,7 @@ func TestAHandlersFailureRollsBack(t *testing.T) {
 	}
 }
 
-// badError is an error whose methods panic.
-type badError struct{}
+type badError struct{} // its methods panic
 
 func (badError) Error() string { panic("no text") }
 
@@ -151,7 +150,6 @@ func TestAHandlerMayGiveUpOrWait(t *testing.T) {
 	for _, id := range []string{"evt_pay_gone_1", "evt_pay_gone_2", "evt_pay_wait_1"} {
 		require.Zero(t, counted(t, o.store, id))
 	}
-
 	nobody := o.open("b", bursar.NotifyTx("nobody", nil))
 	o.tell("pay_x", 1, 1, "nobody")
 	o.step(nobody)
@@ -475,7 +473,6 @@ func TestAWrapperDoesNotLoseTheTransaction(t *testing.T) {
 	require.Equal(t, 1, d.Attempts)
 	require.Contains(t, d.LastError, "notifier n needs the store's transaction")
 	require.Empty(t, log.all())
-
 	f := &forwarding{Notifier: counting(log, "b", nil)}
 	gw = o.open("b", f)
 	o.clock.advance(10 * time.Second)
