@@ -59,6 +59,7 @@ func (g *Gateway) setup(ctx context.Context) error {
 			g.firstStep(ctx, net)
 		}
 	}
+	g.warnVolatile(ctx)
 	g.setState(stateRunning)
 	return nil
 }

@@ -84,6 +84,10 @@ func NewWith(o Options) *Store {
 	return s
 }
 
+// Volatile implements bursar.Volatile: what is in here ends with the process,
+// which no gateway on a live network should find out by itself.
+func (s *Store) Volatile() bool { return true }
+
 // clock returns the time of a transaction.
 func (s *Store) clock() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
