@@ -17,15 +17,17 @@ type bench struct {
 	slice time.Duration
 	// many is the larger number of watched addresses.
 	many uint32
+	// listed is how many payments are listed.
+	listed int
 
 	watched *watchedSets // made by the first figure that needs it
 	start   *loaded      // likewise
 }
 
 func newBench(quick bool, rounds int) *bench {
-	b := &bench{quick: quick, rounds: 9, slice: 400 * time.Millisecond, many: 1_000_000}
+	b := &bench{quick: quick, rounds: 9, slice: 400 * time.Millisecond, many: 1_000_000, listed: 1_000_000}
 	if quick {
-		b.rounds, b.slice, b.many = 1, 5*time.Millisecond, 20_000
+		b.rounds, b.slice, b.many, b.listed = 1, 5*time.Millisecond, 20_000, 20_000
 	}
 	if rounds > 0 {
 		b.rounds = rounds

@@ -42,6 +42,8 @@ func figures() []figure {
 		{"pg_create_vs_raw", "x", "CreatePayment per second on PostgreSQL, 16 callers / the same rows in a pipeline written by hand, 16 connections", 0.6, true, 2, createOnPostgres},
 		{"sqlite_create_vs_raw", "x", "CreatePayment per second on SQLite, 16 callers / the same rows in transactions written by hand", 0.6, true, 2, createOnSQLite},
 		{"claim_rate_vs_raw", "x", "deliveries per second from the outbox on PostgreSQL / a queue by SKIP LOCKED written by hand, one lane", 0.6, true, 2, claimOnPostgres},
+		{"pg_create_p99", "s", "99th percentile of CreatePayment on PostgreSQL, 200 callers at once", 1, false, 2, createLatency},
+		{"pg_list_1m", "ms", "median of the slowest list of 20 among 1,000,000 payments on PostgreSQL", 20, false, 2, slowestList},
 		{"watch_load_1m", "s", "start of a gateway with 1,000,000 issued addresses on PostgreSQL", 5, false, 2, watchLoad},
 		{"watch_load_1m_memory", "MB", "heap after that start", 120, false, 2, watchLoadMemory},
 		{"watch_memory", "MB", "heap of 1,000,000 watched addresses", 80, false, 1, watchMemory},
@@ -72,6 +74,7 @@ func run(args []string, out io.Writer) (err error) {
 	list := flags.Bool("list", false, "list the figures and their bounds")
 	check := flags.Bool("check", false, "fail where a figure misses its bound")
 	quick := flags.Bool("quick", false, "short rounds and small sets; the values mean little")
+	listed := flags.Int("payments", 0, "payments of pg_list_1m (default 1,000,000)")
 	rounds := flags.Int("rounds", 0, "rounds of each figure (default 9)")
 	profile := flags.String("cpuprofile", "", "file for a CPU profile of the whole run")
 	if err := flags.Parse(args); err != nil {
@@ -95,6 +98,9 @@ func run(args []string, out io.Writer) (err error) {
 		defer func() { err = errors.Join(err, end()) }()
 	}
 	b := newBench(*quick, *rounds)
+	if *listed > 0 {
+		b.listed = *listed
+	}
 	return b.all(out, chosen, *check)
 }
 
