@@ -75,7 +75,7 @@ func (l *loading) add(index uint32, address chain.Address) error {
 	if err != nil || len(keys) == 0 {
 		return fmt.Errorf("%w: address %d of pool %s is %q: %w", ErrInvariant, index, l.pool, address, err)
 	}
-	if n := len(l.keys); n > 0 && (index != l.from+uint32(n) || n == loadBatch) { //nolint:gosec // At most loadBatch.
+	if n := len(l.keys); n > 0 && (index != l.from+uint32(n) || n == loadBatch) {
 		if err := l.flush(); err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (l *loading) flush() error {
 	if len(l.keys) == 0 {
 		return nil
 	}
-	to := l.from + uint32(len(l.keys)) //nolint:gosec // At most loadBatch.
+	to := l.from + uint32(len(l.keys))
 	for index := l.from + (sampleEvery-l.from%sampleEvery)%sampleEvery; index < to; index += sampleEvery {
 		if err := l.check(index, l.keys[index-l.from]); err != nil {
 			return err

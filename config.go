@@ -22,6 +22,11 @@ const (
 	MaxTTL     = 366 * 24 * time.Hour
 	// MaxGrace bounds AmountPolicy.Grace.
 	MaxGrace = 366 * 24 * time.Hour
+	// DefaultRetention is how long ended deliveries are kept, MinRetention the
+	// shortest that can be asked for: longer than the schedule of tries.
+	DefaultRetention = 90 * 24 * time.Hour
+	MinRetention     = 7 * 24 * time.Hour
+
 	// DefaultLease is how long an instance keeps a chain after its last sign of
 	// life.
 	DefaultLease = 30 * time.Second
@@ -71,6 +76,10 @@ type Config struct {
 	// Lease is how long a chain stays with an instance that has gone silent.
 	// Default 30 s, at least 1 s.
 	Lease time.Duration
+	// Retention is how long a delivery is kept after it was done or given up, on a
+	// store that can forget them (Pruner). Default 90 days, at least 7; events are
+	// kept for ever. Negative: deliveries too.
+	Retention time.Duration
 	// Manual starts no background work: the host calls Step, from a scheduler of
 	// its own or in a test.
 	Manual bool
@@ -120,6 +129,9 @@ func (c Config) prepared() (Config, error) {
 	if c.Lease == 0 {
 		c.Lease = DefaultLease
 	}
+	if c.Retention == 0 {
+		c.Retention = DefaultRetention
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -136,6 +148,8 @@ func (c Config) prepared() (Config, error) {
 		return c, fieldErr("Config.Chains", CodeRequired, "a gateway needs at least one chain")
 	case c.Lease < time.Second:
 		return c, fieldErr("Config.Lease", CodeOutOfRange, "%s is shorter than 1 s", c.Lease)
+	case c.Retention > 0 && c.Retention < MinRetention:
+		return c, fieldErr("Config.Retention", CodeOutOfRange, "%s is shorter than %s", c.Retention, MinRetention)
 	}
 	if err := checkTTL("Config.TTL", c.TTL); err != nil {
 		return c, err
