@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"runtime"
 	"slices"
 	"strconv"
@@ -56,6 +57,11 @@ type book struct {
 	gaps  map[string][]span // pool → derived ranges above done
 	free  []numbered        // reserved here and not issued
 	ahead []span            // reserved here and not derived
+	caution
+
+	// check asks, after a reservation, whether the store is still where it was;
+	// mend moves pools ahead that cannot be trusted. They may halt and reopen.
+	check, mend func(context.Context) error
 
 	// refill bounds how many callers derive at once.
 	refill chan struct{}
@@ -85,6 +91,7 @@ func newBook(store Store, codec chain.Codec, coinType uint32, wallets []*hdwalle
 		store: store, codec: codec, coinType: coinType,
 		short: map[[20]byte]uint32{}, long: map[string]uint32{}, done: map[string]uint32{}, gaps: map[string][]span{},
 		refill: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		check:  trusting, mend: trusting, caution: caution{leap: skipAhead},
 	}
 	for i, w := range wallets {
 		account, err := w.Account(coinType)
@@ -110,6 +117,9 @@ func newBook(store Store, codec chain.Codec, coinType uint32, wallets []*hdwalle
 	return b, nil
 }
 
+// trusting is the check and the mending of a book that nobody looks after.
+func trusting(context.Context) error { return nil }
+
 func walletField(i int) string {
 	if i == 0 {
 		return "Config.Wallet"
@@ -122,28 +132,41 @@ func poolName(a *hdwallet.Account) string {
 	return fmt.Sprintf("%d/%s/%d", a.CoinType(), a.ID(), changeDeposit)
 }
 
-// sync derives every index that any instance has reserved. A scanner calls it
-// before each page, after it has read the head: no address can have been paid
-// that is not watched then.
+// sync derives every index that any instance has reserved, and some beyond
+// those of the active wallet; see lookAhead. A scanner calls it before each page,
+// after it has read the head: no address can have been paid that is not watched
+// then.
 func (b *book) sync(ctx context.Context, pools []Pool) error {
+	_, err := b.syncSome(ctx, pools, math.MaxInt)
+	return err
+}
+
+// syncSome is sync that derives up to about that many indexes; whole reports
+// whether that was all.
+func (b *book) syncSome(ctx context.Context, pools []Pool, most int) (whole bool, err error) {
 	for i, account := range b.accounts {
 		name := poolName(account)
-		for _, p := range pools {
-			if p.Name != name {
-				continue
+		end := nextOf(pools, name)
+		if i == 0 {
+			b.heed(end)
+			end = horizon(end)
+		}
+		for _, missing := range b.missing(name, end) {
+			if err := ctx.Err(); err != nil || most <= 0 {
+				return false, err
 			}
-			for _, missing := range b.missing(name, p.Next) {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if _, err := b.derive(i, changeDeposit, missing.from, missing.to); err != nil {
-					return err
-				}
-				b.mark(name, missing)
+			made, err := b.derive(i, changeDeposit, missing.from, missing.to)
+			if err != nil {
+				return false, err
+			}
+			most -= len(made)
+			b.mark(name, missing)
+			if i == 0 {
+				b.save(missing.from, made)
 			}
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // missing lists the ranges below next that were not derived, in blocks.
@@ -307,7 +330,9 @@ func (b *book) pop() (numbered, bool) {
 func (b *book) giveBack(it issued) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.free = append(b.free, it.numbered)
+	if it.index >= b.floor {
+		b.free = append(b.free, it.numbered)
+	}
 }
 
 // takeTx is take inside a transaction of the host's. A TxReserver holds the
@@ -325,6 +350,10 @@ func (b *book) takeTx(ctx context.Context, tx Tx) (it issued, own bool, err erro
 		if free, ok := b.pop(); ok {
 			it, err = b.describe(free)
 			return it, false, err
+		}
+		// Mending would wait for this transaction too; the scanner sees to it.
+		if err := b.refusal(); err != nil {
+			return issued{}, false, err
 		}
 		block, ok := b.next()
 		if !ok {
@@ -345,9 +374,14 @@ func (b *book) takeTx(ctx context.Context, tx Tx) (it issued, own bool, err erro
 func (b *book) reserveTx(ctx context.Context, tx Tx, r TxReserver) (issued, error) {
 	pool := poolName(b.accounts[0])
 	for {
+		seen := b.seen() // what was committed stays below every later reservation
 		index, err := r.Reserve(ctx, pool, 1)
 		if err != nil {
 			return issued{}, fmt.Errorf("bursar: reserve an address: %w", err)
+		}
+		if index < seen {
+			b.halt(trouble{SkipRewound, seen})
+			return issued{}, b.refusal()
 		}
 		made, err := b.derive(0, changeDeposit, index, index+1)
 		if err != nil {
@@ -365,28 +399,47 @@ func (b *book) reserveTx(ctx context.Context, tx Tx, r TxReserver) (issued, erro
 	}
 }
 
-// fill derives the next block of reserved indexes.
+// fill derives the next block of reserved indexes. What turns out not to be
+// trustworthy is left alone, and reserved anew where that can be mended.
 func (b *book) fill(ctx context.Context) error {
-	block, ok := b.next()
-	if !ok {
+	for range maxMends {
+		if err := b.mended(ctx); err != nil {
+			return err
+		}
+		if block, ok := b.next(); ok {
+			return b.stock(block)
+		}
+		seen := b.seen()
 		first, err := b.store.Reserve(ctx, poolName(b.accounts[0]), reserveBlock)
 		if err != nil {
 			return fmt.Errorf("bursar: reserve addresses: %w", err)
 		}
-		block = b.split(span{first, first + reserveBlock})
+		whole := span{first, first + reserveBlock}
+		if err := b.examine(ctx, seen, whole); err != nil {
+			return err
+		}
+		if b.troubled() == nil {
+			return b.stock(b.split(whole))
+		}
 	}
-	return b.stock(block)
+	return b.refusal()
 }
 
 // stock derives a block of reserved indexes and makes them free to take.
 func (b *book) stock(block span) error {
-	made, err := b.derive(0, changeDeposit, block.from, block.to)
-	if err != nil {
-		return err
+	made, ok := b.spared(block)
+	if !ok {
+		var err error
+		if made, err = b.derive(0, changeDeposit, block.from, block.to); err != nil {
+			return err
+		}
+		b.mark(poolName(b.accounts[0]), block)
 	}
-	b.mark(poolName(b.accounts[0]), block)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if block.from < b.floor {
+		return nil // given up meanwhile
+	}
 	// The lowest index comes first out of the stack.
 	for i := len(made) - 1; i >= 0; i-- {
 		b.free = append(b.free, made[i])
@@ -411,6 +464,9 @@ func (b *book) split(s span) span {
 	first := span{s.from, min(s.from+deriveBlock, s.to)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if s.from < b.floor {
+		return first
+	}
 	for from := first.to; from < s.to; from += deriveBlock {
 		b.ahead = append(b.ahead, span{from, min(from+deriveBlock, s.to)})
 	}

@@ -151,7 +151,7 @@ func TestBookWatchesExactlyWhatIsReserved(t *testing.T) {
 	store.next["60/ffffffff/0"] = 5 // of a wallet that is not ours
 	require.NoError(t, b.sync(t.Context(), store.pools()))
 	w := watch{book: b}
-	require.Equal(t, 700+300+2*2, w.Len())
+	require.Equal(t, 700+lookAhead+300+2*2, w.Len(), "and some beyond, of the wallet that issues")
 	seen := map[string]bool{}
 	for key := range w.Keys() {
 		n, ok := w.Match(key)
@@ -182,7 +182,7 @@ func TestBookFailures(t *testing.T) {
 	store.fail, store.next[poolName(b.accounts[0])] = nil, 1_000
 	require.ErrorIs(t, b.sync(ctx, store.pools()), context.Canceled)
 	require.NoError(t, b.sync(t.Context(), store.pools()), "and what was begun is finished later")
-	require.Equal(t, 1_002, watch{book: b}.Len())
+	require.Equal(t, 1_002+lookAhead, watch{book: b}.Len())
 	for range cap(b.refill) {
 		b.refill <- struct{}{} // everybody is at it
 	}

@@ -54,6 +54,15 @@ type Config struct {
 	// Retired are wallets of earlier times: watched, and swept, never issued
 	// from.
 	Retired []*hdwallet.Wallet
+	// ReuseWallet lets Wallet be used with a Store that has never issued an
+	// address of it although money lies on some of its deposit addresses, which
+	// means that another database issued them. Set it where that database is gone
+	// for good, for the first start; the pool then begins far above what was found.
+	// Without it Start refuses, because two databases that issue from one wallet
+	// give two customers one address. Only chains whose client is a
+	// chain.BalanceReader can be searched, and addresses that were swept empty do
+	// not show: give each database a wallet of its own, a staging system above all.
+	ReuseWallet bool
 	// Signer signs. Default: in process, with the keys of Wallet and Retired
 	// and a policy that knows the treasuries of Chains; none where Wallet only
 	// watches.

@@ -31,6 +31,10 @@ type desk struct {
 	payouts     map[string]*payoutFile
 	payoutOrder []*payoutFile
 
+	// beyond is the first index above money for what was never handed out; zero
+	// while there was none.
+	beyond uint32
+
 	suspects map[suspect]*doubt // transfers that are not credited
 
 	own     map[string]*Transaction // our own transactions, by id

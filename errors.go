@@ -83,6 +83,11 @@ var (
 	// ErrChainNotReady: the chain has never been reached, so that nobody would
 	// see a payment on it yet.
 	ErrChainNotReady = errors.New("bursar: chain not ready")
+	// ErrIssuanceHalted: addresses of this wallet may have been issued by another
+	// database, or by this one before it was set back. Existing payments go on.
+	// It ends by itself once the pool has been moved ahead in the store: repeat
+	// the call. Health says why.
+	ErrIssuanceHalted = errors.New("bursar: issuing of addresses halted")
 	// ErrIdempotencyConflict: the key was used before with another request.
 	ErrIdempotencyConflict = errors.New("bursar: idempotency key was used with a different request")
 	// ErrPaymentHasFunds: a payment with money in a block cannot be canceled.

@@ -49,6 +49,7 @@ const (
 	AlertGasLow           Kind = "alert.gas_low"          // AlertGasLow: the sponsor cannot pay the next top-up.
 	AlertTokenAnomaly     Kind = "alert.token_anomaly"    // AlertTokenAnomaly: a token moved less than it said, or its code changed.
 	AlertUnknownRecipient Kind = "alert.unissued_address" // AlertUnknownRecipient: money for an address not issued yet.
+	AlertStoreRestored    Kind = "alert.store_restored"   // AlertStoreRestored: indexes are left out, so that none is issued twice; Restore tells which.
 )
 
 // Event is one thing that happened, told at least once, in order per subject.
@@ -58,7 +59,8 @@ type Event struct {
 	ID string
 	// Kind is what happened.
 	Kind Kind
-	// Subject is the id of the payment, address or payout, or the chain; Seq
+	// Subject is the id of the payment, address or payout, or the chain, or a
+	// name of its own for alert.store_restored; Seq
 	// counts its events from 1 without a gap. A receiver drops an older Seq.
 	Subject string
 	Seq     int64 // Seq is its number among the subject's events.
@@ -105,7 +107,8 @@ type EventData struct {
 	Net      string `json:"net,omitempty"`       // Net is Gross less a fee in the same coin.
 	// Transaction and Payout are set where the event concerns one.
 	Transaction *TransactionData `json:"transaction,omitempty"`
-	Payout      *PayoutData      `json:"payout,omitempty"` // Payout is the payout.
+	Payout      *PayoutData      `json:"payout,omitempty"`  // Payout is the payout.
+	Restore     *RestoreData     `json:"restore,omitempty"` // Restore is that of alert.store_restored.
 	// Height and Depth are those of chain.* events.
 	Height uint64 `json:"height,omitempty"`
 	Depth  uint64 `json:"depth,omitempty"` // Depth is how many blocks left the chain.

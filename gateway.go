@@ -32,6 +32,7 @@ type Gateway struct {
 	names     map[string]bool // of chains
 	pumps     []*pump
 	group     *lifecycle.Group
+	guard     guard
 
 	mu      sync.Mutex
 	state   gatewayState
@@ -58,6 +59,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg: cfg, store: cfg.Store, log: cfg.Logger, table: paymentTable(), ids: &idSource{random: cfg.Rand},
 		live:  !cfg.Chains[0].Client.Info().Testnet,
 		books: map[uint32]*book{}, nets: map[chain.ID]*network{}, names: map[string]bool{}, state: stateNew,
+		guard: newGuard(cfg.Store),
 	}
 	if g.cfg.Instance == "" {
 		random, err := g.ids.draw()
@@ -92,6 +94,7 @@ func (g *Gateway) addChain(i int, c Chain, wallets []*hdwallet.Wallet) error {
 		if b, err = newBook(g.store, c.Client.Codec(), info.CoinType, wallets); err != nil {
 			return err
 		}
+		b.check, b.mend = g.checkOrigin, g.secure
 		g.books[info.CoinType] = b
 	}
 	net, err := newNetwork(c, b)

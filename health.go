@@ -29,10 +29,13 @@ type ChainHealth struct {
 	ID   ChainID
 	Name string // Name is the chain's short name.
 	// Verified: the node proved to serve the configured chain and tokens.
-	// Ready: the cursor is set, payments can be made.
+	// Ready: the cursor is set and addresses are issued: payments can be made.
 	Verified, Ready bool
 	// Halted is why nothing is credited; empty while all is well.
 	Halted string
+	// IssuanceHalted is why no new addresses are issued on the chain, one of the
+	// Skip constants; empty while all is well. See ErrIssuanceHalted.
+	IssuanceHalted string
 	// Broken: one of the gateway's own rules did not hold, and this instance
 	// works on the chain no more; Problem says which. It needs a mended program.
 	Broken bool
@@ -84,6 +87,9 @@ func (n *network) health(st ChainState) ChainHealth {
 	}
 	if c.Head.Height > c.Tip.Height {
 		c.Lag = c.Head.Height - c.Tip.Height
+	}
+	if t := n.book.troubled(); t != nil {
+		c.Ready, c.IssuanceHalted = false, t.reason
 	}
 	return c
 }

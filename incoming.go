@@ -47,8 +47,7 @@ func (d *desk) include(t chain.Transfer, block chain.BlockRef) error {
 		return d.decide(f, factUnexpected, id, apply)
 	}
 	apply(f.tx(id))
-	d.deposited(f, f.tx(id))
-	return nil
+	return d.deposited(f, f.tx(id))
 }
 
 // transactionID is deterministic, so that a restored database makes it again.
@@ -247,7 +246,7 @@ func (d *desk) post(entries []Entry) {
 
 // deposited books a transfer to an address without a payment: a customer's
 // permanent one, an account of the gateway's own, or one not issued yet.
-func (d *desk) deposited(f *file, t *Transaction) {
+func (d *desk) deposited(f *file, t *Transaction) error {
 	f.dirty[t.ID] = true
 	if t.SeenAt.IsZero() {
 		t.SeenAt = d.now
@@ -260,10 +259,18 @@ func (d *desk) deposited(f *file, t *Transaction) {
 		t.Counting = true
 	case RoleUnissued:
 		n := d.transferNotice(AlertUnknownRecipient, f, *t)
+		alien, err := d.canary(f)
+		if err != nil {
+			return err
+		}
+		if alien {
+			n.data.Reason = SkipForeign
+		}
 		f.notices = append(f.notices, n)
 	}
 	d.post(entries)
 	f.notices = append(f.notices, d.transferNotice(TransactionDetected, f, *t))
+	return nil
 }
 
 // transferNotice is an event about a transfer to an address without a payment.

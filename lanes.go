@@ -123,6 +123,9 @@ func (g *Gateway) breaks(ctx context.Context, net *network, err error) {
 // stand is what an instance does for a chain that another one works on.
 func (g *Gateway) stand(ctx context.Context, net *network) error {
 	net.set(func(n *network) { n.problem = nil })
+	if err := g.heed(ctx, net); err != nil {
+		return err
+	}
 	return g.readReady(ctx, net)
 }
 

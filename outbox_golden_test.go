@@ -85,6 +85,12 @@ func sample(kind bursar.Kind) bursar.Event {
 		e.Subject = "eip155:1"
 		e.Data = bursar.EventData{Chain: "eip155:1", Reason: "deep_reorg", Height: 19_000_000, Depth: 12}
 	}
+	if kind == bursar.AlertStoreRestored {
+		e.Subject = "store_0123456789abcdef0123456789abcdef"
+		e.Data = bursar.EventData{Reason: bursar.SkipMoved, Restore: &bursar.RestoreData{
+			Written: "7301/3", Here: "7301/4", Pools: []bursar.SkippedPool{{Pool: "60/b4cf/0", Reason: bursar.SkipMoved, From: 5120, To: 1_900_000}},
+		}}
+	}
 	e.Data.Subject = e.Subject
 	return e
 }

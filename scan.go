@@ -45,6 +45,7 @@ func (s *sink) Watch(ctx context.Context) (chain.Watch, error) {
 	if err := s.net.learn(st); err != nil {
 		return nil, err
 	}
+	s.sing(ctx, 0) // where it failed before
 	if err := s.net.book.sync(ctx, pools); err != nil {
 		return nil, err
 	}
@@ -67,6 +68,7 @@ func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
 	if err != nil {
 		return err
 	}
+	beyond := uint32(0)
 	err = s.gw.store.Write(ctx, func(tx Tx) error {
 		d, err := newDesk(ctx, s.gw, s.net, tx)
 		if err != nil {
@@ -76,10 +78,12 @@ func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
 		if err := d.take(step); err != nil {
 			return err
 		}
+		beyond = d.beyond
 		b := d.batch()
 		b.Fences = append(b.Fences, fence)
 		return tx.Apply(ctx, b)
 	})
+	s.sing(ctx, beyond)
 	if err != nil {
 		s.net.dropFence(err)
 		return err

@@ -35,10 +35,8 @@ func (g *Gateway) setup(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("bursar: start: %w", err)
 	}
-	for _, b := range g.books {
-		if err := b.sync(ctx, pools); err != nil {
-			return fmt.Errorf("bursar: start: %w", err)
-		}
+	if _, err := g.derive(ctx, pools); err != nil {
+		return fmt.Errorf("bursar: start: %w", err)
 	}
 	for i, net := range g.order {
 		if _, ours := net.book.own(net.cfg.Treasury); ours && net.cfg.Treasury != "" {
@@ -53,16 +51,67 @@ func (g *Gateway) setup(ctx context.Context) error {
 				return err
 			}
 			g.log.WarnContext(ctx, "chain starts degraded", "chain", string(net.info.ID), "err", err)
-			continue
 		}
-		if !net.isReady() {
-			g.firstStep(ctx, net)
-		}
+	}
+	// Only now, because it writes: whatever is wrong was found before.
+	if err := g.secure(ctx); err != nil {
+		return fmt.Errorf("bursar: start: %w", err)
+	}
+	if err := g.firstSteps(ctx); err != nil {
+		return fmt.Errorf("bursar: start: %w", err)
 	}
 	g.warnVolatile(ctx)
 	g.setState(stateRunning)
 	return nil
 }
+
+// firstSteps sets the cursors of fresh chains, unless too many addresses must be
+// derived before that.
+func (g *Gateway) firstSteps(ctx context.Context) error {
+	for _, net := range g.order {
+		if !net.isVerified() || net.isReady() {
+			continue
+		}
+		var pools []Pool
+		err := g.store.Read(ctx, func(r Reader) (err error) {
+			pools, err = r.Pools(ctx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		whole, err := g.derive(ctx, pools)
+		switch {
+		case err != nil:
+			return err
+		case whole:
+			g.firstStep(ctx, net)
+		default:
+			g.log.WarnContext(ctx, "no cursor yet: addresses are being derived", "chain", string(net.info.ID))
+		}
+	}
+	return nil
+}
+
+// derive derives addresses of the books, as many as a start has time for; whole
+// reports whether that was all.
+func (g *Gateway) derive(ctx context.Context, pools []Pool) (whole bool, err error) {
+	whole = true
+	for _, b := range g.books {
+		all, err := b.syncSome(ctx, pools, startDerive)
+		if err != nil {
+			return false, err
+		}
+		whole = whole && all
+	}
+	return whole, nil
+}
+
+// startDerive is how many addresses Start derives, a few seconds' worth. The
+// scanning lanes derive the others before their first page, so that nothing is
+// missed: each time that indexes were left out makes for a million or two more,
+// and a host that waits for its health check should not wait for those.
+const startDerive = 1 << 17
 
 // firstStep sets the cursor of a fresh chain, so that payments can be made the
 // moment Start returns. Where it fails, the chain's lane goes on trying.
@@ -143,6 +192,9 @@ func (e *deadStoreError) Unwrap() error { return e.err }
 // repeated until it succeeds once; a *FieldError names what is wrong.
 func (g *Gateway) verify(ctx context.Context, i int, net *network) error {
 	err := g.interrogate(ctx, fmt.Sprintf("Config.Chains[%d]", i), net)
+	if err == nil {
+		err = g.greet(ctx, net)
+	}
 	net.set(func(n *network) { n.verified, n.problem = err == nil, err })
 	return err
 }
