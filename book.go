@@ -505,9 +505,9 @@ func (b *book) own(address chain.Address) (issued, bool) {
 	return it, err == nil
 }
 
-// ownAccount returns one of the gateway's own accounts of the active wallet.
-func (b *book) ownAccount(index uint32) (issued, error) {
-	made, err := b.derive(0, changeOwn, index, index+1)
+// sponsor returns the account of the active wallet that pays gas.
+func (b *book) sponsor() (issued, error) {
+	made, err := b.derive(0, changeOwn, indexSponsor, indexSponsor+1)
 	if err != nil {
 		return issued{}, err
 	}

@@ -131,7 +131,7 @@ func TestBookOrderAndNames(t *testing.T) {
 	require.Equal(t, poolName(b.accounts[0]), row.Pool)
 	require.Equal(t, first.account(), chain.Account{Address: row.Address, Key: row.Key})
 
-	sponsor, err := b.ownAccount(indexSponsor)
+	sponsor, err := b.sponsor()
 	require.NoError(t, err)
 	require.EqualValues(t, changeOwn, sponsor.change)
 	it, ours := b.own(sponsor.address)

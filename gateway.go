@@ -131,7 +131,7 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 		if net.scanner, err = scanner.New(scanner.Config{Client: net.client, Sink: &sink{g, net}, Poll: net.cfg.Poll, Logger: g.log}); err != nil {
 			return &FieldError{Field: path, Code: CodeInvalid, Reason: "scanner", Err: err}
 		}
-		sponsor, err := net.book.ownAccount(indexSponsor)
+		sponsor, err := net.book.sponsor()
 		if err != nil {
 			return err
 		}
@@ -302,6 +302,6 @@ func (g *Gateway) Sponsor(id ChainID) (chain.Address, error) {
 	if g == nil || g.nets[id] == nil {
 		return "", fieldErr("Sponsor.ID", CodeUnknown, "chain %q is not configured", id)
 	}
-	it, err := g.nets[id].book.ownAccount(indexSponsor)
+	it, err := g.nets[id].book.sponsor()
 	return it.address, err
 }

@@ -231,7 +231,7 @@ func (p *chainPreflight) treasury() {
 // coin is the smallest payment from the sponsor, to be priced and tried, never
 // to be signed.
 func (p *chainPreflight) coin(to chain.Address) chain.Intent {
-	sponsor, err := p.net.book.ownAccount(indexSponsor)
+	sponsor, err := p.net.book.sponsor()
 	if err != nil {
 		return chain.Intent{}
 	}
@@ -256,7 +256,7 @@ func (p *chainPreflight) gas() {
 		p.ok("sponsor.gas", "not needed: no token is swept")
 		return
 	}
-	sponsor, err := p.net.book.ownAccount(indexSponsor)
+	sponsor, err := p.net.book.sponsor()
 	if err != nil {
 		p.fail("sponsor.gas", "%v", err)
 		return

@@ -63,12 +63,18 @@ func (s server) pool(conns int32) (*pgxpool.Pool, error) {
 
 // warm opens all connections of a pool, so that no side is measured with that.
 func warm(pool *pgxpool.Pool, conns int32) error {
+	var taken []*pgxpool.Conn
+	defer func() {
+		for _, c := range taken {
+			c.Release()
+		}
+	}()
 	for range conns {
 		c, err := pool.Acquire(context.Background())
 		if err != nil {
 			return err
 		}
-		defer c.Release()
+		taken = append(taken, c)
 	}
 	return nil
 }

@@ -132,9 +132,11 @@ func (c *column) value(d *Dialect, row reflect.Value) (any, error) {
 		}
 		return nil, fmt.Errorf("%w: column %s cannot hold %d", bursar.ErrInvariant, c.name, f.Uint())
 	case moment:
-		return d.time(f.Interface().(time.Time)), nil
+		at, _ := f.Interface().(time.Time) // its kind says so
+		return d.time(at), nil
 	case amount:
-		return f.Interface().(chain.Amount).String(), nil
+		n, _ := f.Interface().(chain.Amount) // its kind says so
+		return n.String(), nil
 	case blob:
 		if f.Len() == 0 {
 			return []byte{}, nil

@@ -55,13 +55,16 @@ func appendTo(list any, k kind, value any) (any, bool) {
 	switch k {
 	case text, amount:
 		l, _ := list.([]string)
-		return append(l, value.(string)), true
+		v, ok := value.(string)
+		return append(l, v), ok
 	case integer:
 		l, _ := list.([]int64)
-		return append(l, value.(int64)), true
+		v, ok := value.(int64)
+		return append(l, v), ok
 	case boolean:
 		l, _ := list.([]bool)
-		return append(l, value.(bool)), true
+		v, ok := value.(bool)
+		return append(l, v), ok
 	case moment:
 		l, _ := list.([]*time.Time)
 		if at, ok := value.(time.Time); ok {
