@@ -106,7 +106,7 @@ func Preflight(ctx context.Context, cfg Config) (PreflightReport, error) {
 	p := &preflight{gw: g, ctx: ctx}
 	p.notifiers()
 	if p.store() {
-		p.lease()
+		p.lease(ctx)
 		p.origin()
 	}
 	for _, net := range g.order {
@@ -230,12 +230,12 @@ func (p *preflight) skew(name string, at, from, to time.Time) {
 
 // lease takes a lease that only Preflight uses, and gives it up. That another
 // Preflight has it proves as much.
-func (p *preflight) lease() {
+func (p *preflight) lease(ctx context.Context) {
 	const name = "preflight"
-	held, err := p.gw.store.Acquire(p.ctx, name, p.gw.cfg.Instance, p.gw.cfg.Lease)
+	held, err := p.gw.store.Acquire(ctx, name, p.gw.cfg.Instance, p.gw.cfg.Lease)
 	if err == nil {
 		// Also where ctx ended meanwhile: it is not to stay behind.
-		given, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), p.gw.cfg.Lease)
+		given, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.gw.cfg.Lease)
 		defer cancel()
 		_, err = p.gw.store.Acquire(given, name, p.gw.cfg.Instance, 0)
 	}

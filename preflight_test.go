@@ -113,7 +113,8 @@ func (l *launch) fund(n chain.Amount) {
 	require.NoError(l.t, err)
 	l.chain.Fund(sponsor, n)
 	l.chain.Mine(10)
-	time.Sleep(time.Until(l.chain.Now()))
+	time.Sleep(time.Until(l.chain.Now())) // in the bubble of the test
+	synctest.Wait()
 }
 
 func (l *launch) run() bursar.PreflightReport {
