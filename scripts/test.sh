@@ -20,6 +20,7 @@ status=0
 
 # What a newcomer runs, as a newcomer runs it: in the workspace.
 GOWORK='' step quickstart 600 go run ./examples/quickstart || status=1
+GOWORK='' step shop-sql 600 go run ./examples/shop-sql || status=1
 
 # The figures themselves are no gate here: a shared machine is no place to
 # measure. Each must work.

@@ -5,10 +5,13 @@
 //	curl -d amount=25.00 -d order=1234 http://127.0.0.1:8080/payments
 //
 // CHAIN is the number of a development chain; for a real one take a preset such
-// as evm.Ethereum(), a durable store, and a mnemonic of your own.
+// as evm.Ethereum(), and a mnemonic of your own. DB is the SQLite file that
+// everything is kept in, bursar.db unless it says another: with the same file,
+// chain and mnemonic the next start goes on where this one ended.
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,7 +29,7 @@ import (
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/evm"
 	"github.com/bursar-go/bursar/hdwallet"
-	"github.com/bursar-go/bursar/store/memory"
+	"github.com/bursar-go/bursar/store/sqlite"
 )
 
 func main() {
@@ -38,15 +41,19 @@ func main() {
 	}
 }
 
-func serve(ctx context.Context) error {
-	gw, err := newGateway(os.Getenv, func(_ context.Context, e bursar.Event) error {
+func serve(ctx context.Context) (err error) {
+	store, err := sqlite.Open(ctx, cmp.Or(os.Getenv("DB"), "bursar.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }() // after the gateway has stopped
+	gw, err := newGateway(os.Getenv, store, func(_ context.Context, e bursar.Event) error {
 		log.Printf("%s %s #%d: %s of %s %s confirmed", e.Kind, e.Subject, e.Seq, e.Data.Confirmed, e.Data.Amount, e.Data.TokenID)
 		return nil // an error would have it told again
 	})
 	if err != nil {
 		return err
 	}
-	log.Print("payments are kept in memory: a restart forgets every address that was given out. Never take real money this way.")
 	if err := gw.Start(ctx); err != nil {
 		return err
 	}
@@ -59,7 +66,7 @@ func serve(ctx context.Context) error {
 }
 
 // newGateway makes a gateway for one token from settings.
-func newGateway(get func(string) string, onEvent func(context.Context, bursar.Event) error) (*bursar.Gateway, error) {
+func newGateway(get func(string) string, store bursar.Store, onEvent func(context.Context, bursar.Event) error) (*bursar.Gateway, error) {
 	number, err := strconv.ParseUint(get("CHAIN"), 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("CHAIN: %w", err)
@@ -78,7 +85,7 @@ func newGateway(get func(string) string, onEvent func(context.Context, bursar.Ev
 		return nil, fmt.Errorf("MNEMONIC: %w", err)
 	}
 	return bursar.New(bursar.Config{
-		Store:  memory.New(),
+		Store:  store,
 		Wallet: wallet,
 		Chains: []bursar.Chain{{Client: client, Assets: []chain.Asset{token}, Treasury: chain.Address(get("TREASURY"))}},
 		Notify: []bursar.Notifier{bursar.NotifyFunc("log", onEvent)},

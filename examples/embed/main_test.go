@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -25,11 +26,14 @@ import (
 
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain/evm/evmtest/tokens"
+	"github.com/bursar-go/bursar/store/memory"
+	"github.com/bursar-go/bursar/store/sqlite"
 )
 
 const (
 	mnemonic = "test test test test test test test test test test test junk"
-	treasury = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
+	// treasury is of another wallet: the gateway refuses an address of its own.
+	treasury = "0x9858EfFD232B4033E47d90003D41EC34EcaEda94"
 )
 
 // payer is a customer on a simulated chain with HTTP, who has deployed a token.
@@ -101,13 +105,15 @@ func post(t *testing.T, host, amount, order string) (status int, body []byte) {
 func TestHost(t *testing.T) {
 	p := newPayer(t)
 	events := make(chan bursar.Kind, 100)
-	gw, err := newGateway(p.settings, func(_ context.Context, e bursar.Event) error {
+	path := filepath.Join(t.TempDir(), "bursar.db")
+	store := open(t, path)
+	gw, err := newGateway(p.settings, store, func(_ context.Context, e bursar.Event) error {
 		events <- e.Kind
 		return nil
 	})
 	require.NoError(t, err)
 	require.NoError(t, gw.Start(t.Context()))
-	defer func() { require.NoError(t, gw.Stop(context.WithoutCancel(t.Context()))) }()
+	defer func() { require.NoError(t, gw.Stop(context.WithoutCancel(t.Context()))) }() // once more is no error
 	host := httptest.NewServer(handler(gw))
 	defer host.Close()
 
@@ -147,6 +153,31 @@ func TestHost(t *testing.T) {
 	}
 	require.Equal(t, bursar.PaymentCreated, seen[0])
 	require.Contains(t, seen, bursar.PaymentDetected)
+
+	// The next start of the program knows all of it.
+	host.Close()
+	require.NoError(t, gw.Stop(t.Context()))
+	require.NoError(t, store.Close())
+	next, err := newGateway(p.settings, open(t, path), func(context.Context, bursar.Event) error { return nil })
+	require.NoError(t, err)
+	require.NoError(t, next.Start(t.Context()))
+	defer func() { require.NoError(t, next.Stop(context.WithoutCancel(t.Context()))) }()
+	payment, err := next.Payment(t.Context(), made.ID)
+	require.NoError(t, err)
+	require.Equal(t, bursar.StatusConfirmed, payment.Status)
+	host = httptest.NewServer(handler(next))
+	defer host.Close()
+	_, again = post(t, host.URL, "25.00", "1")
+	require.JSONEq(t, string(body), string(again), "the same order is the same payment")
+}
+
+// open opens the database at path until the test ends.
+func open(t *testing.T, path string) bursar.Store {
+	t.Helper()
+	store, err := sqlite.Open(t.Context(), path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return store
 }
 
 func TestSettingsAreNamed(t *testing.T) {
@@ -154,7 +185,7 @@ func TestSettingsAreNamed(t *testing.T) {
 		"RPC_URL": "http://127.0.0.1:1", "CHAIN": "1337", "TOKEN": "0x5FbDB2315678afecb367f032d93F642f64180aa3",
 		"TREASURY": treasury, "MNEMONIC": mnemonic,
 	}
-	_, err := newGateway(func(name string) string { return good[name] }, nil)
+	_, err := newGateway(func(name string) string { return good[name] }, memory.New(), nil)
 	require.NoError(t, err)
 	for name, field := range map[string]string{
 		"RPC_URL": "RPC_URL", "CHAIN": "CHAIN", "TOKEN": "TOKEN", "TREASURY": "Config.Chains[0].Treasury", "MNEMONIC": "MNEMONIC",
@@ -164,7 +195,7 @@ func TestSettingsAreNamed(t *testing.T) {
 				return "secret nonsense"
 			}
 			return good[asked]
-		}, nil)
+		}, memory.New(), nil)
 		require.ErrorContains(t, err, field)
 	}
 }

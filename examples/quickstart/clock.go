@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"sync"
 	"time"
+
+	"github.com/bursar-go/bursar"
 )
 
 // clock is the time of the gateway's store. On a chain whose time is driven by
@@ -17,7 +20,8 @@ type clock struct {
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Now().Add(c.ahead)
+	// Databases keep microseconds; what is compared with a row must too.
+	return time.Now().Add(c.ahead).UTC().Truncate(time.Microsecond)
 }
 
 // advance moves the clock on.
@@ -34,3 +38,38 @@ func (c *clock) follow(block time.Time) {
 	defer c.mu.Unlock()
 	c.ahead = max(c.ahead, time.Until(block))
 }
+
+// clocked is a store whose transactions have the demo's time: an expired payment
+// cannot be shown in a minute otherwise. A real host takes its store as it is.
+type clocked struct {
+	bursar.Store
+	clock *clock
+}
+
+// Read implements bursar.Store.
+func (s clocked) Read(ctx context.Context, fn func(bursar.Reader) error) error {
+	return s.Store.Read(ctx, func(r bursar.Reader) error { return fn(clockedReader{r, s.clock.now()}) })
+}
+
+// Write implements bursar.Store.
+func (s clocked) Write(ctx context.Context, fn func(bursar.Tx) error) error {
+	return s.Store.Write(ctx, func(tx bursar.Tx) error { return fn(clockedTx{tx, s.clock.now()}) })
+}
+
+// clockedReader has one time for the whole transaction.
+type clockedReader struct {
+	bursar.Reader
+	at time.Time
+}
+
+// Now implements bursar.Reader.
+func (r clockedReader) Now() time.Time { return r.at }
+
+// clockedTx is a clockedReader that writes.
+type clockedTx struct {
+	bursar.Tx
+	at time.Time
+}
+
+// Now implements bursar.Reader.
+func (t clockedTx) Now() time.Time { return t.at }

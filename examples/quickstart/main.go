@@ -4,6 +4,7 @@
 //
 //	go run ./examples/quickstart               in-process EVM, with a reorg
 //	go run ./examples/quickstart -rpc URL      a running anvil or geth --dev
+//	go run ./examples/quickstart -db PATH      keep the database, to look into it
 //
 // It ends with a table of all payments and with checks of everything that must
 // hold; the exit status is 0 only where all of them do, 1 where one does not,
@@ -13,6 +14,7 @@
 //	scenario.go          the payments, and what must become of each: data
 //	play.go, shop.go     the scenes, and the gateway with its shop
 //	world*.go            the chain: in-process, or behind a URL
+//	store.go, clock.go   where everything is kept: SQLite, with a clock of its own
 //	receiver.go          the shop's end of the webhooks
 //	report.go, check.go  what is printed, and what must hold
 package main
@@ -47,6 +49,7 @@ func main() {
 // options are the command line.
 type options struct {
 	rpc     string
+	db      string
 	timeout time.Duration
 	pace    time.Duration
 }
@@ -75,6 +78,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.rpc, "rpc", "", "`URL` of a running anvil or geth --dev; empty: an EVM in this process")
+	flags.StringVar(&o.db, "db", "", "`PATH` of a new SQLite file to keep; empty: a file that is removed")
 	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "give up after this time")
 	flags.DurationVar(&o.pace, "pace", 250*time.Millisecond, "least time between two blocks")
 	err := flags.Parse(args)

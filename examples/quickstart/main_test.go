@@ -7,12 +7,16 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bursar-go/bursar/store/sqlite"
 )
 
 // result is what a run left.
@@ -70,6 +74,34 @@ func TestInProcess(t *testing.T) {
 		lateLine,
 		`^reorg +33 USDC +settled +33 +– +33 `,
 	}, always...)...)
+}
+
+// TestKeptDatabase: the file stays, and a second run leaves it alone and says why.
+func TestKeptDatabase(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	path := filepath.Join(t.TempDir(), "demo.db")
+	demo(t, "-pace", "60ms", "-db", path).holds(t, append([]string{`kept +all of it is in `}, always...)...)
+	count := func() (payments int) {
+		s, err := sqlite.Open(t.Context(), path)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, s.Close()) }()
+		require.NoError(t, s.DB().QueryRow("SELECT count(*) FROM bursar_payments").Scan(&payments))
+		return payments
+	}
+	require.Equal(t, 8, count())
+	r := demo(t, "-db", path)
+	require.Equal(t, exitWrong, r.status)
+	require.Contains(t, r.stderr, "is there already. Each run has a wallet and a chain of its own")
+	require.Equal(t, 8, count())
+	left, err := os.ReadDir(os.TempDir())
+	require.NoError(t, err)
+	require.Empty(t, left, "what is not to be kept is removed")
+}
+
+func TestNoPlaceForTheDatabase(t *testing.T) {
+	r := demo(t, "-db", filepath.Join(t.TempDir(), "nowhere", "demo.db"))
+	require.Equal(t, exitWrong, r.status)
+	require.Contains(t, r.stderr, "cannot be opened")
 }
 
 func TestTwiceInOneProcess(t *testing.T) {

@@ -47,6 +47,7 @@ func until(ctx context.Context, what string, met func() (bool, error)) error {
 type stage struct {
 	world  world
 	clock  *clock
+	db     *database
 	out    *report
 	shop   *shop
 	orders []*order
@@ -60,6 +61,10 @@ type stage struct {
 // play is the whole demo.
 func play(ctx context.Context, o options, out *report) (err error) {
 	s := &stage{clock: &clock{}, out: out}
+	if s.db, err = openDatabase(ctx, o.db); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.db.close()) }()
 	if o.rpc == "" {
 		s.world, err = newSimulatedWorld(ctx)
 	} else {
@@ -87,6 +92,9 @@ func play(ctx context.Context, o options, out *report) (err error) {
 		if err := scene(ctx); err != nil {
 			return err
 		}
+	}
+	if o.db != "" {
+		out.line("kept", "all of it is in %s, in tables whose names begin with bursar_", s.db.path)
 	}
 	out.scene("everything is exactly as it must be (%.1f s)", time.Since(out.begin).Seconds())
 	return nil
@@ -116,7 +124,7 @@ func (s *stage) prepare(ctx context.Context) (err error) {
 	for _, symbol := range []string{"USDC", "USDT"} {
 		s.out.line("token", "%s at %s", symbol, assets[symbol].Contract)
 	}
-	s.shop, err = newShop(s.world, s.clock, assets, s.out)
+	s.shop, err = newShop(s.world, s.db, s.clock, assets, s.out)
 	return err
 }
 
@@ -146,7 +154,7 @@ func (s *stage) deploy(ctx context.Context) (map[string]chain.Asset, error) {
 
 // open starts the gateway, funds its sponsor, and makes the payments.
 func (s *stage) open(ctx context.Context) error {
-	s.out.scene("the shop opens: gateway on a memory store, wallet of its own, treasury %s", short(s.shop.treasury.Hex()))
+	s.out.scene("the shop opens: gateway on SQLite, wallet of its own, treasury %s", short(s.shop.treasury.Hex()))
 	s.out.name(s.shop.sponsor, sponsorName)
 	s.out.name(s.shop.treasury, "treasury")
 	if err := s.shop.gateway.Start(ctx); err != nil {

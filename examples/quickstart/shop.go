@@ -16,7 +16,6 @@ import (
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/evm"
 	"github.com/bursar-go/bursar/hdwallet"
-	"github.com/bursar-go/bursar/store/memory"
 	"github.com/bursar-go/bursar/webhook/send"
 )
 
@@ -39,8 +38,8 @@ type shop struct {
 }
 
 // newShop makes the gateway: everything that a real host would write, but for
-// the memory store, which forgets all at the end of the process.
-func newShop(w world, c *clock, assets map[string]chain.Asset, out *report) (_ *shop, err error) {
+// the clock of the store, which stays what it is there.
+func newShop(w world, d *database, c *clock, assets map[string]chain.Asset, out *report) (_ *shop, err error) {
 	s := &shop{preset: evm.Local(w.number()), assets: assets}
 	// The treasury is somewhere else: the gateway knows its address alone.
 	cold, err := newAccount()
@@ -74,7 +73,7 @@ func newShop(w world, c *clock, assets map[string]chain.Asset, out *report) (_ *
 	}
 	s.sender = sender
 	s.gateway, err = bursar.New(bursar.Config{
-		Store:  memory.NewWith(memory.Options{Now: c.now}),
+		Store:  clocked{d.Store, c},
 		Wallet: wallet,
 		Chains: []bursar.Chain{{
 			Client: client, Assets: []chain.Asset{assets["USDC"], assets["USDT"]},
