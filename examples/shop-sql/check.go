@@ -101,7 +101,7 @@ func (s *stage) rows(ctx context.Context) (all []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer found.Close()
+	defer found.Close() //nolint:errcheck // Err below tells what there is to tell.
 	for found.Next() {
 		var r row
 		if err := found.Scan(&r.id, &r.item, &r.state, &r.shipments, &r.payment, &r.heard); err != nil {
