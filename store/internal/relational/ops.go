@@ -205,7 +205,7 @@ func (w *builder) broken(table, id, live string, err error) {
 		"SELECT 1 FROM "+w.s.d.Table(table)+" WHERE id = ?", id)
 	if live != "" {
 		w.add(Op{Table: table, Row: []string{id, live}, Select: true, Want: 0, Fail: bursar.ErrConflict},
-			"SELECT 1 FROM "+w.s.d.Table(table)+" WHERE live_key = ? AND reverses = '' AND reversed_by = ''", live)
+			"SELECT 1 FROM "+w.s.d.Table(table)+" WHERE live_key = ? AND live_key <> '' AND reverses = '' AND reversed_by = ''", live)
 	}
 	w.ops = append(w.ops, Op{Table: table, Row: []string{id}, Broken: err})
 }

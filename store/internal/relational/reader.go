@@ -40,11 +40,20 @@ func (q *Query) page(time, dir string, after bursar.Cursor, limit int) {
 // between bounds a time from below, inclusive, and above, exclusive.
 func (q *Query) between(column string, since, until time.Time) {
 	if !since.IsZero() {
-		q.And(column + " >= " + q.Arg(q.d.Time(since)))
+		q.And(column + " >= " + q.Arg(q.d.Time(upper(since))))
 	}
 	if !until.IsZero() {
-		q.And(column + " < " + q.Arg(q.d.Time(until)))
+		q.And(column + " < " + q.Arg(q.d.Time(upper(until))))
 	}
+}
+
+// upper is the first whole microsecond that is not before t: rows have no others,
+// so that it bounds them as t does.
+func upper(t time.Time) time.Time {
+	if whole := t.Truncate(time.Microsecond); !whole.Equal(t) {
+		return whole.Add(time.Microsecond)
+	}
+	return t
 }
 
 // upTo bounds a height from above.
@@ -128,6 +137,9 @@ func (r *Reader) Addresses(ctx context.Context, a bursar.AddressQuery) ([]bursar
 	oneOf(q, "id", a.IDs)
 	oneOf(q, "address", a.Addresses)
 	q.is("pool", a.Pool)
+	if len(a.Roles) > 0 && !slices.Contains(a.Roles, bursar.RolePayment) {
+		q.And("role <> '" + string(bursar.RolePayment) + "'") // what its index leaves out
+	}
 	oneOf(q, "role", a.Roles)
 	q.is("customer", a.Customer)
 	oneOf(q, "idempotency_key", a.IdempotencyKeys)
@@ -218,6 +230,7 @@ func (r *Reader) Deliveries(ctx context.Context, d bursar.DeliveryQuery) ([]burs
 		q.And("next_at <= " + q.Arg(by))
 		q.And("(leased_until IS NULL OR leased_until <= " + q.Arg(by) + ")")
 		own := r.S.d.Table("deliveries")
+		q.And("status IN ('pending', 'parked')") // what its index has
 		q.And("(status = 'parked' OR status = 'pending' AND NOT EXISTS (SELECT 1 FROM " + own + " AS o WHERE o.status = 'pending' AND o.endpoint = " +
 			own + ".endpoint AND o.subject = " + own + ".subject AND (o.seq, o.event_id) < (" + own + ".seq, " + own + ".event_id)))")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/bursar-go/bursar"
@@ -252,7 +253,19 @@ func (q *Query) And(condition string) { q.where = append(q.where, condition) }
 // is adds column = value unless the value is empty: no condition.
 func (q *Query) is(column, value string) {
 	if value != "" {
+		q.present(column)
 		q.And(quote(column) + " = " + q.Text(column, value))
+	}
+}
+
+// present says of a column whose index leaves out empty texts what a condition on
+// it implies: a planner that does not know the argument cannot use the index
+// otherwise.
+func (q *Query) present(column string) {
+	switch column {
+	case "idempotency_key", "address", "customer", "payment_id", "address_id", "payout_id", "from_address", "to_address",
+		"key", "tx_id", "block_hash", "parent", "transaction_id":
+		q.And(quote(column) + " <> ''")
 	}
 }
 
@@ -273,6 +286,9 @@ func (q *Query) String() string {
 
 // oneOf adds a condition that a column is among values; none: no condition.
 func oneOf[S ~string](q *Query, column string, values []S) {
+	if len(values) > 0 && !slices.Contains(values, "") {
+		q.present(column)
+	}
 	switch len(values) {
 	case 0:
 	case 1:
