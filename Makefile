@@ -24,7 +24,7 @@ bench: ## the figures, each with its bound; fails where one is missed
 cover: ## statement coverage of the root module
 	@scripts/cover.sh
 
-tools: ## install anvil, geth and golangci-lint into .tools
+tools: ## install anvil, geth and golangci-lint into .tools, PostgreSQL and PgBouncer on Debian
 	@scripts/tools.sh
 
 clean: ## remove .tools
