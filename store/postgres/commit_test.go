@@ -49,8 +49,8 @@ func scenario() []step {
 		{"create", func(ctx context.Context, tx bursar.Tx) error {
 			// Without a question, as a creation without a key is.
 			return tx.Apply(ctx, bursar.Batch{
-				Payments: []bursar.Payment{p}, Addresses: []bursar.Address{address("pay", 0)},
-				Events: []bursar.Event{event("pay", 1)}, Deliveries: []bursar.Delivery{delivery("pay", 1)},
+				Payments: []bursar.Payment{p}, Addresses: []bursar.Address{address("pay", 0)}, Events: []bursar.Event{event("pay", 1)},
+				Deliveries: []bursar.Delivery{delivery("pay", 1), delivery("b", 1), delivery("c", 1), delivery("d", 1), delivery("e", 1)},
 			})
 		}},
 		{"see", func(ctx context.Context, tx bursar.Tx) error {

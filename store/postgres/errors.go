@@ -29,6 +29,7 @@ const (
 	stateNoColumn       = "42703"
 	stateDatatype       = "42804"
 	stateNoFunction     = "42883"
+	stateBadText        = "22P02"
 	stateNoFeature      = "0A000"
 	stateWrongObject    = "42809"
 	stateBadConflict    = "42P10"

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -20,13 +21,16 @@ var files embed.FS
 type Migration = relational.Migration
 
 // Migrations returns the steps that make the tables of this release in a schema,
-// in order, for hosts that run their own migrations. Steps that were released
-// never change. A host that runs them itself records each in the table that
-// Bootstrap makes; Migrate finds nothing to do then.
+// in order, for hosts that run their own migrations: first Bootstrap, then each
+// step in a transaction of its own. A step's SQL ends with the statement that
+// records it, so that Migrate and Options.KeepSchema find it done. Steps that were
+// released never change.
 func Migrations(schema string) ([]Migration, error) {
 	known, err := relational.Load(files)
 	for i := range known {
-		known[i].SQL = inSchema(known[i].SQL, schema)
+		m := &known[i]
+		done := strings.NewReplacer("$1", strconv.Itoa(m.Version), "$2", "'"+m.Name+"'", "$3", "'"+m.Checksum()+"'").Replace(record)
+		m.SQL = inSchema(m.SQL+"\n"+done, schema)
 	}
 	return known, err
 }
@@ -36,6 +40,9 @@ func Migrations(schema string) ([]Migration, error) {
 func inSchema(text, schema string) string {
 	return strings.ReplaceAll(text, "{schema}", pgx.Identifier{schema}.Sanitize())
 }
+
+// record notes that a migration was applied.
+const record = "INSERT INTO {schema}.migrations (version, name, checksum) VALUES ($1, $2, $3);\n"
 
 // Bootstrap is the text that makes the schema and the table of what was applied,
 // if they are not there.
@@ -107,7 +114,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			if _, err := tx.Exec(ctx, inSchema(m.SQL, s.name)); err != nil {
 				return misfit(m, have, err)
 			}
-			if _, err := tx.Exec(ctx, inSchema("INSERT INTO {schema}.migrations (version, name, checksum) VALUES ($1, $2, $3)", s.name), m.Version, m.Name, m.Checksum()); err != nil {
+			if _, err := tx.Exec(ctx, inSchema(record, s.name), m.Version, m.Name, m.Checksum()); err != nil {
 				return err
 			}
 		}
@@ -129,7 +136,7 @@ func misfit(m relational.Migration, have int, err error) error {
 // foreign tells that our tables' names are taken by others.
 func foreign(err error) error {
 	switch state(err) {
-	case stateNoColumn, stateDatatype, stateWrongObject, stateBadConflict:
+	case stateNoColumn, stateDatatype, stateWrongObject, stateBadConflict, stateBadText:
 		return &bursar.SchemaError{Reason: fmt.Sprintf("the schema has tables of ours by name alone: %v", err)}
 	}
 	return err

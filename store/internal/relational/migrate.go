@@ -19,11 +19,16 @@ type Migration struct {
 	Name string
 	// SQL is its text, several statements.
 	SQL string
+
+	sum string
 }
 
-// Checksum is a fingerprint of the text.
-func (m Migration) Checksum() string {
-	sum := sha256.Sum256([]byte(m.SQL))
+// Checksum is a fingerprint of the text as it was released, whatever a store has
+// filled in since.
+func (m Migration) Checksum() string { return m.sum }
+
+func checksum(sql []byte) string {
+	sum := sha256.Sum256(sql)
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -44,7 +49,7 @@ func Load(files fs.FS) ([]Migration, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Migration{Version: v, Name: name, SQL: string(sql)})
+		out = append(out, Migration{Version: v, Name: name, SQL: string(sql), sum: checksum(sql)})
 	}
 	return out, nil
 }

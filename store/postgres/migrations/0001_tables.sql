@@ -358,4 +358,5 @@ CREATE TRIGGER entries_reversed_once BEFORE UPDATE OF reversed_by ON {schema}.en
     WHEN (old.reversed_by <> '') EXECUTE FUNCTION {schema}.immutable();
 CREATE TRIGGER entries_kept BEFORE DELETE ON {schema}.entries FOR EACH ROW EXECUTE FUNCTION {schema}.immutable();
 CREATE TRIGGER events_immutable BEFORE UPDATE OR DELETE ON {schema}.events FOR EACH ROW EXECUTE FUNCTION {schema}.immutable();
-
+CREATE TRIGGER entries_never_emptied BEFORE TRUNCATE ON {schema}.entries FOR EACH STATEMENT EXECUTE FUNCTION {schema}.immutable();
+CREATE TRIGGER events_never_emptied BEFORE TRUNCATE ON {schema}.events FOR EACH STATEMENT EXECUTE FUNCTION {schema}.immutable();

@@ -1,0 +1,461 @@
+SELECT pg_catalog.set_config('search_path', '', false);
+CREATE SCHEMA bursar;
+CREATE FUNCTION bursar.immutable() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'rows of % are never changed or deleted', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TABLE bursar.addresses (
+    id text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    address text NOT NULL COLLATE pg_catalog."C",
+    pool text NOT NULL COLLATE pg_catalog."C",
+    address_index bigint NOT NULL,
+    key_wallet text NOT NULL COLLATE pg_catalog."C",
+    key_path text NOT NULL COLLATE pg_catalog."C",
+    role text NOT NULL COLLATE pg_catalog."C",
+    payment_id text NOT NULL COLLATE pg_catalog."C",
+    customer text NOT NULL COLLATE pg_catalog."C",
+    metadata jsonb,
+    idempotency_key text NOT NULL COLLATE pg_catalog."C",
+    fingerprint text NOT NULL COLLATE pg_catalog."C",
+    seq bigint NOT NULL,
+    created_at timestamp with time zone,
+    CONSTRAINT addresses_version_check CHECK ((version > 0))
+);
+CREATE TABLE bursar.attempt_locks (
+    attempt_id text NOT NULL COLLATE pg_catalog."C",
+    chain text NOT NULL COLLATE pg_catalog."C",
+    lock text NOT NULL COLLATE pg_catalog."C"
+);
+CREATE TABLE bursar.attempts (
+    id text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    payout_id text NOT NULL COLLATE pg_catalog."C",
+    attempt_group bigint NOT NULL,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    tx_id text NOT NULL COLLATE pg_catalog."C",
+    raw bytea NOT NULL,
+    locks json,
+    max_fee numeric(78,0) NOT NULL,
+    is_open boolean NOT NULL,
+    last_error text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone,
+    sent_at timestamp with time zone,
+    CONSTRAINT attempts_max_fee_check CHECK ((max_fee >= (0)::numeric)),
+    CONSTRAINT attempts_version_check CHECK ((version > 0))
+);
+CREATE TABLE bursar.balances (
+    asset text NOT NULL COLLATE pg_catalog."C",
+    account text NOT NULL COLLATE pg_catalog."C",
+    sum numeric(100,0) NOT NULL
+);
+CREATE TABLE bursar.chains (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    recent json,
+    head json,
+    final_height bigint NOT NULL,
+    genesis text NOT NULL COLLATE pg_catalog."C",
+    halted text NOT NULL COLLATE pg_catalog."C",
+    halted_at timestamp with time zone,
+    halted_from bigint NOT NULL,
+    seq bigint NOT NULL,
+    assets json,
+    started_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    CONSTRAINT chains_version_check CHECK ((version > 0))
+);
+CREATE TABLE bursar.deliveries (
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    endpoint text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    subject text NOT NULL COLLATE pg_catalog."C",
+    seq bigint NOT NULL,
+    status text NOT NULL COLLATE pg_catalog."C",
+    attempts bigint NOT NULL,
+    next_at timestamp with time zone,
+    leased_until timestamp with time zone,
+    first_at timestamp with time zone,
+    last_at timestamp with time zone,
+    done_at timestamp with time zone,
+    last_error text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT deliveries_version_check CHECK ((version > 0))
+);
+CREATE TABLE bursar.entries (
+    pos bigint NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    rule text NOT NULL COLLATE pg_catalog."C",
+    asset text NOT NULL COLLATE pg_catalog."C",
+    debit_account text NOT NULL COLLATE pg_catalog."C",
+    credit_account text NOT NULL COLLATE pg_catalog."C",
+    amount numeric(78,0) NOT NULL,
+    subject text NOT NULL COLLATE pg_catalog."C",
+    transaction_id text NOT NULL COLLATE pg_catalog."C",
+    chain text NOT NULL COLLATE pg_catalog."C",
+    height bigint NOT NULL,
+    reverses text NOT NULL COLLATE pg_catalog."C",
+    live_key text NOT NULL COLLATE pg_catalog."C",
+    posted_at timestamp with time zone,
+    reversed_by text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT entries_amount_check CHECK (((amount >= (0)::numeric) AND (amount > (0)::numeric))),
+    CONSTRAINT entries_check CHECK ((debit_account <> credit_account)),
+    CONSTRAINT entries_id_check CHECK ((id <> ''::text))
+);
+ALTER TABLE bursar.entries ALTER COLUMN pos ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME bursar.entries_pos_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE bursar.events (
+    pos bigint NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    subject text NOT NULL COLLATE pg_catalog."C",
+    seq bigint NOT NULL,
+    occurred_at timestamp with time zone,
+    livemode boolean NOT NULL,
+    data json,
+    CONSTRAINT events_id_check CHECK ((id <> ''::text)),
+    CONSTRAINT events_seq_check CHECK ((seq > 0))
+);
+ALTER TABLE bursar.events ALTER COLUMN pos ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME bursar.events_pos_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE bursar.facts (
+    name text NOT NULL COLLATE pg_catalog."C",
+    value text NOT NULL COLLATE pg_catalog."C"
+);
+CREATE TABLE bursar.leases (
+    name text NOT NULL COLLATE pg_catalog."C",
+    holder text NOT NULL COLLATE pg_catalog."C",
+    epoch bigint NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT leases_epoch_check CHECK ((epoch > 0))
+);
+CREATE TABLE bursar.locks (
+    chain text NOT NULL COLLATE pg_catalog."C",
+    lock text NOT NULL COLLATE pg_catalog."C",
+    payout_id text NOT NULL COLLATE pg_catalog."C",
+    attempt_group bigint NOT NULL
+);
+CREATE TABLE bursar.migrating (
+    turn integer NOT NULL
+);
+CREATE TABLE bursar.migrations (
+    version integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+CREATE TABLE bursar.payments (
+    id text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    status text NOT NULL COLLATE pg_catalog."C",
+    livemode boolean NOT NULL,
+    asset json,
+    amount numeric(78,0) NOT NULL,
+    required numeric(78,0) NOT NULL,
+    received numeric(78,0) NOT NULL,
+    confirmed numeric(78,0) NOT NULL,
+    shortfall numeric(78,0) NOT NULL,
+    excess numeric(78,0) NOT NULL,
+    held numeric(78,0) NOT NULL,
+    refunded numeric(78,0) NOT NULL,
+    required_confirmations bigint NOT NULL,
+    confirmations bigint NOT NULL,
+    block bigint NOT NULL,
+    is_final boolean NOT NULL,
+    address text NOT NULL COLLATE pg_catalog."C",
+    address_id text NOT NULL COLLATE pg_catalog."C",
+    uri text NOT NULL COLLATE pg_catalog."C",
+    metadata jsonb,
+    idempotency_key text NOT NULL COLLATE pg_catalog."C",
+    fingerprint text NOT NULL COLLATE pg_catalog."C",
+    customer text NOT NULL COLLATE pg_catalog."C",
+    attempt bigint NOT NULL,
+    previous text NOT NULL COLLATE pg_catalog."C",
+    next text NOT NULL COLLATE pg_catalog."C",
+    late boolean NOT NULL,
+    accepted boolean NOT NULL,
+    accept_keys json,
+    failure_reason text NOT NULL COLLATE pg_catalog."C",
+    confirmation_no bigint NOT NULL,
+    settle_no bigint NOT NULL,
+    policy json,
+    ttl bigint NOT NULL,
+    hold_until timestamp with time zone,
+    deadline timestamp with time zone,
+    posted_paid numeric(78,0) NOT NULL,
+    posted_excess numeric(78,0) NOT NULL,
+    reported_excess numeric(78,0) NOT NULL,
+    sweep_fee numeric(78,0) NOT NULL,
+    seq bigint NOT NULL,
+    created_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    seen_at timestamp with time zone,
+    detected_at timestamp with time zone,
+    confirmed_at timestamp with time zone,
+    settled_at timestamp with time zone,
+    expired_at timestamp with time zone,
+    canceled_at timestamp with time zone,
+    asset_id text NOT NULL COLLATE pg_catalog."C",
+    chain text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT payments_amount_check CHECK ((amount >= (0)::numeric)),
+    CONSTRAINT payments_confirmed_check CHECK ((confirmed >= (0)::numeric)),
+    CONSTRAINT payments_excess_check CHECK ((excess >= (0)::numeric)),
+    CONSTRAINT payments_held_check CHECK ((held >= (0)::numeric)),
+    CONSTRAINT payments_posted_excess_check CHECK ((posted_excess >= (0)::numeric)),
+    CONSTRAINT payments_posted_paid_check CHECK ((posted_paid >= (0)::numeric)),
+    CONSTRAINT payments_received_check CHECK ((received >= (0)::numeric)),
+    CONSTRAINT payments_refunded_check CHECK ((refunded >= (0)::numeric)),
+    CONSTRAINT payments_reported_excess_check CHECK ((reported_excess >= (0)::numeric)),
+    CONSTRAINT payments_required_check CHECK ((required >= (0)::numeric)),
+    CONSTRAINT payments_shortfall_check CHECK ((shortfall >= (0)::numeric)),
+    CONSTRAINT payments_sweep_fee_check CHECK ((sweep_fee >= (0)::numeric)),
+    CONSTRAINT payments_version_check CHECK ((version > 0))
+);
+CREATE TABLE bursar.payouts (
+    id text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL COLLATE pg_catalog."C",
+    chain text NOT NULL COLLATE pg_catalog."C",
+    asset json,
+    from_account json,
+    to_address text NOT NULL COLLATE pg_catalog."C",
+    own_key json,
+    amount numeric(78,0) NOT NULL,
+    less_fee boolean NOT NULL,
+    moved numeric(78,0) NOT NULL,
+    max_fee numeric(78,0) NOT NULL,
+    items json,
+    parent text NOT NULL COLLATE pg_catalog."C",
+    approval json,
+    attempt_group bigint NOT NULL,
+    tries bigint NOT NULL,
+    tx_id text NOT NULL COLLATE pg_catalog."C",
+    block bigint NOT NULL,
+    block_hash text NOT NULL COLLATE pg_catalog."C",
+    tx_index bigint NOT NULL,
+    fee numeric(78,0) NOT NULL,
+    gas_used bigint NOT NULL,
+    gas_price numeric(78,0) NOT NULL,
+    failure_code text NOT NULL COLLATE pg_catalog."C",
+    failure_reason text NOT NULL COLLATE pg_catalog."C",
+    not_before timestamp with time zone,
+    failures bigint NOT NULL,
+    seq bigint NOT NULL,
+    created_at timestamp with time zone,
+    sent_at timestamp with time zone,
+    included_at timestamp with time zone,
+    confirmed_at timestamp with time zone,
+    is_open boolean NOT NULL,
+    CONSTRAINT payouts_amount_check CHECK ((amount >= (0)::numeric)),
+    CONSTRAINT payouts_fee_check CHECK ((fee >= (0)::numeric)),
+    CONSTRAINT payouts_gas_price_check CHECK ((gas_price >= (0)::numeric)),
+    CONSTRAINT payouts_max_fee_check CHECK ((max_fee >= (0)::numeric)),
+    CONSTRAINT payouts_moved_check CHECK ((moved >= (0)::numeric)),
+    CONSTRAINT payouts_version_check CHECK ((version > 0))
+);
+CREATE TABLE bursar.pools (
+    name text NOT NULL COLLATE pg_catalog."C",
+    next bigint NOT NULL,
+    CONSTRAINT pools_next_check CHECK (((next >= 0) AND (next <= '2147483648'::bigint)))
+);
+CREATE TABLE bursar.transactions (
+    id text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    chain text NOT NULL COLLATE pg_catalog."C",
+    tx_hash text NOT NULL COLLATE pg_catalog."C",
+    tx_ordinal text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    purpose text NOT NULL COLLATE pg_catalog."C",
+    via text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL COLLATE pg_catalog."C",
+    failure_reason text NOT NULL COLLATE pg_catalog."C",
+    replaced_by text NOT NULL COLLATE pg_catalog."C",
+    asset text NOT NULL COLLATE pg_catalog."C",
+    amount numeric(78,0) NOT NULL,
+    from_address text NOT NULL COLLATE pg_catalog."C",
+    to_address text NOT NULL COLLATE pg_catalog."C",
+    address_id text NOT NULL COLLATE pg_catalog."C",
+    payment_id text NOT NULL COLLATE pg_catalog."C",
+    customer text NOT NULL COLLATE pg_catalog."C",
+    payout_id text NOT NULL COLLATE pg_catalog."C",
+    fee numeric(78,0) NOT NULL,
+    gas_used bigint NOT NULL,
+    gas_price numeric(78,0) NOT NULL,
+    tx_lock text NOT NULL COLLATE pg_catalog."C",
+    block bigint NOT NULL,
+    block_hash text NOT NULL COLLATE pg_catalog."C",
+    block_time timestamp with time zone,
+    tx_index bigint NOT NULL,
+    required bigint NOT NULL,
+    confirm_at bigint NOT NULL,
+    is_final boolean NOT NULL,
+    inclusion bigint NOT NULL,
+    counting boolean NOT NULL,
+    late boolean NOT NULL,
+    suspense boolean NOT NULL,
+    accepted boolean NOT NULL,
+    discharged numeric(78,0) NOT NULL,
+    reserved numeric(78,0) NOT NULL,
+    created_at timestamp with time zone,
+    seen_at timestamp with time zone,
+    confirmed_at timestamp with time zone,
+    sweepable boolean NOT NULL,
+    CONSTRAINT transactions_amount_check CHECK ((amount >= (0)::numeric)),
+    CONSTRAINT transactions_discharged_check CHECK ((discharged >= (0)::numeric)),
+    CONSTRAINT transactions_fee_check CHECK ((fee >= (0)::numeric)),
+    CONSTRAINT transactions_gas_price_check CHECK ((gas_price >= (0)::numeric)),
+    CONSTRAINT transactions_reserved_check CHECK ((reserved >= (0)::numeric)),
+    CONSTRAINT transactions_version_check CHECK ((version > 0))
+);
+INSERT INTO bursar.addresses VALUES ('text 109 '' " \ é €', 1, 'text 111 '' " \ é €', 'text 112 '' " \ é €', 113, 'text 115 '' " \ é €', 'text 116 '' " \ é €', 'text 117 '' " \ é €', 'text 118 '' " \ é €', 'text 119 '' " \ é €', '{"order": "120"}', 'text 121 '' " \ é €', 'text 122 '' " \ é €', 123, '2024-02-29 23:59:58.12358+00');
+INSERT INTO bursar.addresses VALUES ('addr_pay', 1, '0xpay', '60/0', 0, '', '', 'payment', 'pay', '', NULL, '', '', 0, '2024-02-29 23:59:58.123456+00');
+INSERT INTO bursar.attempt_locks VALUES ('text 191 '' " \ é €', 'text 195 '' " \ é €', 'text 200 '' " \ é €');
+INSERT INTO bursar.attempt_locks VALUES ('try', 'eip155:1', 'nonce:1');
+INSERT INTO bursar.attempt_locks VALUES ('try', 'eip155:1', 'nonce:2');
+INSERT INTO bursar.attempts VALUES ('text 191 '' " \ é €', 1, 'text 193 '' " \ é €', 194, 'text 195 '' " \ é €', 'text 196 '' " \ é €', '\xc6', '["text 200 '' \" \\ é €"]', 201, true, 'text 203 '' " \ é €', '2024-02-29 23:59:58.12366+00', '2024-02-29 23:59:58.123661+00');
+INSERT INTO bursar.attempts VALUES ('try', 1, 'out', 1, 'eip155:1', '0x1', '\x01', '["nonce:1","nonce:2"]', 0, true, '', '2024-02-29 23:59:58.123456+00', NULL);
+INSERT INTO bursar.balances VALUES ('text 260 '' " \ é €', 'text 261 '' " \ é €', 263);
+INSERT INTO bursar.balances VALUES ('text 260 '' " \ é €', 'text 262 '' " \ é €', -263);
+INSERT INTO bursar.balances VALUES ('eip155:1/slip44:60', 'U:h', 0);
+INSERT INTO bursar.balances VALUES ('eip155:1/slip44:60', 'pending:p', 0);
+INSERT INTO bursar.chains VALUES ('eip155:1', 2, '[{"height":225,"hash":"text 226 '' \" \\ é €","parent":"text 227 '' \" \\ é €","time":"2024-02-29T23:59:58.123684Z"}]', '{"height":230,"hash":"text 231 '' \" \\ é €","parent":"text 232 '' \" \\ é €","time":"2024-02-29T23:59:58.123689Z"}', 7, 'text 235 '' " \ é €', 'text 236 '' " \ é €', '2024-02-29 23:59:58.123693+00', 238, 239, '[{"asset":{"id":"text 243 '' \" \\ é €","symbol":"text 244 '' \" \\ é €","decimals":245,"contract":"text 246 '' \" \\ é €","minimum":"247","sweep_minimum":"248","verify_balance":true,"code_hash":"text 250 '' \" \\ é €","max_sweep_fee":"251"},"added":true,"disabled":true,"since":3}]', '2024-02-29 23:59:58.123711+00', '2024-02-29 23:59:58.123456+00');
+INSERT INTO bursar.deliveries VALUES ('text 207 '' " \ é €', 'text 208 '' " \ é €', 1, 'text 210 '' " \ é €', 211, 'text 212 '' " \ é €', 213, '2024-02-29 23:59:58.12367+00', '2024-02-29 23:59:58.123671+00', '2024-02-29 23:59:58.123672+00', '2024-02-29 23:59:58.123673+00', '2024-02-29 23:59:58.123674+00', 'text 219 '' " \ é €');
+INSERT INTO bursar.deliveries VALUES ('evt_pay_2', 'shop', 1, 'pay', 2, 'pending', 0, '2024-02-29 23:59:58.123456+00', NULL, NULL, NULL, NULL, '');
+INSERT INTO bursar.deliveries VALUES ('evt_pay_1', 'shop', 2, 'pay', 1, 'pending', 1, '2024-02-29 23:59:59.123456+00', '2024-02-29 23:59:58.123456+00', NULL, NULL, NULL, '');
+INSERT INTO bursar.deliveries VALUES ('evt_b_1', 'shop', 2, 'b', 1, 'pending', 1, '2024-02-29 23:59:59.123456+00', '2024-02-29 23:59:58.123456+00', NULL, NULL, NULL, '');
+INSERT INTO bursar.deliveries VALUES ('evt_c_1', 'shop', 2, 'c', 1, 'pending', 1, '2024-02-29 23:59:59.123456+00', '2024-02-29 23:59:58.123456+00', NULL, NULL, NULL, '');
+INSERT INTO bursar.deliveries VALUES ('evt_d_1', 'shop', 2, 'd', 1, 'pending', 1, '2024-02-29 23:59:59.123456+00', '2024-02-29 23:59:58.123456+00', NULL, NULL, NULL, '');
+INSERT INTO bursar.deliveries VALUES ('evt_e_1', 'shop', 2, 'e', 1, 'pending', 1, '2024-02-29 23:59:59.123456+00', '2024-02-29 23:59:58.123456+00', NULL, NULL, NULL, '');
+INSERT INTO bursar.entries OVERRIDING SYSTEM VALUE VALUES (1, 'text 258 '' " \ é €', 'text 259 '' " \ é €', 'text 260 '' " \ é €', 'text 261 '' " \ é €', 'text 262 '' " \ é €', 263, 'text 264 '' " \ é €', 'text 265 '' " \ é €', 'text 266 '' " \ é €', 16, '', 'golden live', '2024-02-29 23:59:58.123726+00', '');
+INSERT INTO bursar.entries OVERRIDING SYSTEM VALUE VALUES (3, 'e2', 'L1', 'eip155:1/slip44:60', 'pending:p', 'U:h', 7, 'p', '', 'eip155:1', 0, 'e1', '', '2024-02-29 23:59:58.123456+00', '');
+INSERT INTO bursar.entries OVERRIDING SYSTEM VALUE VALUES (2, 'e1', 'L1', 'eip155:1/slip44:60', 'U:h', 'pending:p', 7, 'p', '', 'eip155:1', 0, '', 'live', '2024-02-29 23:59:58.123456+00', 'e2');
+INSERT INTO bursar.events OVERRIDING SYSTEM VALUE VALUES (1, 'text 272 '' " \ é €', 'text 273 '' " \ é €', 'text 274 '' " \ é €', 1, '2024-02-29 23:59:58.123732+00', true, '{"subject":"text 279 '' \" \\ é €","payment_id":"text 280 '' \" \\ é €","status":"text 281 '' \" \\ é €","from":"text 282 '' \" \\ é €","chain":"text 283 '' \" \\ é €","asset":"text 284 '' \" \\ é €","token_id":"text 285 '' \" \\ é €","address":"text 286 '' \" \\ é €","address_id":"text 287 '' \" \\ é €","customer":"text 288 '' \" \\ é €","amount":"text 289 '' \" \\ é €","required":"text 290 '' \" \\ é €","received":"text 291 '' \" \\ é €","confirmed":"text 292 '' \" \\ é €","shortfall":"text 293 '' \" \\ é €","excess":"text 294 '' \" \\ é €","held":"text 295 '' \" \\ é €","confirmation_no":296,"late":true,"accepted":true,"reason":"text 299 '' \" \\ é €","metadata":{"order":"300"},"expires_at":"text 301 '' \" \\ é €","gross":"text 302 '' \" \\ é €","fee_share":"text 303 '' \" \\ é €","net":"text 304 '' \" \\ é €","transaction":{"id":"text 307 '' \" \\ é €","hash":"text 308 '' \" \\ é €","type":"text 309 '' \" \\ é €","via":"text 310 '' \" \\ é €","status":"text 311 '' \" \\ é €","asset":"text 312 '' \" \\ é €","token_id":"text 313 '' \" \\ é €","amount":"text 314 '' \" \\ é €","from_address":"text 315 '' \" \\ é €","to_address":"text 316 '' \" \\ é €","block_number":66,"block_hash":"text 318 '' \" \\ é €","confirmations":68,"inclusion":320,"failure_reason":"text 321 '' \" \\ é €"},"payout":{"id":"text 324 '' \" \\ é €","kind":"text 325 '' \" \\ é €","status":"text 326 '' \" \\ é €","asset":"text 327 '' \" \\ é €","token_id":"text 328 '' \" \\ é €","amount":"text 329 '' \" \\ é €","moved":"text 330 '' \" \\ é €","from_address":"text 331 '' \" \\ é €","to_address":"text 332 '' \" \\ é €","tx_id":"text 333 '' \" \\ é €","fee":"text 334 '' \" \\ é €","gas_used":84,"block_number":85,"code":"text 337 '' \" \\ é €","reason":"text 338 '' \" \\ é €"},"height":88,"depth":89}');
+INSERT INTO bursar.events OVERRIDING SYSTEM VALUE VALUES (2, 'evt_pay_1', 'payment.detected', 'pay', 1, '2024-02-29 23:59:58.123456+00', false, '{}');
+INSERT INTO bursar.events OVERRIDING SYSTEM VALUE VALUES (3, 'evt_pay_2', 'payment.detected', 'pay', 2, '2024-02-29 23:59:58.123456+00', false, '{}');
+INSERT INTO bursar.facts VALUES ('origin', '7710468434964090454/00000001/16384/16545');
+INSERT INTO bursar.leases VALUES ('golden', 'old', 1, '2026-11-21 03:55:32.486209+00');
+INSERT INTO bursar.locks VALUES ('text 195 '' " \ é €', 'text 200 '' " \ é €', 'text 193 '' " \ é €', 194);
+INSERT INTO bursar.locks VALUES ('eip155:1', 'nonce:1', 'out', 1);
+INSERT INTO bursar.locks VALUES ('eip155:1', 'nonce:2', 'out', 1);
+INSERT INTO bursar.migrating VALUES (1);
+INSERT INTO bursar.migrations VALUES (1, 'tables', 'a15d5dd0e9b746ba', '2026-11-21 03:55:32.094526+00');
+INSERT INTO bursar.payments VALUES ('text 2 '' " \ é €', 1, 'text 4 '' " \ é €', true, '{"id":"text 7 '' \" \\ é €","symbol":"text 8 '' \" \\ é €","decimals":9,"contract":"text 10 '' \" \\ é €","minimum":"11","sweep_minimum":"12","verify_balance":true,"code_hash":"text 14 '' \" \\ é €","max_sweep_fee":"15"}', 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, true, 'text 28 '' " \ é €', 'text 29 '' " \ é €', 'text 30 '' " \ é €', '{"order": "31"}', 'text 32 '' " \ é €', 'text 33 '' " \ é €', 'text 34 '' " \ é €', 35, 'text 36 '' " \ é €', 'text 37 '' " \ é €', true, true, '["text 41 '' \" \\ é €"]', 'text 42 '' " \ é €', 43, 44, '{"tolerance":"46","tolerance_bps":47,"grace":48,"overpaid_min":"49"}', 50, '2024-02-29 23:59:58.123507+00', '2024-02-29 23:59:58.123508+00', 53, 54, 55, 56, 57, '2024-02-29 23:59:58.123514+00', '2024-02-29 23:59:58.123515+00', '2024-02-29 23:59:58.123516+00', '2024-02-29 23:59:58.123517+00', '2024-02-29 23:59:58.123518+00', '2024-02-29 23:59:58.123519+00', '2024-02-29 23:59:58.12352+00', '2024-02-29 23:59:58.123521+00', 'text 7 '' " \ é €', 'text 7 '' " \ é €');
+INSERT INTO bursar.payments VALUES ('pay', 2, 'detected', false, '{"id":"eip155:1/slip44:60","symbol":"ETH","decimals":18,"minimum":"0","sweep_minimum":"0","max_sweep_fee":"0"}', 100, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, '0xpay', 'addr_pay', '', '{"order": "pay"}', 'key_pay', '', '', 1, '', '', false, false, NULL, '', 0, 0, '{"tolerance":"0","tolerance_bps":0,"grace":0,"overpaid_min":"0"}', 3600000000000, NULL, NULL, 0, 0, 0, 0, 2, '2024-02-29 23:59:58.123456+00', '2024-03-01 00:59:58.123456+00', NULL, NULL, NULL, NULL, NULL, NULL, 'eip155:1/slip44:60', 'eip155:1');
+INSERT INTO bursar.payouts VALUES ('text 126 '' " \ é €', 1, 'text 128 '' " \ é €', 'text 129 '' " \ é €', 'text 130 '' " \ é €', 'text 131 '' " \ é €', '{"id":"text 133 '' \" \\ é €","symbol":"text 134 '' \" \\ é €","decimals":135,"contract":"text 136 '' \" \\ é €","minimum":"137","sweep_minimum":"138","verify_balance":true,"code_hash":"text 140 '' \" \\ é €","max_sweep_fee":"141"}', '{"address":"text 143 '' \" \\ é €","key":{"wallet":"text 145 '' \" \\ é €","path":"text 146 '' \" \\ é €"}}', 'text 147 '' " \ é €', '{"wallet":"text 150 '' \" \\ é €","path":"text 151 '' \" \\ é €"}', 152, true, 154, 155, '[{"transaction_id":"text 158 '' \" \\ é €","payment_id":"text 159 '' \" \\ é €","amount":"160","fee_share":"161"}]', 'text 162 '' " \ é €', '{"payout":"text 165 '' \" \\ é €","asset":"text 166 '' \" \\ é €","to":"text 167 '' \" \\ é €","amount":"168","not_after":"2024-02-29T23:59:58.123625Z","signature":"qw=="}', 172, 173, 'text 174 '' " \ é €', 175, 'text 176 '' " \ é €', 177, 178, 179, 180, 'text 181 '' " \ é €', 'text 182 '' " \ é €', '2024-02-29 23:59:58.123639+00', 184, 185, '2024-02-29 23:59:58.123642+00', '2024-02-29 23:59:58.123643+00', '2024-02-29 23:59:58.123644+00', '2024-02-29 23:59:58.123645+00', true);
+INSERT INTO bursar.payouts VALUES ('out', 1, 'k', 'sweep', 'planned', 'eip155:1', '{"id":"","symbol":"","decimals":0,"minimum":"0","sweep_minimum":"0","max_sweep_fee":"0"}', '{"address":"","key":{"wallet":"","path":""}}', '', NULL, 0, false, 0, 0, NULL, '', NULL, 0, 0, '', 0, '', 0, 0, 0, 0, '', '', NULL, 0, 0, '2024-02-29 23:59:58.123456+00', NULL, NULL, NULL, true);
+INSERT INTO bursar.pools VALUES ('golden', 5);
+INSERT INTO bursar.transactions VALUES ('text 67 '' " \ é €', 1, 'text 69 '' " \ é €', 'text 71 '' " \ é €', 'text 72 '' " \ é €', 'text 73 '' " \ é €', 'text 74 '' " \ é €', 'text 75 '' " \ é €', 'text 76 '' " \ é €', 'text 77 '' " \ é €', 'text 78 '' " \ é €', 'text 79 '' " \ é €', 80, 'text 81 '' " \ é €', 'text 82 '' " \ é €', 'text 83 '' " \ é €', 'text 84 '' " \ é €', 'text 85 '' " \ é €', 'text 86 '' " \ é €', 87, 88, 89, 'text 90 '' " \ é €', 91, 'text 92 '' " \ é €', '2024-02-29 23:59:58.123549+00', 94, 95, 96, true, 98, true, true, true, true, 103, 104, '2024-02-29 23:59:58.123561+00', '2024-02-29 23:59:58.123562+00', '2024-02-29 23:59:58.123563+00', false);
+INSERT INTO bursar.transactions VALUES ('tx', 1, 'eip155:1', '0xtx', 'n', 'incoming', '', '', 'confirming', '', '', 'eip155:1/slip44:60', 100, '', '0xpay', '', 'pay', '', '', 0, 0, 0, '', 0, '', NULL, 0, 0, 0, false, 0, false, false, false, false, 0, 0, '2024-02-29 23:59:58.123456+00', NULL, NULL, false);
+SELECT pg_catalog.setval('bursar.entries_pos_seq', 3, true);
+SELECT pg_catalog.setval('bursar.events_pos_seq', 3, true);
+ALTER TABLE ONLY bursar.addresses
+    ADD CONSTRAINT addresses_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY bursar.attempt_locks
+    ADD CONSTRAINT attempt_locks_pkey PRIMARY KEY (attempt_id, chain, lock);
+ALTER TABLE ONLY bursar.attempts
+    ADD CONSTRAINT attempts_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY bursar.balances
+    ADD CONSTRAINT balances_pkey PRIMARY KEY (asset, account);
+ALTER TABLE ONLY bursar.chains
+    ADD CONSTRAINT chains_pkey PRIMARY KEY (chain);
+ALTER TABLE ONLY bursar.deliveries
+    ADD CONSTRAINT deliveries_pkey PRIMARY KEY (event_id, endpoint);
+ALTER TABLE ONLY bursar.entries
+    ADD CONSTRAINT entries_id_key UNIQUE (id);
+ALTER TABLE ONLY bursar.entries
+    ADD CONSTRAINT entries_pkey PRIMARY KEY (pos);
+ALTER TABLE ONLY bursar.events
+    ADD CONSTRAINT events_id_key UNIQUE (id);
+ALTER TABLE ONLY bursar.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (pos);
+ALTER TABLE ONLY bursar.events
+    ADD CONSTRAINT events_subject_seq_key UNIQUE (subject, seq);
+ALTER TABLE ONLY bursar.facts
+    ADD CONSTRAINT facts_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY bursar.leases
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY bursar.locks
+    ADD CONSTRAINT locks_pkey PRIMARY KEY (chain, lock);
+ALTER TABLE ONLY bursar.migrating
+    ADD CONSTRAINT migrating_pkey PRIMARY KEY (turn);
+ALTER TABLE ONLY bursar.migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (version);
+ALTER TABLE ONLY bursar.payments
+    ADD CONSTRAINT payments_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY bursar.payouts
+    ADD CONSTRAINT payouts_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY bursar.pools
+    ADD CONSTRAINT pools_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY bursar.transactions
+    ADD CONSTRAINT transactions_chain_tx_hash_tx_ordinal_key UNIQUE (chain, tx_hash, tx_ordinal);
+ALTER TABLE ONLY bursar.transactions
+    ADD CONSTRAINT transactions_pkey PRIMARY KEY (id);
+CREATE UNIQUE INDEX addresses_address ON bursar.addresses USING btree (address) WHERE (address <> ''::text);
+CREATE INDEX addresses_customer ON bursar.addresses USING btree (customer, pool, address_index, id) WHERE (customer <> ''::text);
+CREATE UNIQUE INDEX addresses_idempotency_key ON bursar.addresses USING btree (idempotency_key) WHERE (idempotency_key <> ''::text);
+CREATE INDEX addresses_pool ON bursar.addresses USING btree (pool, address_index, id);
+CREATE INDEX addresses_role ON bursar.addresses USING btree (role, pool, address_index, id) WHERE (role <> 'payment'::text);
+CREATE INDEX attempt_locks_lock ON bursar.attempt_locks USING btree (lock, chain);
+CREATE INDEX attempts_open ON bursar.attempts USING btree (chain, created_at, id) WHERE is_open;
+CREATE INDEX attempts_payout ON bursar.attempts USING btree (payout_id, created_at, id);
+CREATE INDEX attempts_tx ON bursar.attempts USING btree (tx_id);
+CREATE INDEX balances_account ON bursar.balances USING btree (account);
+CREATE INDEX deliveries_done ON bursar.deliveries USING btree (done_at) WHERE (done_at IS NOT NULL);
+CREATE INDEX deliveries_due ON bursar.deliveries USING btree (endpoint, next_at) WHERE (status = ANY (ARRAY['pending'::text, 'parked'::text]));
+CREATE INDEX deliveries_lane ON bursar.deliveries USING btree (endpoint, subject, seq, event_id) WHERE (status = 'pending'::text);
+CREATE INDEX deliveries_status ON bursar.deliveries USING btree (status, next_at);
+CREATE INDEX entries_asset ON bursar.entries USING btree (asset, pos);
+CREATE UNIQUE INDEX entries_live ON bursar.entries USING btree (live_key) WHERE ((live_key <> ''::text) AND (reverses = ''::text) AND (reversed_by = ''::text));
+CREATE INDEX entries_subject ON bursar.entries USING btree (subject, pos);
+CREATE INDEX entries_transaction ON bursar.entries USING btree (transaction_id, pos) WHERE (transaction_id <> ''::text);
+CREATE UNIQUE INDEX payments_address ON bursar.payments USING btree (address) WHERE (address <> ''::text);
+CREATE INDEX payments_asset ON bursar.payments USING btree (asset_id, created_at, id);
+CREATE INDEX payments_created ON bursar.payments USING btree (created_at, id);
+CREATE INDEX payments_customer ON bursar.payments USING btree (customer, created_at, id) WHERE (customer <> ''::text);
+CREATE INDEX payments_due ON bursar.payments USING btree (chain, deadline, id) WHERE (deadline IS NOT NULL);
+CREATE UNIQUE INDEX payments_idempotency_key ON bursar.payments USING btree (idempotency_key) WHERE (idempotency_key <> ''::text);
+CREATE INDEX payments_metadata ON bursar.payments USING gin (metadata jsonb_path_ops) WHERE (metadata IS NOT NULL);
+CREATE INDEX payments_status ON bursar.payments USING btree (status, created_at, id);
+CREATE INDEX payouts_block ON bursar.payouts USING btree (block_hash) WHERE (block_hash <> ''::text);
+CREATE INDEX payouts_created ON bursar.payouts USING btree (created_at, id);
+CREATE UNIQUE INDEX payouts_key ON bursar.payouts USING btree (key) WHERE (key <> ''::text);
+CREATE INDEX payouts_open ON bursar.payouts USING btree (chain, created_at, id) WHERE is_open;
+CREATE INDEX payouts_parent ON bursar.payouts USING btree (parent) WHERE (parent <> ''::text);
+CREATE INDEX payouts_status ON bursar.payouts USING btree (status, created_at, id);
+CREATE INDEX payouts_tx ON bursar.payouts USING btree (tx_id) WHERE (tx_id <> ''::text);
+CREATE INDEX transactions_address_id ON bursar.transactions USING btree (address_id, created_at, id) WHERE (address_id <> ''::text);
+CREATE INDEX transactions_asset ON bursar.transactions USING btree (asset, created_at, id);
+CREATE INDEX transactions_block ON bursar.transactions USING btree (block_hash) WHERE (status = ANY (ARRAY['confirming'::text, 'confirmed'::text]));
+CREATE INDEX transactions_chain ON bursar.transactions USING btree (chain, created_at, id);
+CREATE INDEX transactions_confirm ON bursar.transactions USING btree (chain, confirm_at) WHERE (status = 'confirming'::text);
+CREATE INDEX transactions_created ON bursar.transactions USING btree (created_at, id);
+CREATE INDEX transactions_final ON bursar.transactions USING btree (chain, block) WHERE ((status = 'confirmed'::text) AND (NOT is_final));
+CREATE INDEX transactions_from_address ON bursar.transactions USING btree (from_address, created_at, id) WHERE (from_address <> ''::text);
+CREATE INDEX transactions_hash ON bursar.transactions USING btree (tx_hash);
+CREATE INDEX transactions_payment_id ON bursar.transactions USING btree (payment_id, created_at, id) WHERE (payment_id <> ''::text);
+CREATE INDEX transactions_payout_id ON bursar.transactions USING btree (payout_id, created_at, id) WHERE (payout_id <> ''::text);
+CREATE INDEX transactions_status ON bursar.transactions USING btree (status, created_at, id);
+CREATE INDEX transactions_sweepable ON bursar.transactions USING btree (chain, created_at, id) WHERE sweepable;
+CREATE INDEX transactions_to_address ON bursar.transactions USING btree (to_address, created_at, id) WHERE (to_address <> ''::text);
+CREATE INDEX transactions_type ON bursar.transactions USING btree (type, created_at, id);
+CREATE TRIGGER entries_immutable BEFORE UPDATE OF pos, id, rule, asset, debit_account, credit_account, amount, subject, transaction_id, chain, height, reverses, live_key, posted_at ON bursar.entries FOR EACH ROW EXECUTE FUNCTION bursar.immutable();
+CREATE TRIGGER entries_kept BEFORE DELETE ON bursar.entries FOR EACH ROW EXECUTE FUNCTION bursar.immutable();
+CREATE TRIGGER entries_never_emptied BEFORE TRUNCATE ON bursar.entries FOR EACH STATEMENT EXECUTE FUNCTION bursar.immutable();
+CREATE TRIGGER entries_reversed_once BEFORE UPDATE OF reversed_by ON bursar.entries FOR EACH ROW WHEN ((old.reversed_by <> ''::text)) EXECUTE FUNCTION bursar.immutable();
+CREATE TRIGGER events_immutable BEFORE DELETE OR UPDATE ON bursar.events FOR EACH ROW EXECUTE FUNCTION bursar.immutable();
+CREATE TRIGGER events_never_emptied BEFORE TRUNCATE ON bursar.events FOR EACH STATEMENT EXECUTE FUNCTION bursar.immutable();
