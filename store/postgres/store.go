@@ -121,6 +121,9 @@ func (s *Store) Reserve(ctx context.Context, name string, n uint32) (first uint3
 
 // Acquire implements bursar.Store. Time is the server's.
 func (s *Store) Acquire(ctx context.Context, name, holder string, ttl time.Duration) (f bursar.Fence, err error) {
+	if err := errors.Join(relational.Storable("name", name), relational.Storable("holder", holder)); err != nil {
+		return bursar.Fence{}, err
+	}
 	const now = "clock_timestamp()"
 	text, args := s.schema.Acquire(name, holder, now, now+" + ?::bigint * interval '1 microsecond'", nil, []any{ttl.Microseconds()})
 	err = relational.Retry(ctx, rand.Int64N, func() (bool, error) {

@@ -120,7 +120,7 @@ func (c *column) value(d *Dialect, row reflect.Value) (any, error) {
 	f := row.FieldByIndex(c.path)
 	switch c.kind {
 	case text:
-		return f.String(), storable(c.name, f.String())
+		return f.String(), Storable(c.name, f.String())
 	case boolean:
 		return f.Bool(), nil
 	case integer:
@@ -145,7 +145,7 @@ func (c *column) value(d *Dialect, row reflect.Value) (any, error) {
 	}
 	if pairs, ok := f.Interface().(map[string]string); ok {
 		for _, name := range slices.Sorted(maps.Keys(pairs)) {
-			if err := storable(c.name, name+pairs[name]); err != nil {
+			if err := Storable(c.name, name+pairs[name]); err != nil {
 				return nil, err
 			}
 		}
@@ -153,10 +153,10 @@ func (c *column) value(d *Dialect, row reflect.Value) (any, error) {
 	return encode(f)
 }
 
-// storable refuses a text that not every database can hold: PostgreSQL knows no
+// Storable refuses a text that not every database can hold: PostgreSQL knows no
 // NUL in a text, and wants UTF-8. The gateway lets none in; what comes from
 // elsewhere must not end in an error that nobody understands.
-func storable(name, s string) error {
+func Storable(name, s string) error {
 	if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
 		return &bursar.FieldError{Field: name, Code: bursar.CodeInvalid, Reason: fmt.Sprintf("%.80q is not UTF-8, or holds a NUL", s)}
 	}

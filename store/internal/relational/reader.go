@@ -73,7 +73,7 @@ func (r *Reader) Payments(ctx context.Context, p bursar.PaymentQuery) ([]bursar.
 	q.between("created_at", p.Since, p.Until)
 	if len(p.Metadata) > 0 {
 		for _, name := range slices.Sorted(maps.Keys(p.Metadata)) {
-			if err := storable("metadata", name+p.Metadata[name]); err != nil {
+			if err := Storable("metadata", name+p.Metadata[name]); err != nil {
 				return nil, err
 			}
 		}
@@ -245,7 +245,7 @@ func (r *Reader) Deliveries(ctx context.Context, d bursar.DeliveryQuery) ([]burs
 // Chain implements bursar.Reader.
 func (r *Reader) Chain(ctx context.Context, id chain.ID) (bursar.ChainState, error) {
 	q := newQuery(r.S.d)
-	q.And("chain = " + q.Arg(string(id)))
+	q.And("chain = " + q.Text("chain", string(id)))
 	found, err := r.S.chains.read(ctx, r.C, q)
 	if err != nil || len(found) == 0 {
 		return bursar.ChainState{Chain: id}, err

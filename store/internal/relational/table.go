@@ -241,7 +241,7 @@ func (q *Query) Arg(v any) string {
 
 // Text adds an argument that is the host's own text.
 func (q *Query) Text(column, s string) string {
-	if err := storable(column, s); q.err == nil {
+	if err := Storable(column, s); q.err == nil {
 		q.err = err
 	}
 	return q.Arg(s)
@@ -297,7 +297,7 @@ func oneOf[S ~string](q *Query, column string, values []S) {
 		list := make([]string, len(values))
 		for i, v := range values {
 			list[i] = string(v)
-			if err := storable(column, list[i]); q.err == nil {
+			if err := Storable(column, list[i]); q.err == nil {
 				q.err = err
 			}
 		}

@@ -19,6 +19,9 @@ func (s *Schema) Reserve(pool string, n uint32) (sql string, args []any, err err
 		// Its answer would be an index that the next caller gets too.
 		return "", nil, fmt.Errorf("%w: pool %q: a reservation of no index", bursar.ErrInvariant, pool)
 	}
+	if err := Storable("name", pool); err != nil {
+		return "", nil, err
+	}
 	d := s.d
 	return `INSERT INTO ` + d.Table("pools") + ` AS p (name, "next") VALUES (` + d.Placeholder(1) + `, ` + d.Placeholder(2) +
 		`) ON CONFLICT (name) DO UPDATE SET "next" = p."next" + excluded."next" RETURNING "next"`, []any{pool, int64(n)}, nil
