@@ -135,7 +135,7 @@ func TestThreat_D3_ADeadlockRunsTheClosureAgain(t *testing.T) {
 	require.NoError(t, err)
 	<-freed
 	require.NoError(t, <-done)
-	require.EqualValues(t, 2, runs.Load())
+	require.GreaterOrEqual(t, runs.Load(), int64(2)) // the third's commit may come between
 	for _, id := range ids {
 		require.EqualValues(t, 2, seqOf(t, s, id))
 	}
