@@ -41,6 +41,9 @@ func (g *Gateway) CreatePaymentTx(ctx context.Context, tx Tx, req PaymentRequest
 	if err := g.usable("CreatePaymentTx.Tx", tx); err != nil {
 		return Payment{}, err
 	}
+	if err := g.meet(ctx, req.Asset); err != nil {
+		return Payment{}, err
+	}
 	d, err := g.checkRequest("PaymentRequest.", req)
 	if err != nil {
 		return Payment{}, err

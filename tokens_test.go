@@ -82,6 +82,14 @@ func TestAddedTokenOnAnotherInstance(t *testing.T) {
 	require.NoError(t, f.Gateway.AddAsset(t.Context(), "local", eur))
 	ask(t, third, "EUR")
 
+	fourth := f.twin("four")
+	jpy := stranger(f, "JPY")
+	require.NoError(t, f.Gateway.AddAsset(t.Context(), "local", jpy))
+	require.NoError(t, f.Store.Write(t.Context(), func(tx bursar.Tx) error {
+		_, err := fourth.CreatePaymentTx(t.Context(), tx, bursar.PaymentRequest{Asset: "local/JPY", Amount: amount("1")})
+		return err
+	}), "inside a transaction too")
+
 	require.NoError(t, f.Gateway.DisableAsset(t.Context(), "local/EUR"))
 	require.NoError(t, third.Step(t.Context()), "it stands by, and looks")
 	_, err := third.CreatePayment(t.Context(), bursar.PaymentRequest{Asset: "local/EUR", Amount: amount("1")})
