@@ -37,6 +37,10 @@ fi
 # them several times; below they run shortened under it.
 step "long random runs" 900 go test -timeout 14m -run 'Random|Sequences|Storm|Crash' . ./sweeper ./scanner ./storetest ./store/...
 
+# Processes that are killed, with all their worlds at once; below, under the race
+# detector, a few.
+step "crashes of processes" 900 go -C e2e test -timeout 14m ./crash || status=1
+
 # The root module's tests are pure and share the cores. Those of the others
 # start nodes and wait for blocks, so that their packages take turns.
 for module in $(modules); do
@@ -47,6 +51,7 @@ for module in $(modules); do
 		parallel=2
 		race='-race -short'
 		;;
+	./e2e) race='-race -short' ;;
 	./bench) race= ;; # figures under the race detector mean nothing
 	esac
 	# shellcheck disable=SC2086 # no word where there is no flag
