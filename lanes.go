@@ -89,7 +89,7 @@ func (g *Gateway) scanStep(ctx context.Context, i int, net *network) (time.Durat
 	}
 	if _, err := g.lease(ctx, net); err != nil {
 		if errors.Is(err, ErrLeaseHeld) {
-			return g.cfg.Lease / 3, g.stand(ctx, net)
+			return g.lookAgain(), g.stand(ctx, net)
 		}
 		net.set(func(n *network) { n.problem = err })
 		return retry, err
@@ -100,7 +100,7 @@ func (g *Gateway) scanStep(ctx context.Context, i int, net *network) (time.Durat
 	}
 	switch {
 	case errors.Is(err, ErrLeaseHeld):
-		return g.cfg.Lease / 3, g.stand(ctx, net)
+		return g.lookAgain(), g.stand(ctx, net)
 	case errors.Is(err, ErrFenced), ctx.Err() != nil:
 		return wait, err // another instance was faster, or the end: no problem of the chain
 	}
@@ -154,7 +154,7 @@ func (g *Gateway) sweepStep(ctx context.Context, net *network) (time.Duration, e
 	}
 	if _, err := g.lease(ctx, net); err != nil {
 		if errors.Is(err, ErrLeaseHeld) {
-			return g.cfg.Lease / 3, nil
+			return g.lookAgain(), nil
 		}
 		return retry, err
 	}
@@ -163,8 +163,13 @@ func (g *Gateway) sweepStep(ctx context.Context, net *network) (time.Duration, e
 	return wait, err
 }
 
-// lease returns a fence for the chain that is good for at least half of the
-// lease's time by this process's own monotonic clock.
+// lookAgain is how often an instance looks whether another one's chain is free.
+// The store is asked for a lease that is shorter by as much, so that whoever dies
+// is replaced within Config.Lease.
+func (g *Gateway) lookAgain() time.Duration { return g.cfg.Lease / 8 }
+
+// lease returns a fence for the chain that is good for at least three eighths of
+// the lease's time by this process's own monotonic clock.
 func (g *Gateway) lease(ctx context.Context, net *network) (Fence, error) {
 	net.mu.Lock()
 	fence, at := net.fence, net.fenceAt
@@ -173,7 +178,7 @@ func (g *Gateway) lease(ctx context.Context, net *network) (Fence, error) {
 		return fence, nil
 	}
 	asked := time.Now()
-	fence, err := g.store.Acquire(ctx, leaseName(net), g.cfg.Instance, g.cfg.Lease)
+	fence, err := g.store.Acquire(ctx, leaseName(net), g.cfg.Instance, g.cfg.Lease-g.lookAgain())
 	if err != nil {
 		net.set(func(n *network) { n.fence = Fence{} })
 		return Fence{}, err
