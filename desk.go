@@ -191,14 +191,7 @@ func (d *desk) openUnissued(a chain.Address) error {
 	if !ok {
 		return fmt.Errorf("%w: %s is not an address of ours", ErrInvariant, a)
 	}
-	role := RoleUnissued
-	if it.change == changeOwn {
-		role = RoleSponsor
-		if it.index == indexFloat {
-			role = RoleFloat
-		}
-	}
-	row := it.row(role)
+	row := it.row(roleOf(it))
 	row.CreatedAt = d.now
 	d.add(a, &file{address: row, fresh: true, touched: true, dirty: map[string]bool{}})
 	return nil
