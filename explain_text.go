@@ -55,13 +55,13 @@ func (x Explanation) String() string {
 type textWriter struct{ strings.Builder }
 
 func (w *textWriter) line(format string, args ...any) {
-	w.WriteString(strings.Map(func(r rune) rune {
+	text := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return '?'
-	}, fmt.Sprintf(format, args...)))
-	w.WriteByte('\n')
+	}, fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintln(w, text) // a Builder takes all
 }
 
 func (w *textWriter) head(n int, name string) {
