@@ -195,9 +195,6 @@ func (c *call) printSQL(f *config.File) error {
 	add := func(comment, text string) {
 		fmt.Fprintf(&b, "-- %s\n%s;\n\n", comment, strings.TrimRight(text, "; \n"))
 	}
-	record := func(table, column, now string, version int, name, sum string) string {
-		return fmt.Sprintf("INSERT INTO %s (version, name, checksum%s) VALUES (%d, '%s', '%s'%s)", table, column, version, name, sum, now)
-	}
 	switch f.Store.Driver {
 	case "sqlite":
 		known, err := sqlite.Migrations()
@@ -207,7 +204,9 @@ func (c *call) printSQL(f *config.File) error {
 		add("what was applied", sqlite.Bootstrap())
 		for _, m := range known {
 			add(fmt.Sprintf("%d: %s", m.Version, m.Name), m.SQL)
-			add(fmt.Sprintf("%d is done", m.Version), record("bursar_migrations", ", applied_at", ", CAST(strftime('%s', 'now') AS INTEGER) * 1000000", m.Version, m.Name, m.Checksum()))
+			add(fmt.Sprintf("%d is done", m.Version), fmt.Sprintf(
+				"INSERT INTO bursar_migrations (version, name, checksum, applied_at) VALUES (%d, '%s', '%s', CAST(strftime('%%s', 'now') AS INTEGER) * 1000000)",
+				m.Version, m.Name, m.Checksum()))
 		}
 	case "postgres":
 		known, err := postgres.Migrations(schemaName(f))
@@ -215,9 +214,8 @@ func (c *call) printSQL(f *config.File) error {
 			return err
 		}
 		add("what was applied", postgres.Bootstrap(schemaName(f)))
-		for _, m := range known {
+		for _, m := range known { // a step's own text records it
 			add(fmt.Sprintf("%d: %s", m.Version, m.Name), m.SQL)
-			add(fmt.Sprintf("%d is done", m.Version), record(schemaName(f)+".migrations", "", "", m.Version, m.Name, m.Checksum()))
 		}
 	default:
 		return c.forgetful()
