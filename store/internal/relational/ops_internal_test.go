@@ -242,7 +242,7 @@ func TestSweepable(t *testing.T) {
 
 // D11: which steps are missing, and which databases are not ours.
 func TestThreat_D11_Pending(t *testing.T) {
-	known := []Migration{{1, "a", "A"}, {2, "b", "B"}, {3, "c", "C"}}
+	known := []Migration{{1, "a", "A", "sum a"}, {2, "b", "B", "sum b"}, {3, "c", "C", "sum c"}}
 	have := func(n int) (out []Applied) {
 		for _, m := range known[:n] {
 			out = append(out, Applied{m.Version, m.Name, m.Checksum()})
@@ -274,7 +274,7 @@ func TestLoad(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	got, err := Load(fstest.MapFS{"migrations/0002_b_c.sql": file("B"), "migrations/0001_a.sql": file("A"), "other.sql": file("")})
 	require.NoError(t, err)
-	require.Equal(t, []Migration{{1, "a", "A"}, {2, "b_c", "B"}}, got)
+	require.Equal(t, []Migration{{1, "a", "A", checksum([]byte("A"))}, {2, "b_c", "B", checksum([]byte("B"))}}, got)
 	require.NotEqual(t, got[0].Checksum(), got[1].Checksum())
 	for _, name := range []string{"0002_gap", "0001", "x_a", "-1_a", "_a"} {
 		_, err := Load(fstest.MapFS{"migrations/" + name + ".sql": file("")})
