@@ -33,3 +33,8 @@ func (s *Store) Judge(ctx context.Context, xid string, d bursar.Delivery, e burs
 	}
 	return true, false, err
 }
+
+// ReaderOn reads by a connection of the test's.
+func (s *Store) ReaderOn(c relational.Conn) *relational.Reader {
+	return &relational.Reader{S: s.schema, C: c, Writes: true}
+}
