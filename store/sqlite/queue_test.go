@@ -212,6 +212,37 @@ func TestCallsAfterClose(t *testing.T) {
 	}
 }
 
+// Close comes between the transactions of many writers that wait: each of them is
+// answered.
+func TestCloseBetweenWriters(t *testing.T) {
+	path := fileIn(t)
+	s, err := sqlite.Open(t.Context(), path)
+	require.NoError(t, err)
+	release := s.Hold()
+	results := make(chan error, 200)
+	for n := range cap(results) {
+		go func() { results <- put(t.Context(), s, sale(fmt.Sprint(n))) }()
+	}
+	until(t, "the writes to queue up", func() bool { return s.Queued() == cap(results) })
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	until(t, "Close to begin", func() bool {
+		return errors.Is(s.Read(t.Context(), func(bursar.Reader) error { return nil }), bursar.ErrStoreClosed)
+	})
+	release()
+	good := 0
+	for range cap(results) {
+		err := <-results
+		if err != nil {
+			require.ErrorIs(t, err, bursar.ErrStoreClosed)
+			continue
+		}
+		good++
+	}
+	require.NoError(t, <-closed)
+	require.Len(t, sales(t, openAt(t, path)), good)
+}
+
 // Close waits for readers and writers under way.
 func TestCloseUnderLoad(t *testing.T) {
 	for range 5 {
