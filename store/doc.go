@@ -7,6 +7,12 @@
 // process: for tests, demonstrations and simulations. Money needs a durable
 // store.
 //
+// Package sqlite keeps one file: for a host that is one process, with or without a
+// database of its own. Package postgres keeps tables in a schema of the host's
+// PostgreSQL: for any number of processes. Both are modules of their own, so that a
+// host downloads no driver that it does not use, and both take part in the host's
+// transactions.
+//
 // # Writing a store
 //
 // A store implements bursar.Store. The doc comments there are the contract;
@@ -57,4 +63,23 @@
 //
 // Text. All text is UTF-8 and is compared byte by byte: a collation that
 // orders or equates differently breaks paging and unique keys.
+//
+// # What the SQL stores do
+//
+// They have their tables and statements in common, made from the row types by
+// reflection: a field that is added to a row needs a column in a new migration, and
+// nothing works, nor passes a test, before it has one. What was released of a
+// migration never changes; a database that is newer than the program, or was made
+// by another text, is refused.
+//
+// Statements are guarded twice. Each is told how many rows it must touch, which
+// finds conflicts; unique indexes, checks and triggers hold what must hold even
+// where somebody writes by hand, and are not relied on for anything else.
+//
+// Index by what is there. Most text columns of a row are empty, and their indexes
+// leave the empty out. A query that binds its argument has to say as well that the
+// column is not empty, because the planner does not know the argument.
+//
+// Optional interfaces (bursar.HostWriter, TxReserver, Original, Pruner) say what a
+// store can do beyond the port, and what becomes of a gateway on one that cannot.
 package store

@@ -22,7 +22,12 @@
 // A Write runs its closure on a snapshot and holds no lock meanwhile. At the end
 // its rows are checked and written in one short transaction; SQLite has one
 // writer, so that these come one after the other. Commits of writers that wait at
-// the same time share one transaction and one wait for the disk.
+// the same time share one transaction and one wait for the disk, and what one of
+// them does wrong, its cancellation or a row for which the disk has no room, is
+// nobody else's affair.
+//
+// Other processes may use the file. A write waits 5 s for them, and then fails with
+// an error that says so; what they change is noticed, and closures are run again.
 //
 // # The file beside the database
 //
