@@ -67,7 +67,7 @@ func (f *fleet) start(c hostConfig) {
 	require.NoError(f.t, err)
 	defer log.Close() // the host has it
 	// It outlives whatever asks for it; clean-up ends it.
-	cmd := exec.Command(self) //nolint:gosec // this very binary
+	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), hostVariable+"="+string(text))
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, dieWithParent()
 	stdin, err := cmd.StdinPipe()

@@ -326,7 +326,7 @@ func TestThreat_D2_TheLostTransactionIsStillAtWork(t *testing.T) {
 				require.NoError(t, bump(t.Context(), p.direct, mainnet, "eip155:2"))
 				other, err := pgx.Connect(t.Context(), p.dsn)
 				require.NoError(t, err)
-				defer other.Close(context.Background()) //nolint:errcheck // it has ended before
+				defer other.Close(context.Background())
 				_, err = other.Exec(t.Context(), "BEGIN; UPDATE bursar.chains SET genesis = 'another' WHERE chain = 'eip155:2'")
 				require.NoError(t, err)
 

@@ -83,7 +83,7 @@ func load(t *testing.T, dsn, file string) {
 	require.NoError(t, err)
 	c, err := pgx.Connect(t.Context(), dsn)
 	require.NoError(t, err)
-	defer c.Close(t.Context()) //nolint:errcheck // it has done its work
+	defer c.Close(t.Context())
 	_, err = c.Exec(t.Context(), string(text))
 	require.NoError(t, err)
 }
@@ -195,7 +195,7 @@ func filled(v reflect.Value, n *uint64) {
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
-		v.SetInt(int64(*n)) //nolint:gosec // It counts fields.
+		v.SetInt(int64(*n))
 	case reflect.Uint64, reflect.Uint32, reflect.Uint8:
 		v.SetUint(*n % 251)
 	case reflect.Struct:

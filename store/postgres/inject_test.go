@@ -333,6 +333,6 @@ func TestThreat_G18_NowIsTheDatabases(t *testing.T) {
 	require.NoError(t, s.WriteHost(t.Context(), func(tx bursar.Tx) error { is(tx); return nil }))
 	tx, err := s.Pool().Begin(t.Context())
 	require.NoError(t, err)
-	defer tx.Rollback(context.Background()) //nolint:errcheck // nothing was done
+	defer tx.Rollback(context.Background())
 	is(s.Tx(tx))
 }

@@ -112,7 +112,7 @@ func TestThreat_D16_Prune(t *testing.T) {
 	require.NoError(t, err)
 	holder, err := pgx.Connect(t.Context(), dsn)
 	require.NoError(t, err)
-	defer holder.Close(context.Background()) //nolint:errcheck // nothing is left
+	defer holder.Close(context.Background())
 	_, err = holder.Exec(t.Context(), "BEGIN; SELECT 1 FROM bursar.deliveries WHERE event_id IN ('evt_1', 'evt_7000') FOR UPDATE")
 	require.NoError(t, err)
 

@@ -92,11 +92,11 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", s.name).Scan(&there); err != nil {
 		return err
 	}
-	make := makeTables
+	first := makeTables
 	if !there {
-		make = makeSchema + makeTables
+		first = makeSchema + makeTables
 	}
-	if _, err := s.pool.Exec(ctx, inSchema(make, s.name)); err != nil {
+	if _, err := s.pool.Exec(ctx, inSchema(first, s.name)); err != nil {
 		return foreign(err)
 	}
 	// Whatever the host's default is, each statement must see what was committed

@@ -275,7 +275,7 @@ func TestThreat_D6_NobodyTakesTheLeaseOfACommit(t *testing.T) {
 	require.NoError(t, err)
 	holder, err := pgx.Connect(t.Context(), dsn)
 	require.NoError(t, err)
-	defer holder.Close(context.Background()) //nolint:errcheck // nothing is left
+	defer holder.Close(context.Background())
 	_, err = holder.Exec(t.Context(), "BEGIN; SELECT 1 FROM bursar.chains FOR UPDATE")
 	require.NoError(t, err)
 

@@ -188,7 +188,7 @@ func untilWaiting(t testing.TB, dsn string, n int) {
 	t.Helper()
 	db, err := pgx.Connect(context.Background(), dsn)
 	require.NoError(t, err)
-	defer db.Close(context.Background()) //nolint:errcheck // it has only read
+	defer db.Close(context.Background())
 	require.Eventually(t, func() bool {
 		var waiting int
 		require.NoError(t, db.QueryRow(context.Background(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()").Scan(&waiting))

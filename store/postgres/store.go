@@ -113,7 +113,7 @@ func (s *Store) Reserve(ctx context.Context, name string, n uint32) (first uint3
 		}
 		var next int64
 		err := s.pool.QueryRow(ctx, text, args...).Scan(&next)
-		first = uint32(next - int64(n)) //nolint:gosec // The constraint bounds it by 2^31.
+		first = uint32(next - int64(n))
 		return lostRace(err) || broke(err) && ctx.Err() == nil, explain(err)
 	})
 	return first, err

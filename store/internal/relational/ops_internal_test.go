@@ -90,7 +90,7 @@ func TestVersions(t *testing.T) {
 	// Rows that never change have no version.
 	op, err := s.entries.write(&bursar.Entry{ID: "e"})
 	require.NoError(t, err)
-	require.Equal(t, "", s.entries.update)
+	require.Empty(t, s.entries.update)
 	require.True(t, strings.HasPrefix(op.SQL, "INSERT"))
 }
 
