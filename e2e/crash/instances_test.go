@@ -5,6 +5,7 @@ package crash
 import (
 	"context"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -98,8 +99,11 @@ func TestThreat_D6_FrozenLeader(t *testing.T) {
 		w.thaw(who)
 		height = w.sim.Head().Height
 		w.await("both work", func() bool { return w.sim.Head().Height > height+7 })
-		still, same := w.holder()
-		require.Equal(t, []string{next, epoch}, []string{still, same}, "the zombie took the chain back")
+		// On a machine that is too slow for the lease it changes hands again, and
+		// then counts on; what the zombie had is never worth anything again.
+		if still, same := w.holder(); still != next {
+			require.Greater(t, number(t, same), number(t, epoch), "%s took the chain back from %s", still, next)
+		}
 	}
 	w.settle()
 }
@@ -167,4 +171,12 @@ func TestThreat_G17_CancelAgainstMoney(t *testing.T) {
 	}
 	t.Logf("races: %v", outcomes)
 	require.Len(t, outcomes, 2, "the race was won by one side only: it was none")
+}
+
+// number reads an epoch.
+func number(t *testing.T, epoch string) int {
+	t.Helper()
+	n, err := strconv.Atoi(epoch)
+	require.NoError(t, err)
+	return n
 }
