@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -335,8 +336,11 @@ func TestRetryTxErrorTellsTheHost(t *testing.T) {
 func TestThreat_F25_AnAddressOfATransactionThatFailed(t *testing.T) {
 	onBoth(t, func(t *testing.T, wrap func(bursar.Store) bursar.Store) {
 		log := &callLog{}
+		var mu sync.Mutex // subjects are told of at the same time
 		var kinds []bursar.Kind
 		k := newTill(t, wrap, log.notifier("n", "a", func(_ context.Context, e bursar.Event) error {
+			mu.Lock()
+			defer mu.Unlock()
 			kinds = append(kinds, e.Kind)
 			return nil
 		}))
