@@ -56,7 +56,7 @@ for module in $(modules); do
 	./bench) race= ;; # figures under the race detector mean nothing
 	esac
 	# shellcheck disable=SC2086 # no word where there is no flag
-	limited "go test $module" 2400 go -C "$root/$module" test $race -p $parallel -timeout 20m ./... || status=1
+	limited "go test $module" 2400 go -C "$root/$module" test $race -p $parallel -timeout 38m ./... || status=1
 done
 if [ "$status" -ne 0 ]; then
 	echo "something above failed" >&2
