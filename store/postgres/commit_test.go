@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,6 +106,9 @@ func scenario() []step {
 	}
 }
 
+// own reports whether a step writes a row that nobody else would write.
+func (s step) own() bool { return slices.Contains([]string{"create", "see", "revert"}, s.name) }
+
 type step struct {
 	name string
 	run  func(context.Context, bursar.Tx) error
@@ -184,7 +188,10 @@ func TestThreat_D2_EachCommitIsCutOnce(t *testing.T) {
 					p.proxy.SetPlan(plan())
 					err := step.in(t.Context(), p)
 					p.proxy.SetPlan(nil)
-					require.NoError(t, err, step.name)
+					// Rows that others may write too prove nothing.
+					if p.Numbered() || step.own() || !errors.Is(err, bursar.ErrUnknownOutcome) {
+						require.NoError(t, err, step.name)
+					}
 					require.EqualValues(t, i+1, p.proxy.Stats().Cut, "%s was not cut", step.name)
 					told(t, p.direct, err, want[i], want[i+1])
 					repeated(t, p, step, want[i+1])

@@ -12,6 +12,9 @@ import (
 // Unnumbered has the store work as on a server that does not number transactions.
 func (s *Store) Unnumbered() { s.numbers = false }
 
+// Numbered tells whether the server numbers transactions.
+func (s *Store) Numbered() bool { return s.numbers }
+
 // Columns are those of every table.
 func (s *Store) Columns() map[string][]string { return s.schema.Columns() }
 

@@ -248,8 +248,13 @@ func TestThreat_D2_WriteHost(t *testing.T) {
 			"after": cutproxy.AfterCommit(cutproxy.Nth(1)), "before": cutproxy.BeforeCommit(cutproxy.Nth(1)), "answer": cutproxy.OnAnswer(cutproxy.Nth(1)),
 		} {
 			p.proxy.SetPlan(plan)
-			require.NoError(t, change(), name)
+			err := change()
 			p.proxy.SetPlan(nil)
+			if errors.Is(err, bursar.ErrUnknownOutcome) && !p.Numbered() {
+				n = seqOf(t, p.direct, mainnet) // a counter is nobody's own
+				continue
+			}
+			require.NoError(t, err, name)
 			n++
 			require.Equal(t, n, seqOf(t, p.direct, mainnet), name)
 		}

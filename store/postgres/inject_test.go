@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,8 +211,9 @@ func FuzzPaymentQuery(f *testing.F) {
 			if err != nil && !errors.As(err, &field) {
 				t.Errorf("%#v: %v", q, err)
 			}
-			texts := customer + key + value + id
-			if err != nil && utf8.ValidString(texts) && !strings.Contains(texts, "\x00") {
+			// Each by itself: halves of a character join to a valid text.
+			texts := []string{customer, key, value, id}
+			if err != nil && !slices.ContainsFunc(texts, func(s string) bool { return !utf8.ValidString(s) || strings.Contains(s, "\x00") }) {
 				t.Errorf("%#v was refused: %v", q, err)
 			}
 		}

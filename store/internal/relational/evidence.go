@@ -9,7 +9,8 @@ const (
 	Unclear Evidence = iota
 	// Absent rows cannot be what they are if the batch had happened.
 	Absent
-	// Alike rows are what the batch wanted. Somebody else may have wanted the same.
+	// Alike rows are what the batch wanted. Somebody else may have wanted the same,
+	// for example to count from the same number on, so that they prove nothing.
 	Alike
 	// Present rows are the batch's own: they never change, and nobody else writes
 	// one with the same id that is equal in everything.
@@ -52,22 +53,15 @@ func (p *Probe) Found(version int64, same bool) Evidence {
 }
 
 // Weigh is what all rows of a batch tell together: Present, Absent or Unclear.
-// Rows that are alike prove something where all are, because then everything is
-// as if the batch had happened.
 func Weigh(all []Evidence) Evidence {
-	alike, present := 0, false
+	weight := Unclear
 	for _, e := range all {
 		switch e {
 		case Absent:
 			return Absent
 		case Present:
-			present = true
-		case Alike:
-			alike++
+			weight = Present
 		}
 	}
-	if present || alike > 0 && alike == len(all) {
-		return Present
-	}
-	return Unclear
+	return weight
 }

@@ -42,8 +42,9 @@ func TestThreat_D2_WhatAllRowsTell(t *testing.T) {
 	}{
 		{nil, Unclear},
 		{[]Evidence{Unclear}, Unclear},
-		{[]Evidence{Alike}, Present},
-		{[]Evidence{Alike, Alike}, Present},
+		{[]Evidence{Alike}, Unclear},
+		{[]Evidence{Alike, Alike}, Unclear},
+		{[]Evidence{Alike, Present}, Present},
 		{[]Evidence{Alike, Unclear}, Unclear},
 		{[]Evidence{Present, Unclear}, Present},
 		{[]Evidence{Unclear, Present}, Present},
