@@ -7,7 +7,7 @@
 // that a rule which finds nothing is known to look.
 //
 //	Imports   the arrows between packages, from the output of go list
-//	Source    one package's syntax: state, documentation, floats, sleeps, length
+//	Source    one package's syntax: state, secrets, documentation, floats, sleeps, length
 //
 // An exception is an entry of Exceptions with its reason. One that is not
 // needed any more is itself a violation.

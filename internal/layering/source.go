@@ -30,6 +30,7 @@ func Source(fset *token.FileSet, p Package, files []File) []Violation {
 	if rel, _ := Rel(p.ImportPath); !ForTests(p.ImportPath) && !program(rel) {
 		c.floats()
 		c.state()
+		c.secrets()
 	}
 	c.documentation()
 	return c.found
