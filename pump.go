@@ -117,6 +117,8 @@ type shift struct {
 	done []job
 	// until is when a notifier that took nothing is asked again.
 	until time.Time
+	// behind is true while there is more to do than fits at once.
+	behind bool
 }
 
 // run is the pump's lane.
@@ -131,31 +133,61 @@ func (p *pump) run(ctx context.Context) error {
 	for len(s.under) > len(s.done) {
 		s.done = append(s.done, <-s.back)
 	}
-	s.settle(ctx)
+	s.exchange(ctx, 0)
 	return nil
 }
 
 // turn records what has returned and begins what is due. After it all calls
 // are taken, or nothing else is due.
 func (s *shift) turn(ctx context.Context) {
-	if !s.settle(ctx) || time.Now().Before(s.until) {
+	s.gather()
+	if pause := refused(s.done); pause > 0 {
+		s.until = time.Now().Add(pause)
+	}
+	// Where more waits than fits, one transaction does both. Elsewhere what is
+	// recorded may be what the next one of its lane waits for.
+	if len(s.done) > 0 && !s.behind && !s.exchange(ctx, 0) {
 		return
 	}
-	free := s.most - len(s.under)
-	if free <= 0 {
-		return
+	if free := s.most - len(s.under) + len(s.done); free > 0 && !time.Now().Before(s.until) {
+		s.exchange(ctx, free)
+	} else if len(s.done) > 0 {
+		s.exchange(ctx, 0)
 	}
-	jobs, err := s.claim(ctx, free, s.under)
+}
+
+// gather takes in the calls that have returned.
+func (s *shift) gather() {
+	for {
+		select {
+		case j := <-s.back:
+			s.done = append(s.done, j)
+		default:
+			return
+		}
+	}
+}
+
+// exchange records the calls that returned and begins up to most others. Where
+// the store fails the former are kept for the next turn, which tries less.
+func (s *shift) exchange(ctx context.Context, most int) bool {
+	jobs, err := s.pump.exchange(ctx, s.done, most, s.under)
+	s.behind = err == nil && most > 0 && len(jobs) == most
 	if err != nil {
-		if ctx.Err() == nil {
+		if len(s.done) > 0 || ctx.Err() == nil {
 			s.gw.log.WarnContext(ctx, "outbox", "notifier", s.name, "err", err)
 		}
-		return
+		return false
 	}
+	for _, j := range s.done {
+		delete(s.under, j.event.ID)
+	}
+	s.done = s.done[:0]
 	for _, j := range jobs {
 		s.under[j.event.ID] = true
 		s.call(ctx, j, s.back)
 	}
+	return true
 }
 
 // call runs a notifier in a goroutine of its own; the job comes back whatever
@@ -166,34 +198,6 @@ func (p *pump) call(ctx context.Context, j job, back chan<- job) {
 		j.said = p.notify(ctx, j)
 		return nil
 	}, func(error) { back <- j })
-}
-
-// settle records the calls that returned; where the store fails they are kept
-// for the next turn.
-func (s *shift) settle(ctx context.Context) bool {
-	for more := true; more; {
-		select {
-		case j := <-s.back:
-			s.done = append(s.done, j)
-		default:
-			more = false
-		}
-	}
-	if len(s.done) == 0 {
-		return true
-	}
-	if err := s.record(ctx, s.done); err != nil {
-		s.gw.log.WarnContext(ctx, "outbox", "notifier", s.name, "err", err)
-		return false
-	}
-	if pause := refused(s.done); pause > 0 {
-		s.until = time.Now().Add(pause)
-	}
-	for _, j := range s.done {
-		delete(s.under, j.event.ID)
-	}
-	s.done = s.done[:0]
-	return true
 }
 
 // wait sleeps until there is something to do.
@@ -216,6 +220,9 @@ func (s *shift) wait(ctx context.Context) {
 // refused returns for how long a notifier wants to be left alone: it took none
 // of the jobs. There is no point in claiming others for it meanwhile.
 func refused(jobs []job) time.Duration {
+	if len(jobs) == 0 {
+		return 0
+	}
 	pause := maxHold
 	for _, j := range jobs {
 		if !j.said.untried {
@@ -228,9 +235,20 @@ func refused(jobs []job) time.Duration {
 
 // drain delivers in the caller's goroutine until nothing is due.
 func (p *pump) drain(ctx context.Context) error {
-	for {
-		jobs, err := p.claim(ctx, p.most, nil)
-		if err != nil || len(jobs) == 0 {
+	var done []job
+	for behind := false; ; {
+		if pause := refused(done); len(done) > 0 && (!behind || pause > 0) {
+			if _, err := p.exchange(ctx, done, 0, nil); err != nil || pause > 0 {
+				return err
+			}
+			done = nil
+		}
+		under := make(map[string]bool, len(done))
+		for _, j := range done {
+			under[j.event.ID] = true
+		}
+		jobs, err := p.exchange(ctx, done, p.most, under)
+		if err != nil || len(jobs)+len(done) == 0 {
 			return err
 		}
 		back := make(chan job, len(jobs))
@@ -240,104 +258,116 @@ func (p *pump) drain(ctx context.Context) error {
 		for i := range jobs {
 			jobs[i] = <-back
 		}
-		if err := p.record(ctx, jobs); err != nil || refused(jobs) > 0 {
-			return err
-		}
+		done, behind = jobs, len(jobs) == p.most
 	}
 }
 
-// claim marks due deliveries as taken, so that other instances keep off. Those
-// in skip are under way here, for longer than their claim lasts.
-func (p *pump) claim(ctx context.Context, most int, skip map[string]bool) (jobs []job, err error) {
-	var lost []string
-	err = p.gw.store.Write(ctx, func(tx Tx) error {
-		jobs, lost = nil, nil
-		due, err := tx.Deliveries(ctx, DeliveryQuery{Endpoint: p.name, DueBy: tx.Now(), Claim: true, Limit: most + len(skip)})
+// exchange records what the calls of done have said, and claims up to most due
+// deliveries except those in skip, which are under way here for longer than their
+// claim lasts. It is one transaction, so that a long queue costs one commit for
+// each batch. What is recorded is recorded also while the gateway is being stopped.
+func (p *pump) exchange(ctx context.Context, done []job, most int, skip map[string]bool) (jobs []job, err error) {
+	done = slices.DeleteFunc(slices.Clone(done), func(j job) bool { return j.said.recorded })
+	if len(done) == 0 && most == 0 {
+		return nil, nil
+	}
+	patience := ctx
+	if len(done) > 0 {
+		var cancel context.CancelFunc
+		patience, cancel = context.WithTimeout(context.WithoutCancel(ctx), notifyTimeout)
+		defer cancel()
+		if ctx.Err() != nil {
+			most = 0
+		}
+	}
+	var rows []Delivery
+	err = p.gw.store.Write(patience, func(tx Tx) error {
+		told, err := p.record(patience, tx, done)
 		if err != nil {
 			return err
 		}
-		var rows []Delivery
-		var ids []string
-		for _, row := range due {
-			if !skip[row.EventID] && len(rows) < most {
-				rows, ids = append(rows, row), append(ids, row.EventID)
-			}
-		}
-		if len(rows) == 0 {
-			return nil
-		}
-		events, err := tx.Events(ctx, EventQuery{IDs: ids})
-		if err != nil {
+		rows, jobs, err = p.claim(patience, tx, most, skip)
+		if rows = append(told, rows...); err != nil || len(rows) == 0 {
 			return err
 		}
-		of := make(map[string]Event, len(events))
-		for _, e := range events {
-			of[e.ID] = e
-		}
-		for i := range rows {
-			e, ok := of[rows[i].EventID]
-			if !ok {
-				// It cannot be delivered, and it must not keep others from it.
-				rows[i].Status, rows[i].DoneAt, rows[i].LastError = DeliveryDead, tx.Now(), "the event is gone"
-				lost = append(lost, rows[i].EventID)
-				continue
-			}
-			rows[i].LeasedUntil, rows[i].LastAt = tx.Now().Add(claimFor), tx.Now()
-			setOnce(&rows[i].FirstAt, tx.Now())
-			claimed := rows[i]
-			claimed.Version++
-			jobs = append(jobs, job{row: claimed, event: e})
-		}
-		return tx.Apply(ctx, Batch{Deliveries: rows})
+		return tx.Apply(patience, Batch{Deliveries: rows})
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range lost {
-		p.gw.log.ErrorContext(ctx, "delivery without its event", "notifier", p.name, "event", id)
-	}
-	return jobs, nil
-}
-
-// record writes the outcomes, also while the gateway is being stopped. Rows
-// that another instance has touched meanwhile are its own business, and so are
-// those whose own transaction has recorded them.
-func (p *pump) record(ctx context.Context, all []job) error {
-	jobs := slices.DeleteFunc(slices.Clone(all), func(j job) bool { return j.said.recorded })
-	if len(jobs) == 0 {
-		return nil
-	}
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyTimeout)
-	defer cancel()
-	ids := make([]string, len(jobs))
-	for i, j := range jobs {
-		ids[i] = j.row.EventID
-	}
-	var out []Delivery
-	err := p.gw.store.Write(patience, func(tx Tx) error {
-		out = nil
-		now, err := tx.Deliveries(patience, DeliveryQuery{EventIDs: ids, Endpoint: p.name})
-		if err != nil {
-			return err
-		}
-		version := make(map[string]int64, len(now))
-		for _, row := range now {
-			version[row.EventID] = row.Version
-		}
-		for _, j := range jobs {
-			if version[j.row.EventID] == j.row.Version {
-				out = append(out, outcome(p.plan, j.row, j.said, tx.Now()))
-			}
-		}
-		return tx.Apply(patience, Batch{Deliveries: out})
-	})
-	if err != nil {
-		return err
-	}
-	for _, d := range out {
+	for _, d := range rows {
 		if d.Status == DeliveryDead {
 			p.gw.log.ErrorContext(ctx, "delivery dead", "notifier", p.name, "event", d.EventID, "attempts", d.Attempts, "err", d.LastError)
 		}
 	}
-	return nil
+	return jobs, nil
+}
+
+// claim returns due deliveries as they are to be stored, taken so that other
+// instances keep off, and what is to be done.
+func (p *pump) claim(ctx context.Context, tx Tx, most int, skip map[string]bool) (rows []Delivery, jobs []job, err error) {
+	if most == 0 {
+		return nil, nil, nil
+	}
+	due, err := tx.Deliveries(ctx, DeliveryQuery{Endpoint: p.name, DueBy: tx.Now(), Claim: true, Limit: most + len(skip)})
+	if err != nil {
+		return nil, nil, err
+	}
+	var ids []string
+	for _, row := range due {
+		if !skip[row.EventID] && len(rows) < most {
+			rows, ids = append(rows, row), append(ids, row.EventID)
+		}
+	}
+	if len(rows) == 0 {
+		return nil, nil, nil
+	}
+	events, err := tx.Events(ctx, EventQuery{IDs: ids})
+	if err != nil {
+		return nil, nil, err
+	}
+	of := make(map[string]Event, len(events))
+	for _, e := range events {
+		of[e.ID] = e
+	}
+	for i := range rows {
+		e, ok := of[rows[i].EventID]
+		if !ok {
+			// It cannot be delivered, and it must not keep others from it.
+			rows[i].Status, rows[i].DoneAt, rows[i].LastError = DeliveryDead, tx.Now(), "the event is gone"
+			continue
+		}
+		rows[i].LeasedUntil, rows[i].LastAt = tx.Now().Add(claimFor), tx.Now()
+		setOnce(&rows[i].FirstAt, tx.Now())
+		claimed := rows[i]
+		claimed.Version++
+		jobs = append(jobs, job{row: claimed, event: e})
+	}
+	return rows, jobs, nil
+}
+
+// record returns the outcomes as they are to be stored. Rows that another instance
+// has touched meanwhile are its own business.
+func (p *pump) record(ctx context.Context, tx Tx, done []job) (out []Delivery, err error) {
+	if len(done) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, len(done))
+	for i, j := range done {
+		ids[i] = j.row.EventID
+	}
+	now, err := tx.Deliveries(ctx, DeliveryQuery{EventIDs: ids, Endpoint: p.name})
+	if err != nil {
+		return nil, err
+	}
+	version := make(map[string]int64, len(now))
+	for _, row := range now {
+		version[row.EventID] = row.Version
+	}
+	for _, j := range done {
+		if version[j.row.EventID] == j.row.Version {
+			out = append(out, outcome(p.plan, j.row, j.said, tx.Now()))
+		}
+	}
+	return out, nil
 }

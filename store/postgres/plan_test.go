@@ -309,6 +309,24 @@ func TestThreat_D16_QueriesLookAtFewRows(t *testing.T) {
 	}
 }
 
+// TestThreat_D16_AllAreDueAtOnce: the first batch of a long queue costs what the
+// batch costs, also where the whole queue became due at the same moment.
+func TestThreat_D16_AllAreDueAtOnce(t *testing.T) {
+	s := fullStore(t)
+	c, err := s.Pool().Acquire(t.Context())
+	require.NoError(t, err)
+	defer c.Release()
+	_, err = c.Exec(t.Context(), `INSERT INTO bursar.deliveries SELECT r.* FROM bursar.deliveries AS d, generate_series(1, 10000) AS i, jsonb_populate_record(d, jsonb_build_object('event_id', 'storm_' || i, 'endpoint', 'storm', 'subject', 'storm_' || i, 'seq', 1,
+  'status', 'pending', 'next_at', '2024-01-01Z'::timestamptz, 'leased_until', NULL, 'done_at', NULL)) AS r WHERE d.event_id = 'evt_1'`)
+	require.NoError(t, err)
+	_, err = c.Exec(t.Context(), "ANALYZE bursar.deliveries")
+	require.NoError(t, err)
+	p := &planner{c: c.Conn()}
+	q := askDeliveries("", bursar.DeliveryQuery{Endpoint: "storm", DueBy: time.Now(), Claim: true, Limit: 50})
+	require.NoError(t, q.ask(t.Context(), s.ReaderOn(p)))
+	require.LessOrEqual(t, p.visited, 200.0, p.plan)
+}
+
 // TestThreat_D16_PruneUsesItsIndex: retention of a big table reads what it deletes.
 func TestThreat_D16_PruneUsesItsIndex(t *testing.T) {
 	s := fullStore(t)

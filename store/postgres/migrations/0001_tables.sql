@@ -341,7 +341,7 @@ CREATE INDEX entries_subject ON {schema}.entries (subject, pos);
 CREATE INDEX entries_transaction ON {schema}.entries (transaction_id, pos) WHERE transaction_id <> '';
 CREATE INDEX entries_asset ON {schema}.entries (asset, pos);
 CREATE INDEX balances_account ON {schema}.balances (account);
-CREATE INDEX deliveries_due ON {schema}.deliveries (endpoint, next_at) WHERE "status" IN ('pending', 'parked');
+CREATE INDEX deliveries_due ON {schema}.deliveries (endpoint, next_at, subject, seq, event_id) WHERE "status" IN ('pending', 'parked');
 CREATE INDEX deliveries_lane ON {schema}.deliveries (endpoint, subject, seq, event_id) WHERE "status" = 'pending';
 CREATE INDEX deliveries_status ON {schema}.deliveries ("status", next_at);
 CREATE INDEX deliveries_done ON {schema}.deliveries (done_at) WHERE done_at IS NOT NULL;

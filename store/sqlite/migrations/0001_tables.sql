@@ -358,7 +358,7 @@ CREATE INDEX bursar_entries_subject ON bursar_entries (subject, pos);
 CREATE INDEX bursar_entries_transaction ON bursar_entries (transaction_id, pos) WHERE transaction_id <> '';
 CREATE INDEX bursar_entries_asset ON bursar_entries (asset, pos);
 CREATE INDEX bursar_balances_account ON bursar_balances (account);
-CREATE INDEX bursar_deliveries_due ON bursar_deliveries (endpoint, next_at) WHERE "status" IN ('pending', 'parked');
+CREATE INDEX bursar_deliveries_due ON bursar_deliveries (endpoint, next_at, subject, seq, event_id) WHERE "status" IN ('pending', 'parked');
 CREATE INDEX bursar_deliveries_lane ON bursar_deliveries (endpoint, subject, seq, event_id) WHERE "status" = 'pending';
 CREATE INDEX bursar_deliveries_status ON bursar_deliveries ("status", next_at);
 CREATE INDEX bursar_deliveries_done ON bursar_deliveries (done_at) WHERE done_at IS NOT NULL;
