@@ -20,12 +20,27 @@ import (
 // unique constraint that would hide a repetition: heard counts how often each
 // event was handled, and an order's payment is never overwritten.
 func shopTables(driver string) string {
-	pos := "pos INTEGER PRIMARY KEY AUTOINCREMENT"
+	pos, watch := "pos INTEGER PRIMARY KEY AUTOINCREMENT", ""
 	if driver == "postgres" {
-		pos = "pos bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+		pos, watch = "pos bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", strayTriggers()
 	}
 	return `CREATE TABLE IF NOT EXISTS heard (` + pos + `, event text NOT NULL, subject text NOT NULL, seq bigint NOT NULL, instance text NOT NULL);
-CREATE TABLE IF NOT EXISTS orders (name text PRIMARY KEY, payment text NOT NULL);`
+CREATE TABLE IF NOT EXISTS orders (name text PRIMARY KEY, payment text NOT NULL);
+CREATE TABLE IF NOT EXISTS strays (writer text NOT NULL, wrote text NOT NULL, holder text NOT NULL);` + watch
+}
+
+// strayTriggers have the database note who commits what only the holder of the
+// chain's lease may write: the cursor, and transactions to be sent. Hosts tell
+// their names as the application's.
+func strayTriggers() string {
+	return `
+CREATE FUNCTION note_stray() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	INSERT INTO public.strays SELECT current_setting('application_name'), TG_TABLE_NAME || ' ' || TG_OP, holder
+		FROM bursar.leases WHERE holder <> current_setting('application_name');
+	RETURN NULL;
+END $$;
+CREATE TRIGGER note_stray AFTER INSERT OR UPDATE ON bursar.attempts FOR EACH ROW EXECUTE FUNCTION note_stray();
+CREATE TRIGGER note_stray AFTER UPDATE ON bursar.chains FOR EACH ROW EXECUTE FUNCTION note_stray();`
 }
 
 // books are a host's database: the store and its own tables beside it.
@@ -39,7 +54,7 @@ type books interface {
 	close() error
 }
 
-func openBooks(ctx context.Context, driver, dsn string) (books, error) {
+func openBooks(ctx context.Context, driver, dsn, instance string) (books, error) {
 	if driver == "sqlite" {
 		s, err := sqlite.Open(ctx, dsn)
 		return liteBooks{s}, err
@@ -49,6 +64,7 @@ func openBooks(ctx context.Context, driver, dsn string) (books, error) {
 		return nil, err
 	}
 	config.MaxConns = 12
+	config.ConnConfig.RuntimeParams["application_name"] = instance
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ func runHost(text string) int {
 
 // work takes payments until ctx ends.
 func (h *host) work(ctx context.Context) (err error) {
-	if h.books, err = again(ctx, func() (books, error) { return openBooks(ctx, h.Driver, h.DSN) }); err != nil {
+	if h.books, err = again(ctx, func() (books, error) { return openBooks(ctx, h.Driver, h.DSN, h.Instance) }); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.books.close()) }()

@@ -46,7 +46,7 @@ func (w *world) settle() {
 		w.thaw(name)
 		w.launch(name)
 	}
-	b, err := openBooks(w.t.Context(), w.driver, w.dsn)
+	b, err := openBooks(w.t.Context(), w.driver, w.dsn, "world")
 	require.NoError(w.t, err)
 	defer func() { require.NoError(w.t, b.close()) }()
 	w.rest(b.store())
@@ -209,6 +209,9 @@ func (w *world) judge(store bursar.Store) {
 	w.t.Helper()
 	require.Empty(w.t, w.trouble)
 	require.Empty(w.t, w.complaints())
+	strays, err := lines(context.Background(), w.db, "SELECT * FROM strays")
+	require.NoError(w.t, err)
+	require.Empty(w.t, strays, "written by hosts that did not have the chain")
 	f := w.readAll(store)
 	w.onePaymentEach(f)
 	w.rightStatus(f)

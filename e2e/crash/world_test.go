@@ -145,7 +145,7 @@ func (w *world) launch(name string) { w.start(w.hostConfig(name)) }
 // open need not be recovered.
 func (w *world) openDatabase() {
 	w.t.Helper()
-	b, err := openBooks(w.t.Context(), w.driver, w.dsn)
+	b, err := openBooks(w.t.Context(), w.driver, w.dsn, "world")
 	require.NoError(w.t, err)
 	require.NoError(w.t, b.close())
 	driver, dsn := "pgx", w.dsn
