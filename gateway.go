@@ -139,8 +139,9 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 		if net.cfg.Sweep == SweepOff {
 			use = nil
 		}
+		work := &journal{g, net}
 		net.sweeper, err = sweeper.New(sweeper.Config{
-			Client: net.client, Journal: &journal{g, net}, Signer: use, Logger: g.log, Interval: net.cfg.Poll,
+			Client: net.client, Journal: work, Holds: work.holds, Signer: use, Logger: g.log, Interval: net.cfg.Poll,
 			Policy: sweeper.Policy{Treasury: net.cfg.Treasury, Sponsor: sponsor.account(), MaxFee: net.cfg.MaxFee, MaxTopUp: net.cfg.MaxTopUp},
 		})
 		if err != nil {

@@ -315,7 +315,7 @@ func (g *Gateway) deadlines(ctx context.Context, net *network) error {
 		b.Fences = append(b.Fences, fence)
 		return tx.Apply(ctx, b)
 	})
-	net.dropFence(err)
+	net.dropFence(fence, err)
 	if err == nil {
 		g.wakePump()
 	}

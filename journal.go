@@ -20,28 +20,62 @@ type journal struct {
 
 // write runs a fenced business step of the sweeper.
 func (j *journal) write(ctx context.Context, fn func(d *desk) error) error {
-	fence, err := j.gw.lease(ctx, j.net)
-	if err != nil {
-		return err
-	}
-	err = j.gw.store.Write(ctx, func(tx Tx) error {
+	err := j.fenced(ctx, func(tx Tx) (Batch, error) {
 		d, err := newDesk(ctx, j.gw, j.net, tx)
 		if err != nil {
-			return err
+			return Batch{}, err
 		}
 		// The cursor belongs to the scanner: the chain's row is read, not written.
 		d.moved = false
 		if err := fn(d); err != nil {
+			return Batch{}, err
+		}
+		return d.batch(), nil
+	})
+	switch {
+	case err == nil:
+		j.gw.wakePump()
+	case errors.Is(err, ErrConflict):
+		// Where another instance was faster its rows show before its fence does.
+		if lost := j.holds(ctx); errors.Is(lost, sweeper.ErrLost) {
+			return lost
+		}
+	}
+	return err
+}
+
+// holds asks the store whether the lease is still ours: our own clock does not
+// know how long the process was asleep. It is a sweeper.Config.Holds.
+func (j *journal) holds(ctx context.Context) error {
+	return j.fenced(ctx, func(Tx) (Batch, error) { return Batch{}, nil })
+}
+
+// fenced writes a batch under the lease. The error wraps sweeper.ErrLost where
+// another instance has it, or has had it since the round began: what the round
+// knows is of an earlier time then.
+func (j *journal) fenced(ctx context.Context, fn func(Tx) (Batch, error)) error {
+	fence, err := j.gw.lease(ctx, j.net)
+	if errors.Is(err, ErrLeaseHeld) {
+		return fmt.Errorf("%w: %w", sweeper.ErrLost, err)
+	}
+	if err != nil {
+		return err
+	}
+	if !j.net.sameTerm() {
+		return fmt.Errorf("%w: %w", sweeper.ErrLost, ErrFenced)
+	}
+	err = j.gw.store.Write(ctx, func(tx Tx) error {
+		b, err := fn(tx)
+		if err != nil {
 			return err
 		}
-		b := d.batch()
 		b.Fences = append(b.Fences, fence)
 		return tx.Apply(ctx, b)
 	})
-	if err == nil {
-		j.gw.wakePump()
+	if errors.Is(err, ErrFenced) {
+		j.net.dropFence(fence, err)
+		err = fmt.Errorf("%w: %w", sweeper.ErrLost, err)
 	}
-	j.net.dropFence(err)
 	return err
 }
 

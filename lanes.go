@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bursar-go/bursar/internal/lifecycle"
+	"github.com/bursar-go/bursar/sweeper"
 )
 
 // lanes are the background activities of a gateway, by name.
@@ -158,7 +159,11 @@ func (g *Gateway) sweepStep(ctx context.Context, net *network) (time.Duration, e
 		}
 		return retry, err
 	}
+	net.set(func(n *network) { n.sweeping = n.term })
 	wait, err := net.sweeper.Step(ctx)
+	if errors.Is(err, sweeper.ErrLost) {
+		return minRetry, nil // whoever has the lease goes on; we ask for it again
+	}
 	g.breaks(ctx, net, err)
 	return wait, err
 }
@@ -180,17 +185,22 @@ func (g *Gateway) lease(ctx context.Context, net *network) (Fence, error) {
 	asked := time.Now()
 	fence, err := g.store.Acquire(ctx, leaseName(net), g.cfg.Instance, g.cfg.Lease-g.lookAgain())
 	if err != nil {
-		net.set(func(n *network) { n.fence = Fence{} })
-		return Fence{}, err
+		fence = Fence{}
 	}
-	net.set(func(n *network) { n.fence, n.fenceAt = fence, asked })
-	return fence, nil
+	if net.took(fence, asked, err) {
+		g.log.InfoContext(ctx, "the lease went to another instance", "chain", string(net.info.ID))
+	}
+	return fence, err
 }
 
-// dropFence forgets a fence that the store refused.
-func (n *network) dropFence(err error) {
+// dropFence forgets a fence that the store refused, unless there is a newer one.
+func (n *network) dropFence(fence Fence, err error) {
 	if errors.Is(err, ErrFenced) {
-		n.set(func(n *network) { n.fence = Fence{} })
+		n.set(func(n *network) {
+			if n.fence.Epoch == fence.Epoch {
+				n.fence = Fence{}
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package bursar
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,32 @@ type network struct {
 	problem, broken error
 	fence           Fence
 	fenceAt         time.Time
+	// led is the epoch of the last fence, until somebody else is seen to have the
+	// lease; term counts the times that it was got anew. A lease that ended and
+	// was taken again before anybody else did goes on in the same term.
+	led, term int64
+	// sweeping is the term in which the sweeper's round began.
+	sweeping int64
+}
+
+// took notes the answer to a request for the lease, and reports whether another
+// instance has had it since the last one.
+func (n *network) took(f Fence, asked time.Time, err error) (lost bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fence, n.fenceAt = f, asked
+	switch {
+	case errors.Is(err, ErrLeaseHeld):
+		lost, n.led = n.led > 0, 0
+	case err == nil:
+		// Each taking raises the epoch by one.
+		if f.Epoch > n.led+1 {
+			lost = n.led > 0
+			n.term++
+		}
+		n.led = f.Epoch
+	}
+	return lost
 }
 
 func newNetwork(cfg Chain, b *book) (*network, error) {
@@ -37,6 +64,14 @@ func newNetwork(cfg Chain, b *book) (*network, error) {
 	tokens, err := newTokenSet(n.info, cfg.Assets, ChainState{Version: -1})
 	n.tokens.Store(tokens)
 	return n, err
+}
+
+// sameTerm reports whether nobody else has been seen to have the lease since the
+// sweeper's round began.
+func (n *network) sameTerm() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sweeping == n.term
 }
 
 // native is the chain's coin as it is configured here.

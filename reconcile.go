@@ -46,7 +46,7 @@ func (g *Gateway) reconcile(ctx context.Context, net *network, page chain.Page) 
 		g.log.DebugContext(ctx, "balances not compared", "chain", string(net.info.ID), "block", page.Last().Height, "err", err)
 		return
 	}
-	if err := g.compare(ctx, net, page.Last(), of, amounts); err != nil && !errors.Is(err, errMoved) {
+	if err := g.compare(ctx, net, page.Last(), of, amounts); err != nil && !errors.Is(err, errMoved) && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrLeaseHeld) {
 		g.log.WarnContext(ctx, "balances not compared", "chain", string(net.info.ID), "block", page.Last().Height, "err", err)
 	}
 }

@@ -85,7 +85,7 @@ func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
 	})
 	s.sing(ctx, beyond)
 	if err != nil {
-		s.net.dropFence(err)
+		s.net.dropFence(fence, err)
 		return err
 	}
 	s.net.set(func(n *network) { n.ready = true })

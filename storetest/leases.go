@@ -26,6 +26,7 @@ func leaseChecks() []check {
 		{"D6 a zombie whose closure began before the take-over is refused", zombieInside},
 		{"a batch with an epoch that never was is ErrFenced", futureEpoch},
 		{"all fences of a batch must hold", allFences},
+		{"D6 a batch of nothing but a fence is held to it", fenceAlone},
 		{"a fence is told before a conflict", fenceFirst},
 	}
 }
@@ -170,6 +171,15 @@ func allFences(k *kit) {
 	k.refuse(bursar.ErrFenced, fenced(one, bad))
 	k.refuse(bursar.ErrFenced, fenced(bad, one))
 	k.write(fenced(one, two))
+}
+
+// fenceAlone: a write of nothing asks whether a lease is still held.
+func fenceAlone(k *kit) {
+	old := k.takeOver("scanner", "me", brief)
+	k.write(bursar.Batch{Fences: []bursar.Fence{old}})
+	now := k.takeOver("scanner", "you", time.Hour)
+	k.refuse(bursar.ErrFenced, bursar.Batch{Fences: []bursar.Fence{old}})
+	k.write(bursar.Batch{Fences: []bursar.Fence{now}})
 }
 
 func fenceFirst(k *kit) {

@@ -10,6 +10,9 @@ import (
 
 // Sentinels. Callers branch on them with errors.Is.
 var (
+	// ErrLost: the work went to another worker. A Journal and a Config.Holds wrap
+	// it in what they refuse for that reason.
+	ErrLost = errors.New("sweeper: the work went to another worker")
 	// ErrBusy: Step was called while another Step was at work.
 	ErrBusy = errors.New("sweeper: a step is at work already")
 	// ErrNoSponsor: a job needs gas and no sponsor is configured.

@@ -12,7 +12,8 @@ import (
 // steps, so that any instance can go on where another one died.
 //
 // Every write is refused (an error, nothing written) when the caller may no
-// longer write, for example because it lost its lease. A write that returns an
+// longer write. Where it has lost its lease the error wraps ErrLost, which ends
+// the round: whoever has the lease now goes on from what is recorded. A write that returns an
 // error may have happened all the same; repeating it does no harm.
 type Journal interface {
 	// Work returns one consistent snapshot of all that a step decides on.

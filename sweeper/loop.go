@@ -2,6 +2,8 @@ package sweeper
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -22,7 +24,11 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		if err != nil {
 			failures++
 			wake, wait = nil, s.pause(failures)
-			s.log.WarnContext(ctx, "step failed", "err", err, "wait", wait)
+			level := slog.LevelWarn
+			if errors.Is(err, ErrLost) {
+				level = slog.LevelInfo // another worker goes on: nothing has failed
+			}
+			s.log.Log(ctx, level, "step failed", "err", err, "wait", wait)
 		} else {
 			failures = 0
 		}

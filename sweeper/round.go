@@ -29,6 +29,22 @@ type round struct {
 	// nodeFailures counts the preparations that the node failed.
 	nodeFailures int
 	errs         []error
+	// over is why the round ended before its work was done.
+	over error
+}
+
+// ended reports whether nothing more may be done in this round.
+func (r *round) ended(ctx context.Context) bool { return r.over != nil || ctx.Err() != nil }
+
+// holding asks whether the work is still ours, right before something that
+// cannot be taken back.
+func (r *round) holding(ctx context.Context) bool {
+	if r.over == nil && r.holds != nil {
+		if err := guard("Config.Holds", func() error { return r.holds(ctx) }); err != nil {
+			r.over = fmt.Errorf("sweeper: Holds: %w", err)
+		}
+	}
+	return r.over == nil
 }
 
 // load takes a new snapshot. Locks and accounts used in this round stay used.
@@ -75,7 +91,7 @@ func (r *round) draw(j Job) {
 // returns the top-ups that turned out to be needed.
 func (r *round) advanceAll(ctx context.Context) (plans []Plan) {
 	for _, j := range r.work.Jobs {
-		if ctx.Err() != nil || r.nodeFailures >= nodeDownAfter {
+		if r.ended(ctx) || r.nodeFailures >= nodeDownAfter {
 			break
 		}
 		if j.started() || r.tried[j.ID] || j.NotBefore.After(r.work.Now) || r.waits(j) {
@@ -198,6 +214,9 @@ func (r *round) commit(ctx context.Context, j Job, in chain.Intent, d chain.Draf
 		r.postpone(ctx, j, err)
 		return
 	}
+	if !r.holding(ctx) {
+		return
+	}
 	// The journal tells first attempts from replacements by Reuse.
 	d.Intent.Reuse = in.Reuse
 	var signed chain.Signed
@@ -251,8 +270,13 @@ func (r *round) postpone(ctx context.Context, j Job, cause error) {
 	}
 }
 
-// fail collects what the journal could not be told.
+// fail collects what the journal could not be told. One that belongs to another
+// worker by now need not be told, and gets nothing more to do.
 func (r *round) fail(ctx context.Context, j Job, call string, err error) {
+	if errors.Is(err, ErrLost) {
+		r.over = &JobError{Job: j.ID, Call: call, Err: err}
+		return
+	}
 	r.log.ErrorContext(ctx, "journal failed", "job", j.ID, "call", call, "err", err)
 	r.errs = append(r.errs, &JobError{Job: j.ID, Call: call, Err: err})
 }

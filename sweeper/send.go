@@ -15,7 +15,7 @@ import (
 // top-ups without which a dearer attempt cannot be paid.
 func (r *round) resend(ctx context.Context) (plans []Plan) {
 	for _, j := range r.work.Jobs {
-		if ctx.Err() != nil {
+		if r.ended(ctx) {
 			return nil
 		}
 		if !j.inFlight() {
@@ -26,6 +26,9 @@ func (r *round) resend(ctx context.Context) (plans []Plan) {
 			continue
 		}
 		outcome := r.send(ctx, j)
+		if r.ended(ctx) {
+			return nil
+		}
 		if stuck && (outcome == nil || errors.Is(outcome, chain.ErrUnderpriced)) {
 			plans = append(plans, r.bump(ctx, j)...)
 		} else if lost := lostGas(j, outcome); len(lost) > 0 && !r.WatchOnly() && !r.work.Halted {
@@ -64,6 +67,9 @@ func (r *round) send(ctx context.Context, j Job) (outcome error) {
 	for _, a := range slices.Backward(j.Attempts) {
 		if outcome = ctx.Err(); outcome != nil {
 			return outcome
+		}
+		if !r.holding(ctx) {
+			return r.over
 		}
 		outcome = r.broadcast(ctx, j, a.Signed)
 		if err := guard("Journal.Sent", func() error { return r.journal.Sent(ctx, j.ID, a.Signed.ID, outcome) }); err != nil {

@@ -38,6 +38,12 @@ type Config struct {
 	Signer chain.Signer
 	// Policy says where money goes and what that may cost.
 	Policy Policy
+	// Holds is asked right before each signature and each broadcast whether the
+	// work is still this worker's, by the same authority that decides about the
+	// journal's writes. Any error ends the round, with nothing signed or sent after
+	// it; one that wraps ErrLost says that the work is another one's. Nil: there
+	// never is another worker.
+	Holds func(ctx context.Context) error
 	// Interval is the longest pause between two steps. Default: Info.BlockTime,
 	// at least MinInterval and at most MaxInterval.
 	Interval time.Duration
@@ -55,6 +61,7 @@ type Sweeper struct {
 	bumper   chain.FeeBumper
 	journal  Journal
 	signer   chain.Signer
+	holds    func(context.Context) error
 	policy   Policy
 	info     chain.Info
 	interval time.Duration
@@ -91,7 +98,7 @@ func New(cfg Config) (*Sweeper, error) {
 		return nil, err
 	}
 	s := &Sweeper{
-		client: cfg.Client, journal: cfg.Journal, signer: cfg.Signer, policy: cfg.Policy, info: info,
+		client: cfg.Client, journal: cfg.Journal, signer: cfg.Signer, holds: cfg.Holds, policy: cfg.Policy, info: info,
 		interval: cfg.Interval, timeout: cfg.CallTimeout,
 		log: cfg.Logger.With("component", "sweeper", "chain", string(info.ID)), wake: make(chan struct{}, 1),
 	}
@@ -108,7 +115,8 @@ func (s *Sweeper) WatchOnly() bool { return s.signer == nil }
 //
 // What goes wrong with one job is recorded with the journal, is no error here
 // and holds up no other job. An error means that the journal itself failed, for
-// one job (*JobError) or altogether, or holds something that cannot be.
+// one job (*JobError) or altogether, or holds something that cannot be. One that
+// wraps ErrLost ended the round on the spot: the work is another worker's now.
 // A second Step at the same time is ErrBusy.
 func (s *Sweeper) Step(ctx context.Context) (next time.Duration, err error) {
 	if !s.busy.CompareAndSwap(false, true) {
@@ -125,12 +133,12 @@ func (s *Sweeper) Step(ctx context.Context) (next time.Duration, err error) {
 	}
 	plans := r.resend(ctx)
 	for range maxPasses {
-		if s.WatchOnly() || r.work.Halted || ctx.Err() != nil {
+		if s.WatchOnly() || r.work.Halted || r.ended(ctx) {
 			break
 		}
 		plans = append(plans, r.advanceAll(ctx)...)
 		plans = append(plans, Decide(r.work, s.policy)...)
-		if len(plans) == 0 || ctx.Err() != nil {
+		if len(plans) == 0 || r.ended(ctx) {
 			break
 		}
 		if err := guard("Journal.Plan", func() error { return s.journal.Plan(ctx, plans) }); err != nil {
@@ -143,9 +151,7 @@ func (s *Sweeper) Step(ctx context.Context) (next time.Duration, err error) {
 		}
 		plans = nil
 	}
-	if err := ctx.Err(); err != nil {
-		r.errs = append(r.errs, err)
-	}
+	r.errs = append(r.errs, r.over, ctx.Err())
 	return r.next(), errors.Join(r.errs...)
 }
 
