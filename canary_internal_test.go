@@ -141,6 +141,8 @@ func TestPlans(t *testing.T) {
 		"moved, and remembered": {survey{origin: Origin{Written: "a", Here: "b", Reserved: map[string]uint32{"p": 900}}}, SkipMoved, 900, true},
 		"lost":                  {survey{origin: Origin{Written: "a", Here: "a", Reserved: map[string]uint32{"p": 501}}}, SkipLost, 501, false},
 		"a fresh file":          {survey{origin: Origin{Here: "a", Reserved: map[string]uint32{"p": 501}}}, SkipLost, 501, false},
+		"perhaps lost":          {survey{origin: Origin{Written: "a", Here: "a", Open: map[string]uint32{"p": 501}}}, "", 501, false},
+		"lost, and more":        {survey{origin: Origin{Written: "a", Here: "a", Reserved: map[string]uint32{"p": 501}, Open: map[string]uint32{"p": 503}}}, SkipLost, 503, false},
 		"money":                 {survey{alien: map[string]uint32{"p": 700}}, SkipForeign, 700, true},
 		"halted":                {survey{troubles: map[string]*trouble{"p": {SkipRewound, 700}}}, SkipRewound, 700, true},
 		"halted, others issued": {survey{troubles: map[string]*trouble{"p": {SkipForeign, 300}}}, SkipForeign, 500, true},
@@ -152,6 +154,7 @@ func TestPlans(t *testing.T) {
 		require.NoError(t, err, name)
 		if c.reason == "" {
 			require.Empty(t, data.Pools, name)
+			require.Equal(t, c.least, least["p"], name)
 			continue
 		}
 		p := data.Pools[0]

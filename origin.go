@@ -33,6 +33,10 @@ const (
 	// SkipReused: the wallet was in use before its first use with this store;
 	// see Config.ReuseWallet.
 	SkipReused = "wallet_reused"
+	// skipOpen: a transaction of the host's reserved, and nobody knows whether it
+	// was committed. That is what any crash and any rollback may leave, and nobody
+	// is told.
+	skipOpen = "transaction_open"
 )
 
 // RestoreData tells of pools that were moved ahead, so that nothing is issued
@@ -134,11 +138,13 @@ func (g *Gateway) secure(ctx context.Context) error {
 			"written", data.Written, "here", data.Here, "pools", fmt.Sprintf("%+v", data.Pools))
 	}
 	for _, p := range data.Pools {
-		to := max(p.To, least[p.Pool])
-		if err := g.skip(ctx, p.Pool, s.marks[p.Pool], to); err != nil {
+		least[p.Pool] = max(p.To, least[p.Pool])
+	}
+	for _, name := range slices.Sorted(maps.Keys(least)) {
+		if err := g.skip(ctx, name, s.marks[name], least[name]); err != nil {
 			return err
 		}
-		s.marks[p.Pool] = max(s.marks[p.Pool], to)
+		s.marks[name] = max(s.marks[name], least[name])
 	}
 	if err := g.settle(ctx, s.origin); err != nil {
 		return err
@@ -243,6 +249,9 @@ func (g *Gateway) plan(ctx context.Context, s survey) (data RestoreData, least m
 			return data, nil, fieldErr("Config.Wallet", CodeOutOfRange, "pool %s is used up: its indexes from %d on cannot be trusted, and there are none beyond; retire the wallet and configure a new one", name, mark)
 		}
 		least[name] = beyond
+		if reason == skipOpen {
+			continue
+		}
 		data.Pools = append(data.Pools, SkippedPool{Pool: name, Reason: reason, From: mark, To: uint32(to)})
 	}
 	return data, least, nil
@@ -252,7 +261,7 @@ func (g *Gateway) plan(ctx context.Context, s survey) (data RestoreData, least m
 // issued may go further than is known.
 func (s survey) judge(name string, ahead uint32) (reason string, beyond uint32, far bool) {
 	mark := s.marks[name]
-	beyond = max(mark, s.origin.Reserved[name], s.alien[name])
+	beyond = max(mark, s.origin.Reserved[name], s.origin.Open[name], s.alien[name])
 	t := s.troubles[name]
 	if t != nil {
 		beyond = max(beyond, t.beyond)
@@ -267,6 +276,8 @@ func (s survey) judge(name string, ahead uint32) (reason string, beyond uint32, 
 		return SkipForeign, beyond, true
 	case s.origin.Reserved[name] > mark:
 		return SkipLost, beyond, false
+	case s.origin.Open[name] > mark:
+		return skipOpen, beyond, false
 	}
 	return "", mark, false
 }
@@ -445,7 +456,7 @@ func (g *Gateway) greet(ctx context.Context, net *network) error {
 	switch {
 	case err != nil:
 		return &deadStoreError{err}
-	case o.moved() || o.Reserved[name] > 0 || nextOf(pools, name) > 0:
+	case o.moved() || o.Reserved[name] > 0 || o.Open[name] > 0 || nextOf(pools, name) > 0:
 		return nil // not the first use
 	}
 	// Own accounts do not count: the sponsor may be funded beforehand.

@@ -51,6 +51,10 @@ type Origin struct {
 	// Reserved is the first index never handed out of each pool, as the place
 	// remembers it apart from the data; pools it knows nothing of are missing.
 	Reserved map[string]uint32
+	// Open is the same with what transactions of the host's reserved that may never
+	// have been committed (see TxReserver), of the pools where that goes further.
+	// It proves no loss, and nothing below it may be handed out anew.
+	Open map[string]uint32
 }
 
 // Pruner is a Store whose table of deliveries need not grow for ever. A store that

@@ -105,5 +105,5 @@ func Columns() map[string][]string { return relational.New(dialect()).Columns() 
 // database.
 func (s *Store) Remembered() (map[string]uint32, error) {
 	have, err := s.origin.load()
-	return have.Reserved, err
+	return highest(have.Reserved, have.Open), err
 }

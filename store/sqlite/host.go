@@ -130,8 +130,9 @@ func (h *hostTx) whole(ctx context.Context, fn func(context.Context) error) erro
 }
 
 // Reserve implements bursar.TxReserver: the host's transaction is the writer. The
-// file beside the database is ahead of it where the host rolls back: what it took
-// may be issued again, and nothing that was issued is forgotten.
+// file beside the database knows before the host commits, and that it may not:
+// after a rollback what it took may be issued again, and nothing that was issued is
+// forgotten.
 func (h *hostTx) Reserve(ctx context.Context, name string, n uint32) (first uint32, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -146,7 +147,7 @@ func (h *hostTx) Reserve(ctx context.Context, name string, n uint32) (first uint
 			return err
 		}
 		first = next - n
-		return h.s.origin.raise(name, uint64(next))
+		return h.s.origin.raise(name, h.s.hosts.committed(h.tx, name, first), next)
 	})
 	if err != nil {
 		return 0, err

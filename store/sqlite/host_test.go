@@ -127,7 +127,7 @@ func TestAPaymentInTheHostsTransaction(t *testing.T) {
 			o, err := h.store.Origin(t.Context())
 			require.NoError(t, err)
 			for _, pool := range poolsOf(t, h.store) {
-				require.GreaterOrEqual(t, o.Reserved[pool.Name], pool.Next)
+				require.GreaterOrEqual(t, max(o.Reserved[pool.Name], o.Open[pool.Name]), pool.Next)
 			}
 			h.kit.Pay(p)
 			h.kit.Confirm()
@@ -158,10 +158,20 @@ func TestThreat_D13_ReservedInAHostsTransaction(t *testing.T) {
 			require.NoError(t, tx.Rollback())
 		}
 	}
+	marks := func(reserved, open uint32) {
+		t.Helper()
+		o, err := s.Origin(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []uint32{reserved, open}, []uint32{o.Reserved["pool"], o.Open["pool"]})
+	}
 	reserve(false)
 	require.Empty(t, poolsOf(t, s))
+	marks(0, 2)
 	reserve(true)
+	marks(2, 0)
 	reserve(true)
+	reserve(false)
+	marks(4, 6)
 	require.Equal(t, []bursar.Pool{{Name: "pool", Next: 4}}, poolsOf(t, s))
 	for _, n := range []uint32{0, 1 << 31} {
 		tx, err := s.DB().BeginTx(t.Context(), nil)

@@ -3,13 +3,16 @@ package sqlite
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/store/internal/relational"
@@ -30,6 +33,36 @@ type originState struct {
 	Mark string `json:"mark"`
 	// Reserved is the first index never handed out, of each pool.
 	Reserved map[string]uint32 `json:"reserved"`
+	// Open is the same with what transactions of the host's took that had not ended
+	// yet, where it goes further.
+	Open map[string]uint32 `json:"open,omitempty"`
+}
+
+// hostMarks tells apart what a host's transaction reserves and what was committed
+// before it.
+type hostMarks struct {
+	mu sync.Mutex
+	// tx is the transaction that reserved last, before the first index that each
+	// pool had free when it began to.
+	tx     *sql.Tx
+	before map[string]uint32
+}
+
+// committed is the first index of a pool that no transaction which was committed
+// has taken; first is the one that tx was given. All others have ended, because
+// tx is the only writer.
+func (m *hostMarks) committed(tx *sql.Tx, pool string, first uint32) uint32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tx != tx {
+		m.tx, m.before = tx, map[string]uint32{}
+	}
+	before, known := m.before[pool]
+	if !known {
+		before = first
+		m.before[pool] = first
+	}
+	return before
 }
 
 func newOriginFile(database string) *originFile { return &originFile{path: database + "-origin"} }
@@ -52,20 +85,35 @@ func (f *originFile) load() (s originState, err error) {
 	return s, nil
 }
 
-// raise remembers that indexes below next were handed out.
-func (f *originFile) raise(pool string, next uint64) error {
+// raise remembers that indexes below committed were handed out, and those below
+// open perhaps.
+func (f *originFile) raise(pool string, committed, open uint32) error {
 	s, err := f.load()
 	if err != nil {
 		return err
 	}
-	if s.Mark == "" || next <= uint64(s.Reserved[pool]) {
+	if s.Mark == "" || committed <= s.Reserved[pool] && open <= max(s.Open[pool], s.Reserved[pool]) {
 		return nil // before the first Settle nothing is lost by a restore
 	}
-	if s.Reserved == nil {
-		s.Reserved = map[string]uint32{}
-	}
-	s.Reserved[pool] = uint32(next) // at most 2^31
+	s.merge(map[string]uint32{pool: committed}, map[string]uint32{pool: open})
 	return f.store(s)
+}
+
+// merge raises the marks, and forgets those that say nothing.
+func (s *originState) merge(reserved, open map[string]uint32) {
+	s.Reserved, s.Open = highest(s.Reserved, reserved), highest(s.Open, open)
+	maps.DeleteFunc(s.Reserved, func(_ string, n uint32) bool { return n == 0 })
+	maps.DeleteFunc(s.Open, func(pool string, n uint32) bool { return n <= s.Reserved[pool] })
+}
+
+func highest(a, b map[string]uint32) map[string]uint32 {
+	out := make(map[string]uint32, len(a)+len(b))
+	for _, m := range []map[string]uint32{a, b} {
+		for pool, n := range m {
+			out[pool] = max(out[pool], n)
+		}
+	}
+	return out
 }
 
 // store replaces the file, all or nothing, and waits for the disk. A crash leaves
@@ -109,8 +157,8 @@ func syncDir(path string) error {
 const originFact = "origin"
 
 // Origin implements bursar.Original. Here is "none" where the file beside the
-// database is missing. Reserved is exact, but for what a host's transaction
-// reserved and then rolled back; see Store.Tx.
+// database is missing. Reserved lacks at most what the last transaction of a
+// host's reserved; Open has it, until the next reservation or the next call.
 func (s *Store) Origin(ctx context.Context) (bursar.Origin, error) {
 	var o bursar.Origin
 	err := s.alone(ctx, func(ctx context.Context, c *conn) (err error) {
@@ -118,13 +166,31 @@ func (s *Store) Origin(ctx context.Context) (bursar.Origin, error) {
 			return err
 		}
 		have, err := s.origin.load()
-		o.Here, o.Reserved = have.Mark, have.Reserved
+		if err == nil && have.Mark == o.Written && len(have.Open) > 0 {
+			have, err = s.ended(ctx, c, have)
+		}
+		o.Here, o.Reserved, o.Open = have.Mark, have.Reserved, have.Open
 		if o.Here == "" {
 			o.Here = "none"
 		}
 		return err
 	})
 	return o, err
+}
+
+// ended takes over into the file what transactions of the host's have committed by
+// now: they all have ended, because we are the only writer.
+func (s *Store) ended(ctx context.Context, c *conn, have originState) (originState, error) {
+	pools, err := s.pools(ctx, c)
+	if err != nil {
+		return have, err
+	}
+	before := len(have.Open)
+	have.merge(pools, nil)
+	if len(have.Open) == before {
+		return have, nil
+	}
+	return have, s.origin.store(have)
 }
 
 // fact reads what the database knows of itself; empty: nothing.
@@ -158,10 +224,9 @@ func (s *Store) Settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for pool, n := range have.Reserved {
-			reserved[pool] = max(reserved[pool], n)
-		}
-		if err := s.origin.store(originState{Mark: mark, Reserved: reserved}); err != nil {
+		have.Mark = mark
+		have.merge(reserved, nil)
+		if err := s.origin.store(have); err != nil {
 			return err
 		}
 		_, err = c.Exec(ctx, "INSERT INTO "+prefix+"facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",

@@ -43,6 +43,7 @@ type Store struct {
 	changes atomic.Uint64
 	closed  atomic.Bool
 	origin  *originFile
+	hosts   hostMarks
 }
 
 var (
@@ -188,7 +189,7 @@ func (s *Store) Reserve(ctx context.Context, name string, n uint32) (first uint3
 	}
 	// After the commit, and before anybody learns of the addresses. Again as the
 	// only writer: other processes write the file too.
-	err = s.alone(ctx, func(context.Context, *conn) error { return s.origin.raise(name, uint64(first)+uint64(n)) })
+	err = s.alone(ctx, func(context.Context, *conn) error { return s.origin.raise(name, first+n, first+n) })
 	if err != nil {
 		return 0, err
 	}
