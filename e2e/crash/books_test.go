@@ -46,6 +46,8 @@ CREATE TRIGGER note_stray AFTER UPDATE ON bursar.chains FOR EACH ROW EXECUTE FUN
 // books are a host's database: the store and its own tables beside it.
 type books interface {
 	store() bursar.Store
+	// told is the store for a gateway whose writes the world hears of.
+	told(tell) bursar.Store
 	// note adds a row to heard, inside the store's transaction.
 	note(ctx context.Context, tx bursar.Tx, e bursar.Event, instance string) error
 	// order makes the order with a payment, in one transaction of the host's.
@@ -79,8 +81,9 @@ func openBooks(ctx context.Context, driver, dsn, instance string) (books, error)
 
 type liteBooks struct{ s *sqlite.Store }
 
-func (b liteBooks) store() bursar.Store { return b.s }
-func (b liteBooks) close() error        { return b.s.Close() }
+func (b liteBooks) store() bursar.Store      { return b.s }
+func (b liteBooks) told(t tell) bursar.Store { return toldLite{b.s, t} }
+func (b liteBooks) close() error             { return b.s.Close() }
 
 func (b liteBooks) note(ctx context.Context, tx bursar.Tx, e bursar.Event, instance string) error {
 	own, ok := sqlite.From(tx)
@@ -119,7 +122,8 @@ type pgBooks struct {
 	pool *pgxpool.Pool
 }
 
-func (b pgBooks) store() bursar.Store { return b.s }
+func (b pgBooks) store() bursar.Store      { return b.s }
+func (b pgBooks) told(t tell) bursar.Store { return toldPG{b.s, t} }
 
 func (b pgBooks) close() error {
 	defer b.pool.Close()

@@ -35,13 +35,18 @@ func kills(t testing.TB) int {
 }
 
 // killing kills the only host again and again, each time at another moment, and
-// starts it at once.
+// starts it at once. Every third time it dies inside the first transaction of its
+// own that has a payment.
 func killing(t *testing.T, o options, times int) {
 	o.hosts, o.rate = 1, 4
 	w := newWorld(t, o)
 	name := w.all()[0]
-	for range times {
-		w.set(w.moment(name, w.kill), 3*time.Second)
+	for i := range times {
+		next := w.moment(name, w.kill)
+		if i%3 == 2 {
+			next = &trap{at: point{pointOrder, false}, who: name, do: w.kill}
+		}
+		w.set(next, 3*time.Second)
 		w.launch(name)
 	}
 	w.settle()

@@ -111,7 +111,7 @@ func again[T any](ctx context.Context, fn func() (T, error)) (T, error) {
 }
 
 func (h *host) start(ctx context.Context) (*bursar.Gateway, error) {
-	config, err := h.config(h.books.store(), &remote{desk: h.desk, local: chaintest.New(simulation()).Client()})
+	config, err := h.config(h.books.told(h.tell), &remote{desk: h.desk, local: chaintest.New(simulation()).Client()})
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +132,12 @@ func (h *host) start(ctx context.Context) (*bursar.Gateway, error) {
 		return nil, err
 	}
 	return gw, gw.Start(ctx)
+}
+
+// tell lets the world have its way with a write. One that cannot be told of is
+// made all the same.
+func (h *host) tell(ctx context.Context, moment string) {
+	_ = h.desk.post(ctx, "/write/"+moment, struct{}{}, nil)
 }
 
 // config is the gateway's but for its notifiers. The world audits with it.
@@ -192,8 +198,8 @@ func (h *host) do(ctx context.Context, j job) (done, error) {
 	case "cancel":
 		p, err := h.gw.CancelPayment(ctx, j.Payment)
 		if errors.Is(err, bursar.ErrPaymentHasFunds) || errors.Is(err, bursar.ErrAlreadyClosed) {
+			// Another host may have done it, and money that counted come back since.
 			p, err = h.gw.Payment(ctx, j.Payment)
-			p.CanceledAt = time.Time{} // it was not done
 		}
 		return report(j, p), err
 	case "create tx":
@@ -230,6 +236,7 @@ func (h *host) order(ctx context.Context, j job) (p bursar.Payment, err error) {
 	before := ""
 	err = h.books.order(ctx, j.Key, func(tx bursar.Tx) (string, error) {
 		p, err = h.gw.CreatePaymentTx(ctx, tx, request)
+		h.tell(ctx, pointOrder)
 		return p.ID, err
 	}, &before)
 	if err == nil && before != "" && before != p.ID {

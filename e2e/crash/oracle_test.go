@@ -32,7 +32,7 @@ func (w *world) auditor(store bursar.Store) *bursar.Gateway {
 
 // patience is how long a world may take to come to rest: a payment's deadline is
 // a minute away at most, and so is the end of a dead host's claim of deliveries.
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 // settle ends all faults, waits until nothing moves any more, and compares
 // everything with the world's own books.
@@ -46,10 +46,19 @@ func (w *world) settle() {
 		w.thaw(name)
 		w.launch(name)
 	}
-	b, err := openBooks(w.t.Context(), w.driver, w.dsn, "world")
-	require.NoError(w.t, err)
+	w.stage("opening the database")
+	var b books
+	require.Empty(w.t, w.eventually(soon, func() string {
+		var err error
+		if b, err = openBooks(w.t.Context(), w.driver, w.dsn, "world"); err != nil {
+			return err.Error()
+		}
+		return ""
+	}))
 	defer func() { require.NoError(w.t, b.close()) }()
+	w.stage("coming to rest")
 	w.rest(b.store())
+	w.stage("hosts end in order")
 	require.Empty(w.t, w.gone(), "hosts that ended by themselves")
 	for _, name := range w.all() {
 		w.stop(name)
@@ -68,12 +77,15 @@ func (w *world) rest(store bursar.Store) {
 			w.t.Fatalf("no rest within %s: %s", patience, why)
 		}
 		w.stand(true)
-		why = w.eventually(3*time.Second, func() string {
+		why = w.eventually(20*time.Second, func() string {
 			if !w.scanned(store) {
 				return "the newest block is not scanned"
 			}
-			return w.unrest(store)
+			return ""
 		})
+		if why == "" {
+			why = w.eventually(3*time.Second, func() string { return w.unrest(store) })
+		}
 		if why == "" {
 			return
 		}
@@ -207,8 +219,11 @@ func (w *world) readAll(store bursar.Store) (f final) {
 // judge holds the end against what was seen from outside.
 func (w *world) judge(store bursar.Store) {
 	w.t.Helper()
+	w.stage("no broken promise seen from outside")
 	require.Empty(w.t, w.trouble)
+	w.stage("no complaint in the logs")
 	require.Empty(w.t, w.complaints())
+	w.stage("nobody writes without the lease")
 	strays, err := lines(context.Background(), w.db, "SELECT * FROM strays")
 	require.NoError(w.t, err)
 	require.Empty(w.t, strays, "written by hosts that did not have the chain")
@@ -218,6 +233,7 @@ func (w *world) judge(store bursar.Store) {
 	w.oneCreditEach(f)
 	w.eventsOnce(f)
 	w.sweptOnce(f)
+	w.stage("the gateway's own audit")
 	report, err := w.auditor(store).Verify(context.Background())
 	require.NoError(w.t, err)
 	require.True(w.t, report.Clean(), "%s", report)
@@ -229,6 +245,7 @@ func (w *world) judge(store bursar.Store) {
 // one; no address was given away twice.
 func (w *world) onePaymentEach(f final) {
 	w.t.Helper()
+	w.stage("each order has its one payment")
 	require.NotEmpty(w.t, w.orders)
 	require.Len(w.t, f.payments, len(w.orders))
 	of := map[string]bursar.Payment{}
@@ -260,6 +277,7 @@ func (w *world) onePaymentEach(f final) {
 // rightStatus: each payment is what the transfers on the chain imply.
 func (w *world) rightStatus(f final) {
 	w.t.Helper()
+	w.stage("each payment has the status that the chain implies")
 	inTime, late := map[chain.Address]chain.Amount{}, map[chain.Address]chain.Amount{}
 	of := map[chain.Address]*order{}
 	for _, o := range w.orders {
@@ -332,6 +350,7 @@ func (w *world) sponsor() chain.Address {
 // one credit that stands, of what it moved, and there is no other one.
 func (w *world) oneCreditEach(f final) {
 	w.t.Helper()
+	w.stage("each transfer is credited once")
 	own := map[chain.Address]bool{w.sponsor(): true}
 	for _, a := range f.addresses {
 		own[a.Address] = true
@@ -359,6 +378,7 @@ func (w *world) oneCreditEach(f final) {
 // and in order, the one outside at least once.
 func (w *world) eventsOnce(f final) {
 	w.t.Helper()
+	w.stage("each event is told, and handled once")
 	want := map[string]string{}
 	for _, e := range f.events {
 		want[e.ID] = fmt.Sprintf("%s %d", e.Subject, e.Seq)
@@ -385,6 +405,7 @@ func (w *world) eventsOnce(f final) {
 // ours on the chain is the one of its payout.
 func (w *world) sweptOnce(f final) {
 	w.t.Helper()
+	w.stage("each payout is paid once, and all is swept")
 	require.Empty(w.t, w.sim.Mempool())
 	payout := map[chain.TxID]string{}
 	for _, a := range f.attempts {

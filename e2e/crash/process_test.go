@@ -7,13 +7,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -36,6 +39,15 @@ type fleet struct {
 	kills  int
 	stops  int
 	starts int
+	seed   uint64
+	doing  string // what a failure would be about
+}
+
+// stage notes what is waited for or checked.
+func (f *fleet) stage(what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.doing = what
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -144,7 +156,12 @@ func (f *fleet) stop(name string) {
 	p := f.life(name)
 	require.NotNil(f.t, p, "%s is not there", name)
 	require.NoError(f.t, p.stdin.Close())
-	<-p.exited
+	select {
+	case <-p.exited:
+	case <-time.After(soon):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // its stacks tell what it waits for
+		<-p.exited
+	}
 	require.NoError(f.t, p.err, "%s", name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -180,29 +197,50 @@ func (f *fleet) logs() map[string][]byte {
 
 // complaints are the lines of the logs that must not be there: broken rules of
 // the gateway, panics, races, and errors but for those of a sweeper that could not
-// reach the database, or learned from it that it leads no longer.
+// reach the database. That it leads no longer is no error.
 func (f *fleet) complaints() (out []string) {
 	for name, text := range f.logs() {
 		for line := range bytes.Lines(text) {
-			if names(line, "invariant", "panic", "DATA RACE") || names(line, "level=ERROR") && !names(line, "journal failed") {
-				out = append(out, name+": "+string(line))
+			excused := names(line, "journal failed") && !names(line, "lease")
+			if names(line, "invariant", "panic", "DATA RACE") || names(line, "level=ERROR") && !excused {
+				out = append(out, name+": "+short(line))
 			}
 		}
 	}
-	return out
+	return out[:min(len(out), mostLines)]
+}
+
+const (
+	mostLines = 20  // mostLines of each log are shown.
+	mostBytes = 400 // mostBytes of each line are.
+)
+
+func short(line []byte) string {
+	text := string(bytes.TrimSpace(line))
+	if len(text) > mostBytes {
+		text = text[:mostBytes] + "…"
+	}
+	return text
 }
 
 func names(line []byte, words ...string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return bytes.Contains(line, []byte(word)) })
 }
 
-// tell shows the end of each log.
+// tell shows the end of each log, and last of all what failed: all that is needed
+// is in the last hundred lines.
 func (f *fleet) tell() {
-	const most = 4000
-	for name, text := range f.logs() {
-		if len(text) > most {
-			text = text[len(text)-most:]
+	logs := f.logs()
+	for _, name := range slices.Sorted(maps.Keys(logs)) {
+		lines := bytes.Split(bytes.TrimSpace(logs[name]), []byte("\n"))
+		lines = lines[max(0, len(lines)-mostLines):]
+		var end strings.Builder
+		for _, line := range lines {
+			end.WriteString("\n  " + short(line))
 		}
-		f.t.Logf("%s: … %s", name, text)
+		f.t.Logf("the end of %s:%s", name, end.String())
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.t.Logf("%s failed at %q; BURSAR_CRASH_SEED=%d; %d starts, %d kills, %d freezes", f.t.Name(), f.doing, f.seed, f.starts, f.kills, f.stops)
 }

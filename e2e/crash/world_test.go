@@ -107,6 +107,8 @@ func newWorld(t *testing.T, o options) *world {
 		rnd: rand.New(rand.NewPCG(n, 1)), dice: rand.New(rand.NewPCG(n, 2)),
 		bells: map[string]int{}, rung: map[string]int64{}, sent: map[chain.TxID]string{},
 	}
+	w.fleet.seed = n
+	w.stage("beginning")
 	w.client, w.eth, w.treasury = w.sim.Client(), w.sim.Info().Native, w.sim.Payer("treasury")
 	w.eth.SweepMinimum = chain.NewAmount(1e15) // what is left for gas stays where it is
 	w.usdc = w.sim.DeployToken(chaintest.TokenSpec{Symbol: "USDC", Decimals: 6})
@@ -208,6 +210,9 @@ func (w *world) serve() {
 			w.at(point{"inside", true}, r.Header.Get("Instance"))
 		}
 	})
+	mux.HandleFunc("POST /write/{moment}", func(_ http.ResponseWriter, r *http.Request) {
+		w.at(point{r.PathValue("moment"), false}, r.Header.Get("Instance"))
+	})
 	server := httptest.NewServer(mux)
 	w.url = server.URL
 	w.t.Cleanup(func() {
@@ -257,12 +262,27 @@ func (w *world) at(p point, who string) {
 	close(t.done)
 }
 
-// set sets a trap, and springs it by itself on who where nobody comes by in time.
-func (w *world) set(t *trap, patience time.Duration) {
+// lay sets a trap and leaves it there.
+func (w *world) lay(t *trap) {
 	t.done = make(chan struct{})
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.trap = t
-	w.mu.Unlock()
+}
+
+// over reports whether a trap was sprung, and has done what it does.
+func (t *trap) over() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// set sets a trap, and springs it by itself on who where nobody comes by in time.
+func (w *world) set(t *trap, patience time.Duration) {
+	w.lay(t)
 	select {
 	case <-t.done:
 		return
@@ -292,6 +312,7 @@ func moments() []point {
 		{string(chaintest.MethodPrepare), true}, {string(chaintest.MethodPrepare), true},
 		{string(chaintest.MethodBroadcast), false}, {string(chaintest.MethodBroadcast), true}, {string(chaintest.MethodBroadcast), true},
 		{"done", false}, {"done", true}, {"bell", true}, {"inside", true}, {"inside", true}, {"work", false},
+		{pointSign, false}, {pointSent, false}, {pointOrder, false}, {pointOrder, false},
 	}
 }
 
@@ -348,13 +369,18 @@ func (w *world) holder() (who, epoch string) {
 	return rows[0][0], rows[0][1]
 }
 
+// soon is how long the world waits for what comes in a moment, on a machine that
+// has other things to do.
+const soon = 3 * time.Minute
+
 // tick is how often the world looks at what it waits for.
 const tick = 20 * time.Millisecond
 
 // await waits for something that comes soon, even on a busy machine.
 func (w *world) await(what string, ok func() bool) {
 	w.t.Helper()
-	require.Eventually(w.t, ok, time.Minute, tick, what)
+	w.stage("waiting: " + what)
+	require.Eventually(w.t, ok, soon, tick, what)
 }
 
 // takenOver waits until another host than the victim has the lease, and notes
