@@ -39,6 +39,15 @@
 //   - One holding is covered by one job: plans have keys, and the journal
 //     reserves what a plan covers.
 //
+// # When the work goes to another worker
+//
+// Right before each signature and each broadcast Config.Holds is asked whether the
+// work is still this worker's, because a process does not notice that it was
+// asleep. The first ErrLost, from there or from the journal, ends the round on the
+// spot. What was recorded the other worker goes on with; what was signed and not
+// recorded is forgotten. A process that falls asleep between the question and the
+// broadcast sends bytes that the other one sends too, which does no harm.
+//
 // # What is told through Journal.Defer
 //
 // *chain.InsufficientFundsError (Account says who cannot pay: the sponsor, or
