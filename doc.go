@@ -50,6 +50,16 @@
 // commit that records the intent. So a crash at any point leaves a step done or
 // not begun.
 //
+// # The host's own transaction
+//
+// A payment can be part of what the host writes: CreatePaymentTx and
+// RenewPaymentTx do inside a transaction of the host's database what their
+// namesakes do in one of their own, so that the order and its payment are there
+// together or not at all. NotifyTx makes a notifier whose handler runs in the very
+// transaction that marks the delivery as done: what it writes there happens once
+// for each event. Inside a handler only the verbs whose names end in Tx are legal.
+// The packages below store/ say how a transaction of theirs is handed over.
+//
 // # Lifecycle
 //
 // New starts nothing. Start proves health: a wrong answer of a node or store is

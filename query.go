@@ -48,10 +48,9 @@ type PaymentFilter struct {
 
 // Page is one page of a list, newest first.
 type Page[T any] struct {
-	// Items are the rows; Next is the cursor of the following page, empty where
-	// this one is the last.
-	Items []T
-	Next  string // Next is the attempt after.
+	Items []T // Items are the rows.
+	// Next is the cursor of the following page, empty where this one is the last.
+	Next string
 }
 
 // Payments returns a page of payments, newest first. limit is 1 to 100; 0 means

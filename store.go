@@ -55,9 +55,8 @@ type Store interface {
 // Fence proves a lease. A batch that carries a fence whose epoch is not the
 // lease's present one MUST be refused with ErrFenced.
 type Fence struct {
-	// Name is the lease, Epoch counts its holders.
-	Name  string
-	Epoch int64 // Epoch counts the lease's holders.
+	Name  string // Name is the lease.
+	Epoch int64  // Epoch counts the lease's holders.
 	// Until is when it ends, by the store's clock.
 	Until time.Time
 }
@@ -125,18 +124,16 @@ type Tx interface {
 // subject's last.
 type Batch struct {
 	// Fences must all hold at commit.
-	Fences []Fence
-	// Rows by table.
-	Payments     []Payment
+	Fences       []Fence
+	Payments     []Payment     // Payments are rows to write.
 	Transactions []Transaction // Transactions are rows to write.
 	Addresses    []Address     // Addresses are rows to write.
 	Payouts      []Payout      // Payouts are rows to write.
-	Attempts     []Attempt     // Attempts counts the tries.
+	Attempts     []Attempt     // Attempts are rows to write.
 	Deliveries   []Delivery    // Deliveries are rows to write.
 	Chains       []ChainState  // Chains are rows to write.
-	// Entries and Events are appended.
-	Entries []Entry
-	Events  []Event // Events are appended.
+	Entries      []Entry       // Entries are appended.
+	Events       []Event       // Events are appended.
 }
 
 // ChainState is the scanner's cursor on one chain and what hangs on it.
@@ -148,10 +145,10 @@ type ChainState struct {
 	// Recent are the newest scanned blocks, oldest first; the last one is the
 	// cursor. Empty before the first block.
 	Recent []chain.BlockRef
-	// Head is the newest block a node told of; Final the highest height that
-	// was ever final. Final never goes down.
-	Head  chain.BlockRef
-	Final uint64 // Final is the highest final height.
+	// Head is the newest block a node told of.
+	Head chain.BlockRef
+	// Final is the highest height that was ever final. It never goes down.
+	Final uint64
 	// Genesis is the first block's hash, pinned at the first contact.
 	Genesis chain.BlockHash
 	// Halted is why nothing is credited; empty while all is well.
@@ -165,9 +162,8 @@ type ChainState struct {
 	// Assets are what was decided about assets while the gateway ran, in the
 	// order of the decisions; see AddAsset and DisableAsset. A store keeps them
 	// as one value, of which no query asks a part: JSON will do.
-	Assets []AssetState
-	// StartedAt is when the cursor was first set; UpdatedAt the last write.
-	StartedAt time.Time
+	Assets    []AssetState
+	StartedAt time.Time // StartedAt is when the cursor was first set.
 	UpdatedAt time.Time // UpdatedAt is the last write.
 }
 
@@ -195,17 +191,15 @@ func (c ChainState) Tip() chain.BlockRef {
 
 // Pool is an index pool: one wallet account and change level.
 type Pool struct {
-	// Name is the pool's; Next the first index never handed out.
-	Name string
-	Next uint32 // Next is the attempt after.
+	Name string // Name is the pool's.
+	Next uint32 // Next is the first index never handed out.
 }
 
 // Cursor is a place in a list, of the row that was seen last. The zero value is
 // the start.
 type Cursor struct {
-	// At and ID are the sort key of the row.
-	At time.Time
-	ID string // ID is the row's id.
+	At time.Time // At is the time by which the row is sorted.
+	ID string    // ID is the row's id, by which rows of one time are sorted.
 }
 
 // PaymentQuery selects payments.
