@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -219,9 +220,12 @@ func TestThreat_D7_TheChainChangesHandsCleanly(t *testing.T) {
 // time that the clock shows then.
 func TestThreat_D7_DeliveriesMakeNoStorm(t *testing.T) {
 	failing := true
+	var mu sync.Mutex // subjects are told of at the same time
 	calls := map[string]int{}
 	f, off := crooked(t, bursartest.Options{Notify: []bursar.Notifier{
 		bursar.NotifyFunc("shop", func(_ context.Context, e bursar.Event) error {
+			mu.Lock()
+			defer mu.Unlock()
 			calls[e.ID]++
 			if failing {
 				return errors.New("not now")
