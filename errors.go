@@ -25,6 +25,63 @@ const (
 	CodeDuplicate Code = "DUPLICATE"
 )
 
+// The codes of store errors: why a database does not do its work.
+const (
+	// CodeUnreachable: the server does not answer.
+	CodeUnreachable Code = "UNREACHABLE"
+	// CodeDenied: a right is missing, or the role or its password is wrong.
+	CodeDenied Code = "DENIED"
+	// CodeMissing: there is no such database, its file cannot be opened, or it
+	// lacks the tables.
+	CodeMissing Code = "MISSING"
+	// CodeReadOnly: the database takes no writes, as a replica does not.
+	CodeReadOnly Code = "READ_ONLY"
+	// CodeDiskFull: there is no room on its disk.
+	CodeDiskFull Code = "DISK_FULL"
+	// CodeDiskFailed: its disk does not work.
+	CodeDiskFailed Code = "DISK_FAILED"
+	// CodeTooMany: the server has no connection left.
+	CodeTooMany Code = "TOO_MANY_CONNECTIONS"
+	// CodeBusy: somebody else holds the database.
+	CodeBusy Code = "BUSY"
+	// CodeDamaged: the file is no database, or one no longer.
+	CodeDamaged Code = "DAMAGED"
+	// CodeFailed: anything else; Err has what the database said.
+	CodeFailed Code = "FAILED"
+)
+
+// StoreError reports that a database does not do its work, for a reason that an
+// operator sees to. What was to be written was not, unless ErrUnknownOutcome is
+// beside it. The same Store goes on when the reason is gone.
+type StoreError struct {
+	// Store is the kind of store: "postgres", "sqlite".
+	Store string
+	// Code is the kind of reason.
+	Code Code
+	// Reason says it in words, without secrets; empty for CodeFailed.
+	Reason string
+	// Err is what the database or its driver said.
+	Err error
+}
+
+// Error tells what went wrong, without secrets.
+func (e *StoreError) Error() string {
+	text := e.Store + ": "
+	if e.Reason != "" {
+		text += e.Reason
+		if e.Err != nil {
+			text += ": "
+		}
+	}
+	if e.Err != nil {
+		text += e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns what the database said.
+func (e *StoreError) Unwrap() error { return e.Err }
+
 // FieldError reports one bad input before anything was written.
 type FieldError struct {
 	// Field is the path of the field as the host wrote it:

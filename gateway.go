@@ -33,6 +33,7 @@ type Gateway struct {
 	pumps     []*pump
 	group     *lifecycle.Group
 	guard     guard
+	writes    *writeWatch
 
 	mu      sync.Mutex
 	state   gatewayState
@@ -56,11 +57,13 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		cfg: cfg, store: cfg.Store, log: cfg.Logger, table: paymentTable(), ids: &idSource{random: cfg.Rand},
+		cfg: cfg, log: cfg.Logger, table: paymentTable(), ids: &idSource{random: cfg.Rand},
 		live:  !cfg.Chains[0].Client.Info().Testnet,
 		books: map[uint32]*book{}, nets: map[chain.ID]*network{}, names: map[string]bool{}, state: stateNew,
-		guard: newGuard(cfg.Store),
+		guard: newGuard(cfg.Store), writes: &writeWatch{},
 	}
+	g.writes.prove = g.proveStore
+	g.store = &watchedStore{Store: cfg.Store, watch: g.writes}
 	if g.cfg.Instance == "" {
 		random, err := g.ids.draw()
 		if err != nil {

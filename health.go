@@ -15,12 +15,17 @@ type Health struct {
 	// Running is true between Start and Stop.
 	Running bool
 	// Ready is true when payments can be made and are credited on every chain.
+	// It comes back by itself when what is wrong is over.
 	Ready bool
 	// Chains are the networks, in the order of the configuration.
 	Chains []ChainHealth
 	// Err is set where the store could not be read: what it would tell of the
 	// chains is missing then.
 	Err error
+	// Unwritable is set while the store takes no writes: its disk is full, its
+	// server is read-only, a right is missing. It goes by itself, within about 5 s
+	// of the store's recovery. Nil while all is well.
+	Unwritable *UnwritableError
 }
 
 // ChainHealth is how one chain is.
@@ -53,6 +58,10 @@ type ChainHealth struct {
 }
 
 // Health reports how the gateway is. It works before Start and after Stop too.
+//
+// While the gateway runs, a call may write a little to the store, to prove that
+// it can: at most once a minute while all is well, and about every 5 s while
+// writes fail, however often and from however many goroutines it is called.
 func (g *Gateway) Health(ctx context.Context) Health {
 	h := Health{Running: g.running() == nil}
 	if g == nil || g.group == nil {
@@ -69,7 +78,12 @@ func (g *Gateway) Health(ctx context.Context) Health {
 		}
 		return nil
 	})
-	h.Ready = h.Running && h.Err == nil
+	if h.Running && h.Err == nil {
+		h.Unwritable = g.writes.look(ctx)
+	} else {
+		h.Unwritable = g.writes.last()
+	}
+	h.Ready = h.Running && h.Err == nil && h.Unwritable == nil
 	for _, net := range g.order {
 		c := net.health(states[net.info.ID])
 		h.Chains = append(h.Chains, c)

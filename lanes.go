@@ -24,7 +24,7 @@ func (g *Gateway) lanes() []lifecycle.Lane {
 	for _, p := range g.pumps {
 		out = append(out, lifecycle.Lane{Name: "notify/" + p.name, Run: p.run})
 	}
-	if _, ok := g.store.(Pruner); ok && g.cfg.Retention > 0 {
+	if _, ok := g.cfg.Store.(Pruner); ok && g.cfg.Retention > 0 {
 		out = append(out, lifecycle.Lane{Name: "retention", Run: g.loop(g.prune)})
 	}
 	return out

@@ -79,11 +79,18 @@ const storePause = 5 * time.Second
 // call the call's.
 func (p *pump) notifyTx(ctx, call context.Context, j job) verdict {
 	t := &handover{pump: p, job: j}
-	write := p.gw.store.Write
-	if w, ok := p.gw.store.(HostWriter); ok {
+	write := p.gw.cfg.Store.Write
+	if w, ok := p.gw.cfg.Store.(HostWriter); ok {
 		write = w.WriteHost
 	}
-	err := write(call, func(tx Tx) error { return t.run(call, tx) })
+	var ran error
+	err := write(call, func(tx Tx) error {
+		ran = t.run(call, tx)
+		return ran
+	})
+	if err == nil || ran == nil {
+		p.gw.writes.note(call, err) // what a handler returns says nothing of the store
+	}
 	switch {
 	case err == nil:
 		if t.mark != nil && t.mark.told.Load() {

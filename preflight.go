@@ -164,7 +164,7 @@ func plainHTTP(s *send.Sender) bool { return strings.Contains(s.String(), `"http
 // store reads what a start would read. It reports whether that was possible.
 func (p *preflight) store() bool {
 	g := p.gw
-	if volatile(g.store) {
+	if volatile(g.cfg.Store) {
 		p.add("", "store.durable", p.live(), "the store forgets everything with the process")
 	} else {
 		p.add("", "store.durable", PreflightOK, "the store does not say that it forgets")
@@ -251,7 +251,7 @@ func (p *preflight) lease(ctx context.Context) {
 
 // origin: data that were restored from a backup, or copied.
 func (p *preflight) origin() {
-	o, ok := p.gw.store.(Original)
+	o, ok := p.gw.cfg.Store.(Original)
 	if !ok {
 		return
 	}
@@ -269,7 +269,7 @@ func (p *preflight) origin() {
 // warnVolatile is said at the start of a gateway that takes real money and
 // forgets it.
 func (g *Gateway) warnVolatile(ctx context.Context) {
-	if g.live && volatile(g.store) {
+	if g.live && volatile(g.cfg.Store) {
 		ids := make([]string, 0, len(g.order))
 		for _, net := range g.order {
 			ids = append(ids, string(net.info.ID))

@@ -12,7 +12,7 @@ const pruneEvery = time.Hour
 // prune has the store forget deliveries that ended long ago. Every instance does
 // it: what one has deleted the next does not find.
 func (g *Gateway) prune(ctx context.Context) (time.Duration, error) {
-	store, ok := g.store.(Pruner)
+	store, ok := g.cfg.Store.(Pruner)
 	if !ok {
 		return pruneEvery, nil
 	}

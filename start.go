@@ -53,7 +53,10 @@ func (g *Gateway) setup(ctx context.Context) error {
 			g.log.WarnContext(ctx, "chain starts degraded", "chain", string(net.info.ID), "err", err)
 		}
 	}
-	// Only now, because it writes: whatever is wrong was found before.
+	// Only now, because they write: whatever is wrong was found before.
+	if err := g.writes.start(ctx); err != nil {
+		return fmt.Errorf("bursar: start: %w", err)
+	}
 	if err := g.secure(ctx); err != nil {
 		return fmt.Errorf("bursar: start: %w", err)
 	}

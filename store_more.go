@@ -57,6 +57,17 @@ type Origin struct {
 	Open map[string]uint32
 }
 
+// Prober is a Store that can prove that it takes writes: that there is room on its
+// disk, that it is no replica, that no right is missing. The gateway asks for it at
+// Start and, seldom, in Health. A store that lacks it is given a row to write
+// again, which may find room where a payment would not.
+type Prober interface {
+	// Probe writes about as much as a payment takes, durably, and takes it away
+	// again. It MUST leave nothing that a Reader shows, and fail where a Write
+	// would. A *StoreError says why. It is safe for concurrent use.
+	Probe(ctx context.Context) error
+}
+
 // Pruner is a Store whose table of deliveries need not grow for ever. A store that
 // lacks it keeps them all.
 type Pruner interface {

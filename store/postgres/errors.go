@@ -107,32 +107,44 @@ func explain(err error) error {
 	if err == nil || isOurs(err) {
 		return err
 	}
+	var done *bursar.StoreError
 	s := state(err)
-	switch s {
-	case stateUnique, stateSerialization, stateDeadlock, stateLockTimeout:
+	switch {
+	case errors.As(err, &done):
+		return err
+	case lostRace(err):
 		return fmt.Errorf("%w: %w", bursar.ErrConflict, err)
-	case stateDiskFull:
-		return fmt.Errorf("postgres: the server's disk is full: %w", err)
-	case statePrivilege:
-		return fmt.Errorf("postgres: the role lacks a right: %w", err)
-	case stateReadOnly:
-		return fmt.Errorf("postgres: the server is read-only, perhaps a replica: %w", err)
-	case stateTooMany:
-		return fmt.Errorf("postgres: the server has too many connections: %w", err)
-	case stateNoTable, stateNoSchema:
-		return fmt.Errorf("postgres: the tables are not there; run Migrate: %w", err)
-	case stateNoDatabase:
-		return fmt.Errorf("postgres: the server has no such database: %w", err)
-	case stateDenied, statePassword:
-		return fmt.Errorf("postgres: the server refuses the role or its password: %w", err)
-	case stateNotNow:
-		return fmt.Errorf("postgres: the server starts or stops: %w", err)
-	}
-	if strings.HasPrefix(s, "23") || s == stateDivisionByZero {
+	case strings.HasPrefix(s, "23"), s == stateDivisionByZero:
 		return fmt.Errorf("%w: %w", bursar.ErrInvariant, err)
+	case s == "" && !unreachable(err):
+		return fmt.Errorf("postgres: %w", err) // the caller's time is over
 	}
-	if unreachable(err) {
-		return fmt.Errorf("postgres: the server does not answer: %w", err)
+	code, reason := advice(s)
+	if code == bursar.CodeFailed && unreachable(err) {
+		code, reason = bursar.CodeUnreachable, "the server does not answer"
 	}
-	return fmt.Errorf("postgres: %w", err)
+	return &bursar.StoreError{Store: "postgres", Code: code, Reason: reason, Err: err}
+}
+
+// advice says what a SQLSTATE means to an operator.
+func advice(state string) (code bursar.Code, reason string) {
+	switch state {
+	case stateDiskFull:
+		return bursar.CodeDiskFull, "the server's disk is full"
+	case statePrivilege:
+		return bursar.CodeDenied, "the role lacks a right"
+	case stateReadOnly:
+		return bursar.CodeReadOnly, "the server is read-only, perhaps a replica"
+	case stateTooMany:
+		return bursar.CodeTooMany, "the server has too many connections"
+	case stateNoTable, stateNoSchema:
+		return bursar.CodeMissing, "the tables are not there; run Migrate"
+	case stateNoDatabase:
+		return bursar.CodeMissing, "the server has no such database"
+	case stateDenied, statePassword:
+		return bursar.CodeDenied, "the server refuses the role or its password"
+	case stateNotNow:
+		return bursar.CodeUnreachable, "the server starts or stops"
+	}
+	return bursar.CodeFailed, ""
 }

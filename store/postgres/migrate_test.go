@@ -138,7 +138,8 @@ func TestThreat_D11_OtherSchemasAreRefused(t *testing.T) {
 	}{
 		"newer":     {fmt.Sprintf("INSERT INTO bursar.migrations (version, name, checksum) VALUES (%d, 'future', 'x')", n+1), n + 1, n, "newer than this release"},
 		"changed":   {"UPDATE bursar.migrations SET checksum = 'x' WHERE version = 1", n, n, "was another one"},
-		"a gap":     {"UPDATE bursar.migrations SET version = 7", 7, n, "migration 1 is missing"},
+		"newer too": {"UPDATE bursar.migrations SET version = 7, name = 'future'", 7, n, "newer than this release: migration 7, future, is unknown"},
+		"a gap":     {"UPDATE bursar.migrations SET version = 0", 0, n, "migration 1 is missing"},
 		"not ours":  {"ALTER TABLE bursar.migrations RENAME checksum TO hash", 0, 0, "by name alone"},
 		"not ours2": {"DROP TABLE bursar.migrations; CREATE TABLE bursar.migrations (id serial, version text, name text, checksum text); INSERT INTO bursar.migrations (version) VALUES ('v1')", 0, 0, "by name alone"},
 	} {

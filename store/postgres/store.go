@@ -55,7 +55,8 @@ var (
 // least 4 connections.
 //
 // Errors: *bursar.FieldError for options, *bursar.SchemaError where the tables are
-// of a newer release or not ours; others say what the server answered.
+// of a newer release or not ours, *bursar.StoreError where the server does not
+// answer or refuses. That it takes writes is proved by Gateway.Start.
 func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 	if pool == nil {
 		return nil, &bursar.FieldError{Field: "postgres.New.pool", Code: bursar.CodeRequired, Reason: "a pool of connections"}

@@ -4,6 +4,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 
 	"modernc.org/sqlite"
 
@@ -37,19 +39,10 @@ func code(err error) int {
 	return 0
 }
 
-// databaseError is an error of the database and what an operator can do about it.
-type databaseError struct {
-	what string
-	err  error
-}
-
-func (e *databaseError) Error() string { return "sqlite: " + e.what + e.err.Error() }
-func (e *databaseError) Unwrap() error { return e.err }
-
 // explain gives an error of the database the name by which the gateway knows it,
 // or says what an operator can do about it. One that was explained stays as it is.
 func explain(err error) error {
-	var done *databaseError
+	var done *bursar.StoreError
 	switch {
 	case err == nil, errors.As(err, &done),
 		errors.Is(err, bursar.ErrConflict), errors.Is(err, bursar.ErrInvariant), errors.Is(err, bursar.ErrStoreClosed):
@@ -65,28 +58,42 @@ func explain(err error) error {
 	if c&0xff == codeConstraint {
 		return fmt.Errorf("%w: %w", bursar.ErrInvariant, err)
 	}
-	return &databaseError{advice(c & 0xff), err}
+	kind, reason := advice(c & 0xff)
+	return &bursar.StoreError{Store: "sqlite", Code: kind, Reason: reason, Err: err}
 }
 
 // advice says what a primary result code means to an operator.
-func advice(code int) string {
+func advice(code int) (kind bursar.Code, reason string) {
 	switch code {
 	case codeBusy, codeLocked:
-		return "somebody else holds the database, another process or a transaction of the host's: "
+		return bursar.CodeBusy, "somebody else holds the database, another process or a transaction of the host's"
 	case codeFull:
-		return "the disk is full: "
+		return bursar.CodeDiskFull, "the disk is full"
 	case codeReadOnly:
-		return "the database is read-only: "
+		return bursar.CodeReadOnly, "the database is read-only"
 	case codeIO:
-		return "the disk failed: "
+		return bursar.CodeDiskFailed, "the disk failed"
 	case codeCorrupt:
-		return "the file is damaged; restore a backup: "
+		return bursar.CodeDamaged, "the file is damaged; restore a backup"
 	case codeNotADB:
-		return "the file is no database: "
+		return bursar.CodeDamaged, "the file is no database"
 	case codeCantOpen:
-		return "the file cannot be opened: "
+		return bursar.CodeMissing, "the file cannot be opened"
 	}
-	return ""
+	return bursar.CodeFailed, ""
+}
+
+// fileCode is the kind of reason of a file system's error.
+func fileCode(err error) bursar.Code {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return bursar.CodeDiskFull
+	case errors.Is(err, syscall.EROFS):
+		return bursar.CodeReadOnly
+	case errors.Is(err, fs.ErrPermission):
+		return bursar.CodeDenied
+	}
+	return bursar.CodeDiskFailed
 }
 
 // isBusy reports whether somebody else holds the database, so that the same may

@@ -107,12 +107,15 @@ func TestThreat_D11_NewerSchemaIsRefused(t *testing.T) {
 	require.Equal(t, 2, got.Have)
 	require.Equal(t, 1, got.Want)
 	require.ErrorContains(t, got, "newer than this release")
+	// And one that has left out what this release does not know either.
+	got = refusedAt(t, spoiled(t, "UPDATE bursar_migrations SET version = 7, name = 'future'"))
+	require.ErrorContains(t, got, "newer than this release: migration 7, future, is unknown")
 }
 
 // D11: tables that were made by another text than ours are not ours.
 func TestThreat_D11_ChangedMigrationIsRefused(t *testing.T) {
 	require.ErrorContains(t, refusedAt(t, spoiled(t, "UPDATE bursar_migrations SET checksum = 'x'")), "another one when it was applied")
-	require.ErrorContains(t, refusedAt(t, spoiled(t, "UPDATE bursar_migrations SET version = 2")), "is missing")
+	require.ErrorContains(t, refusedAt(t, spoiled(t, "UPDATE bursar_migrations SET version = 0")), "migration 1 is missing")
 }
 
 // D11: tables of somebody else's that are called as ours stay as they are.

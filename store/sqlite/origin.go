@@ -116,6 +116,16 @@ func highest(a, b map[string]uint32) map[string]uint32 {
 	return out
 }
 
+// renew writes the file again, as it is, which takes the same room on the disk as
+// to raise it.
+func (f *originFile) renew() error {
+	s, err := f.load()
+	if err != nil || s.Mark == "" {
+		return err
+	}
+	return f.store(s)
+}
+
 // store replaces the file, all or nothing, and waits for the disk. A crash leaves
 // at most the file that was to become the new one, which the next call overwrites.
 func (f *originFile) store(s originState) error {
@@ -130,7 +140,7 @@ func (f *originFile) store(s originState) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("sqlite: what was handed out cannot be remembered: %w", err)
+		return &bursar.StoreError{Store: "sqlite", Code: fileCode(err), Reason: "what was handed out cannot be remembered", Err: err}
 	}
 	return nil
 }

@@ -145,7 +145,8 @@ func (s *Store) check(ctx context.Context) error {
 		return explain(err)
 	}
 	if sound != "ok" {
-		return fmt.Errorf("sqlite: the file is damaged; restore a backup: %s", sound)
+		kind, reason := advice(codeCorrupt)
+		return &bursar.StoreError{Store: "sqlite", Code: kind, Reason: reason, Err: errors.New(sound)}
 	}
 	return explain(c.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&s.path))
 }

@@ -71,12 +71,17 @@ func Pending(known []Migration, have []Applied) ([]Migration, error) {
 		}
 		return nil, &bursar.SchemaError{Have: newest, Want: len(known), Reason: fmt.Sprintf(format, args...)}
 	}
+	// First of all: a release that knows what is there may also know that steps in
+	// between are none.
+	for _, a := range have {
+		if a.Version > len(known) {
+			return bad("the database is newer than this release: migration %d, %s, is unknown", a.Version, a.Name)
+		}
+	}
 	for i, a := range have {
 		switch {
 		case a.Version != i+1:
 			return bad("migration %d is missing", i+1)
-		case i >= len(known):
-			return bad("the database is newer than this release: migration %d, %s, is unknown", a.Version, a.Name)
 		case a.Checksum != known[i].Checksum():
 			return bad("migration %d, %s, was another one when it was applied", a.Version, a.Name)
 		}
