@@ -165,8 +165,8 @@ func (w *writeWatch) look(ctx context.Context) *UnwritableError {
 // start proves the store at the start of a gateway, due or not.
 func (w *writeWatch) start(ctx context.Context) error {
 	w.begin(true)
-	err, ended := w.try(ctx)
-	w.end(err, ended)
+	ended, err := w.try(ctx)
+	w.end(ended, err)
 	if err != nil && !ended {
 		return err
 	}
@@ -193,20 +193,20 @@ func (w *writeWatch) begin(anyway bool) bool {
 }
 
 // try proves. ended is false where the caller gave up too soon to tell.
-func (w *writeWatch) try(ctx context.Context) (err error, ended bool) {
+func (w *writeWatch) try(ctx context.Context) (ended bool, err error) {
 	asked := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, proofWait)
 	defer cancel()
 	err = w.prove(bounded)
 	if err == nil || bounded.Err() == nil {
-		return err, true
+		return true, err
 	}
 	took := time.Since(asked)
-	return fmt.Errorf("a write has not ended within %s: %w", took.Round(time.Millisecond), err), took >= proofFair
+	return took >= proofFair, fmt.Errorf("a write has not ended within %s: %w", took.Round(time.Millisecond), err)
 }
 
 // end takes in what came of a proof.
-func (w *writeWatch) end(err error, ended bool) {
+func (w *writeWatch) end(ended bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.proving = false

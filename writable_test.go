@@ -414,7 +414,12 @@ var errAnswered = errors.New("answered")
 // store's transaction, say nothing of the disk either.
 func TestOwnErrorsAreNoFailures(t *testing.T) {
 	refused := errors.New("the shop is closed")
+	d := &disk{}
 	k := bursartest.New(t, bursartest.Options{
+		Store: func(now func() time.Time) bursar.Store {
+			d.Store = memory.NewWith(memory.Options{Now: now})
+			return d
+		},
 		Notify: []bursar.Notifier{bursar.NotifyTx("shop", func(context.Context, bursar.Tx, bursar.Event) error { return refused })},
 		Edit:   func(c *bursar.Config) { c.Logger = slog.New(slog.DiscardHandler) },
 	})
@@ -425,4 +430,5 @@ func TestOwnErrorsAreNoFailures(t *testing.T) {
 	_, err = k.Gateway.RenewPayment(t.Context(), "pay_unknown")
 	require.Error(t, err)
 	ready(t, k.Gateway)
+	require.EqualValues(t, 1, d.probes.Load(), "nothing was to be cleared up since the start")
 }

@@ -68,15 +68,18 @@ func TestThreat_D10_WhatIsWrongIsSaid(t *testing.T) {
 	elsewhere.User = url.UserPassword("postgres", "wrong-secret")
 	nobody := role(t, dsn)
 	full := role(t, empty, "ALTER ROLE {role} CONNECTION LIMIT 0")
-	for name, c := range map[string]struct{ dsn, want string }{
-		"nobody listens":       {as(t, dsn, "", "port", "1"), "does not answer"},
-		"no such host":         {"postgres://u:wrong-secret@nowhere.invalid/x", "does not answer"},
-		"no such database":     {strings.Replace(dsn, "/"+nameOf(t, dsn)+"?", "/missing?", 1), "no such database"},
-		"wrong password":       {elsewhere.String(), "refuses the role or its password"},
-		"no right to create":   {as(t, empty, nobody), "lacks a right"},
-		"no right to read":     {as(t, dsn, nobody), "lacks a right"},
-		"read-only":            {as(t, empty, "", "default_transaction_read_only", "on"), "read-only"},
-		"too many connections": {as(t, empty, full), "too many connections"},
+	for name, c := range map[string]struct {
+		dsn, want string
+		code      bursar.Code
+	}{
+		"nobody listens":       {as(t, dsn, "", "port", "1"), "does not answer", bursar.CodeUnreachable},
+		"no such host":         {"postgres://u:wrong-secret@nowhere.invalid/x", "does not answer", bursar.CodeUnreachable},
+		"no such database":     {strings.Replace(dsn, "/"+nameOf(t, dsn)+"?", "/missing?", 1), "no such database", bursar.CodeMissing},
+		"wrong password":       {elsewhere.String(), "refuses the role or its password", bursar.CodeDenied},
+		"no right to create":   {as(t, empty, nobody), "lacks a right", bursar.CodeDenied},
+		"no right to read":     {as(t, dsn, nobody), "lacks a right", bursar.CodeDenied},
+		"read-only":            {as(t, empty, "", "default_transaction_read_only", "on"), "read-only", bursar.CodeReadOnly},
+		"too many connections": {as(t, empty, full), "too many connections", bursar.CodeTooMany},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool, err := pgxpool.New(t.Context(), c.dsn)
@@ -85,6 +88,7 @@ func TestThreat_D10_WhatIsWrongIsSaid(t *testing.T) {
 			s, err := postgres.New(t.Context(), pool, postgres.Options{})
 			require.Nil(t, s)
 			require.ErrorContains(t, err, c.want)
+			failedBy(t, err, c.code)
 			require.NotContains(t, err.Error(), "wrong-secret")
 		})
 	}
@@ -236,7 +240,7 @@ func TestThreat_D10_AGatewayLivesThroughIt(t *testing.T) {
 	require.NoError(t, err)
 	err = dead.Start(t.Context())
 	require.ErrorContains(t, err, "start")
-	require.ErrorContains(t, err, "does not answer")
+	failedBy(t, err, bursar.CodeUnreachable)
 	require.False(t, dead.Health(t.Context()).Ready)
 
 	require.NoError(t, cluster.Restart(t.Context()))

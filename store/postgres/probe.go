@@ -74,5 +74,5 @@ func (s *Store) rights(ctx context.Context, tx pgx.Tx) error {
 	if err != nil || len(lacks) == 0 {
 		return err
 	}
-	return &bursar.StoreError{Store: "postgres", Code: bursar.CodeDenied, Reason: fmt.Sprintf("the role lacks a right: %s.%s", s.name, lacks[0])}
+	return &bursar.StoreError{Store: "postgres", Code: bursar.CodeDenied, Reason: fmt.Sprintf("the role lacks a right: %s in schema %s", lacks[0], s.name)}
 }
