@@ -489,6 +489,19 @@ func (b *book) describe(at numbered) (issued, error) {
 	}, nil
 }
 
+// address derives an address of a wallet.
+func (b *book) address(account int, change, index uint32) (chain.Address, error) {
+	key, err := b.accounts[account].PublicKey(change, index)
+	if err != nil {
+		return "", err
+	}
+	raw, err := b.codec.FromPublicKey(nil, key)
+	if err != nil {
+		return "", err
+	}
+	return b.codec.Format(raw)
+}
+
 // own looks up an address among ours, as derived by this process.
 func (b *book) own(address chain.Address) (issued, bool) {
 	keys, err := b.codec.WatchKeys(address)

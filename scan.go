@@ -68,6 +68,10 @@ func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
 	if err != nil {
 		return err
 	}
+	capital, err := s.capital(ctx, step)
+	if err != nil {
+		return err
+	}
 	beyond := uint32(0)
 	err = s.gw.store.Write(ctx, func(tx Tx) error {
 		d, err := newDesk(ctx, s.gw, s.net, tx)
@@ -78,6 +82,7 @@ func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
 		if err := d.take(step); err != nil {
 			return err
 		}
+		d.capitalise(capital)
 		beyond = d.beyond
 		b := d.batch()
 		b.Fences = append(b.Fences, fence)

@@ -129,15 +129,7 @@ func (a *auditor) addressDerived(row auditRow, b *book, account int, at Address)
 
 // derived computes an address from the wallet. It leaves the book as it is.
 func (a *auditor) derived(b *book, account int, change, index uint32) chain.Address {
-	key, err := b.accounts[account].PublicKey(change, index)
-	if err != nil {
-		return chain.Address("no key: " + err.Error())
-	}
-	raw, err := b.codec.FromPublicKey(nil, key)
-	if err != nil {
-		return chain.Address("no address: " + err.Error())
-	}
-	address, err := b.codec.Format(raw)
+	address, err := b.address(account, change, index)
 	if err != nil {
 		return chain.Address("no address: " + err.Error())
 	}

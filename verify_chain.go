@@ -57,6 +57,10 @@ func (a *auditor) chainSubject(net *network) error {
 	}
 	hashes := map[chain.TxID]bool{}
 	for _, e := range standing {
+		if e.Rule == ruleOpen {
+			a.opened(net, e)
+			continue
+		}
 		hashes[chain.TxID(e.Transaction)] = false
 		a.row("entries", e.ID).same(ruleEntryExtra, "Rule", "foreign", e.Rule)
 	}
@@ -70,9 +74,21 @@ func (a *auditor) chainSubject(net *network) error {
 		}
 	}
 	for _, e := range standing {
+		if e.Rule == ruleOpen {
+			continue
+		}
 		a.row("entries", e.ID).holds(ruleEntryTransaction, "Transaction", hashes[chain.TxID(e.Transaction)], "no live transaction has the hash %q", e.Transaction)
 	}
 	return a.events("chains", id, a.states[net.info.ID].Seq, func(Event) {})
+}
+
+// opened checks an entry about capital that was there before the scan began.
+func (a *auditor) opened(net *network, e Entry) {
+	row := a.row("entries", e.ID)
+	row.same(ruleEntryExtra, "Credit", AccountOwner, e.Credit)
+	row.same(ruleEntryTransaction, "Transaction", "", e.Transaction)
+	own := slices.ContainsFunc(a.ownAccounts(net), func(at chain.Address) bool { return accountF(at) == e.Debit })
+	row.holds(ruleEntryExtra, "Debit", own, "%q is no account of the gateway's own", e.Debit)
 }
 
 // ownAccounts are the sponsor and the float of every wallet.
