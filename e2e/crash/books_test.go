@@ -31,10 +31,12 @@ CREATE TABLE IF NOT EXISTS strays (writer text NOT NULL, wrote text NOT NULL, ho
 
 // strayTriggers have the database note who commits what only the holder of the
 // chain's lease may write: the cursor, and transactions to be sent. Hosts tell
-// their names as the application's.
+// their names as the application's. The row lock makes a transaction whose snapshot
+// is of before a take-over run again, as it would see itself as the holder.
 func strayTriggers() string {
 	return `
 CREATE FUNCTION note_stray() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM 1 FROM bursar.leases FOR SHARE;
 	INSERT INTO public.strays SELECT current_setting('application_name'), TG_TABLE_NAME || ' ' || TG_OP, holder
 		FROM bursar.leases WHERE holder <> current_setting('application_name');
 	RETURN NULL;
