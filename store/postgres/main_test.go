@@ -20,10 +20,8 @@ var servers pgtest.Pool
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
-// prepared returns a database of its own with the tables in it, empty. It is one
-// that an earlier test has left, if there is one: to empty tables is faster than
-// to make a database.
-func prepared(t *testing.T) (dsn string) {
+// template makes the database "ready" that has the tables.
+func template(t *testing.T) {
 	t.Helper()
 	servers.Template(t, "ready", func(dsn string) error {
 		return with(dsn, func(pool *pgxpool.Pool) error {
@@ -31,6 +29,14 @@ func prepared(t *testing.T) (dsn string) {
 			return err
 		})
 	})
+}
+
+// prepared returns a database of its own with the tables in it, empty. It is one
+// that an earlier test has left, if there is one: to empty tables is faster than
+// to make a database.
+func prepared(t *testing.T) (dsn string) {
+	t.Helper()
+	template(t)
 	select {
 	case dsn = <-used:
 		require.NoError(t, with(dsn, empty))

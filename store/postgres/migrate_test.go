@@ -144,6 +144,7 @@ func TestThreat_D11_OtherSchemasAreRefused(t *testing.T) {
 		"not ours2": {"DROP TABLE bursar.migrations; CREATE TABLE bursar.migrations (id serial, version text, name text, checksum text); INSERT INTO bursar.migrations (version) VALUES ('v1')", 0, 0, "by name alone"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			template(t)
 			dsn := servers.Database(t, "ready")
 			query(t, dsn, c.change)
 			refused(t, renew(t, dsn, postgres.Options{}), c.have, c.want, c.words)
@@ -184,6 +185,7 @@ func TestThreat_D11_KeepSchema(t *testing.T) {
 	refused(t, renew(t, empty, postgres.Options{KeepSchema: true}), 0, newest(t), "run Migrate")
 	require.Empty(t, query(t, empty, "SELECT 1 FROM pg_namespace WHERE nspname = 'bursar'"))
 
+	template(t)
 	dsn := servers.Database(t, "ready")
 	worker := role(t, dsn, "GRANT USAGE ON SCHEMA bursar TO {role}", "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA bursar TO {role}",
 		"GRANT DELETE ON bursar.deliveries, bursar.locks, bursar.attempt_locks TO {role}")
