@@ -238,14 +238,29 @@ func (g *Gateway) create(ctx context.Context, req PaymentRequest, d draft, renew
 	}
 }
 
-// store writes the payment with one address.
+// store writes the payment with one address. Nearly every key is new, so that it
+// is not looked for at first: the store refuses one that is taken.
 func (c *creation) store(ctx context.Context) error {
 	c.fresh = false
 	if err := c.link(); err != nil {
 		return err
 	}
+	err := c.write(ctx, c.renews != "")
+	if errors.Is(err, ErrConflict) && c.req.IdempotencyKey != "" && c.renews == "" {
+		err = c.write(ctx, true)
+	}
+	return err
+}
+
+// write applies the payment. look tells whether it may be there already, which the
+// closure asks for in any case when the store runs it again.
+func (c *creation) write(ctx context.Context, look bool) error {
 	return c.gw.store.Write(ctx, func(tx Tx) error {
 		c.fresh = false
+		if !look {
+			look = true
+			return c.put(ctx, tx, nil)
+		}
 		previous, found, err := c.find(ctx, tx)
 		if found || err != nil {
 			return err

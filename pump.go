@@ -2,6 +2,7 @@ package bursar
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -266,7 +267,7 @@ func (p *pump) drain(ctx context.Context) error {
 // deliveries except those in skip, which are under way here for longer than their
 // claim lasts. It is one transaction, so that a long queue costs one commit for
 // each batch. What is recorded is recorded also while the gateway is being stopped.
-func (p *pump) exchange(ctx context.Context, done []job, most int, skip map[string]bool) (jobs []job, err error) {
+func (p *pump) exchange(ctx context.Context, done []job, most int, skip map[string]bool) ([]job, error) {
 	done = slices.DeleteFunc(slices.Clone(done), func(j job) bool { return j.said.recorded })
 	if len(done) == 0 && most == 0 {
 		return nil, nil
@@ -280,18 +281,10 @@ func (p *pump) exchange(ctx context.Context, done []job, most int, skip map[stri
 			most = 0
 		}
 	}
-	var rows []Delivery
-	err = p.gw.store.Write(patience, func(tx Tx) error {
-		told, err := p.record(patience, tx, done)
-		if err != nil {
-			return err
-		}
-		rows, jobs, err = p.claim(patience, tx, most, skip)
-		if rows = append(told, rows...); err != nil || len(rows) == 0 {
-			return err
-		}
-		return tx.Apply(patience, Batch{Deliveries: rows})
-	})
+	rows, jobs, err := p.trade(patience, done, most, skip, false)
+	if errors.Is(err, ErrConflict) && len(done) > 0 {
+		rows, jobs, err = p.trade(patience, done, most, skip, true)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -303,13 +296,32 @@ func (p *pump) exchange(ctx context.Context, done []job, most int, skip map[stri
 	return jobs, nil
 }
 
+// trade is the transaction of an exchange. look tells whether rows may have been
+// touched by another instance meanwhile, which the closure asks for in any case
+// when the store runs it again: mostly it is not so, and the versions guard it.
+func (p *pump) trade(ctx context.Context, done []job, most int, skip map[string]bool, look bool) (rows []Delivery, jobs []job, err error) {
+	err = p.gw.store.Write(ctx, func(tx Tx) (err error) {
+		var told []Delivery
+		rows, jobs, err = p.claim(ctx, tx, most, skip)
+		if err == nil {
+			told, err = p.record(ctx, tx, done, look)
+		}
+		look = true
+		if rows = append(rows, told...); err != nil || len(rows) == 0 {
+			return err
+		}
+		return tx.Apply(ctx, Batch{Deliveries: rows})
+	})
+	return rows, jobs, err
+}
+
 // claim returns due deliveries as they are to be stored, taken so that other
 // instances keep off, and what is to be done.
 func (p *pump) claim(ctx context.Context, tx Tx, most int, skip map[string]bool) (rows []Delivery, jobs []job, err error) {
 	if most == 0 {
 		return nil, nil, nil
 	}
-	due, err := tx.Deliveries(ctx, DeliveryQuery{Endpoint: p.name, DueBy: tx.Now(), Claim: true, Limit: most + len(skip)})
+	due, err := tx.Deliveries(ctx, DeliveryQuery{Endpoint: p.name, Due: true, Claim: true, Limit: most + len(skip)})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -348,26 +360,35 @@ func (p *pump) claim(ctx context.Context, tx Tx, most int, skip map[string]bool)
 
 // record returns the outcomes as they are to be stored. Rows that another instance
 // has touched meanwhile are its own business.
-func (p *pump) record(ctx context.Context, tx Tx, done []job) (out []Delivery, err error) {
+func (p *pump) record(ctx context.Context, tx Tx, done []job, look bool) (out []Delivery, err error) {
 	if len(done) == 0 {
 		return nil, nil
 	}
+	stands := func(Delivery) bool { return true }
+	if look {
+		if stands, err = p.standing(ctx, tx, done); err != nil {
+			return nil, err
+		}
+	}
+	now := tx.Now()
+	for _, j := range done {
+		if stands(j.row) {
+			out = append(out, outcome(p.plan, j.row, j.said, now))
+		}
+	}
+	return out, nil
+}
+
+// standing returns who tells whether a row is as it was claimed.
+func (p *pump) standing(ctx context.Context, tx Tx, done []job) (func(Delivery) bool, error) {
 	ids := make([]string, len(done))
 	for i, j := range done {
 		ids[i] = j.row.EventID
 	}
-	now, err := tx.Deliveries(ctx, DeliveryQuery{EventIDs: ids, Endpoint: p.name})
-	if err != nil {
-		return nil, err
-	}
-	version := make(map[string]int64, len(now))
-	for _, row := range now {
+	rows, err := tx.Deliveries(ctx, DeliveryQuery{EventIDs: ids, Endpoint: p.name})
+	version := make(map[string]int64, len(rows))
+	for _, row := range rows {
 		version[row.EventID] = row.Version
 	}
-	for _, j := range done {
-		if version[j.row.EventID] == j.row.Version {
-			out = append(out, outcome(p.plan, j.row, j.said, tx.Now()))
-		}
-	}
-	return out, nil
+	return func(d Delivery) bool { return version[d.EventID] == d.Version }, err
 }

@@ -328,6 +328,9 @@ type DeliveryQuery struct {
 	// after it, parked ones, and of the pending ones of each (endpoint,
 	// subject) the one with the lowest Seq alone.
 	DueBy time.Time
+	// Due means DueBy at the transaction's time, Now, which a store can tell without
+	// being asked for it first. DueBy is not looked at then.
+	Due bool
 	// Claim is set by a Write that is going to change what it reads. A store may
 	// leave out rows that another transaction is about to change, so that several
 	// instances share the work instead of meeting on the same rows.

@@ -2,6 +2,9 @@ package storetest
 
 import (
 	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/bursar-go/bursar"
 )
@@ -31,6 +34,7 @@ func deliveryQueries(k *kit) {
 		{"due when all leases are over", Q{DueBy: later(99)}, "y2 x1 x3 x4"},
 		{"due too early", Q{DueBy: later(4)}, ""},
 		{"due, to be claimed", Q{DueBy: later(99), Claim: true}, "y2 x1 x3 x4"},
+		{"due at the transaction's time, all of them long ago", Q{Due: true}, "y2 x1 x3 x4"},
 		{"due, limited", Q{DueBy: later(99), Limit: 2}, "y2 x1"},
 		{"due of an endpoint", Q{DueBy: later(99), Endpoint: "y"}, "y2"},
 		{"due and parked", Q{DueBy: later(99), Statuses: []bursar.DeliveryStatus{parked}}, "x3"},
@@ -49,6 +53,7 @@ func deliveryChecks() []check {
 		{"a number that arrives late comes first", lateNumber},
 		{"a delivery put back to pending leads its lane again", replayed},
 		{"numbers order as numbers, not as text", numericOrder},
+		{"due at the transaction's time is due by its Now", dueNow},
 	}
 }
 
@@ -140,5 +145,27 @@ func numericOrder(k *kit) {
 	for _, seq := range []int64{9, 10, 255, 256, 1 << 40} {
 		k.wantDue(9, fmt.Sprintf("hook:p:%d ", seq))
 		k.mark(seq, 1, bursar.DeliveryDone, 0)
+	}
+}
+
+func dueNow(k *kit) {
+	require.NoError(k, k.s.Write(k.ctx, func(tx bursar.Tx) error {
+		at := func(id string, next, lease time.Duration) bursar.Delivery {
+			return delivery(id, "now", id, 1, func(d *bursar.Delivery) { d.NextAt, d.LeasedUntil = tx.Now().Add(next), tx.Now().Add(lease) })
+		}
+		return tx.Apply(k.ctx, bursar.Batch{Deliveries: []bursar.Delivery{
+			at("due", -time.Second, -time.Second), at("soon", time.Hour, -time.Hour), at("taken", -time.Hour, time.Hour),
+		}})
+	}))
+	for _, q := range []bursar.DeliveryQuery{{Endpoint: "now", Due: true}, {Endpoint: "now", Due: true, Claim: true, DueBy: later(0)}} {
+		look := func(r bursar.Reader) error {
+			rows, err := r.Deliveries(k.ctx, q)
+			if err == nil && (len(rows) != 1 || rows[0].EventID != "due") {
+				err = fmt.Errorf("want the one that is due now, got %+v", rows)
+			}
+			return err
+		}
+		require.NoError(k, k.s.Read(k.ctx, look))
+		require.NoError(k, k.s.Write(k.ctx, func(tx bursar.Tx) error { return look(tx) }))
 	}
 }

@@ -111,6 +111,9 @@ func (t *deliveries) setHead(number uint64, rec *record[job], head bool) {
 
 // Deliveries implements bursar.Reader.
 func (r *reader) Deliveries(ctx context.Context, q bursar.DeliveryQuery) ([]bursar.Delivery, error) {
+	if q.Due {
+		q.DueBy = r.Now()
+	}
 	match := func(j *job) bool { return wantsDelivery(&q, j) }
 	t := r.s.deliveries
 	var found []*job

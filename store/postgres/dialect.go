@@ -61,6 +61,7 @@ func dialect(schema string) *relational.Dialect {
 			q.And("metadata @> " + q.Arg(string(b)) + "::jsonb")
 			return nil
 		},
+		Now:  "now()",
 		Skip: " FOR UPDATE SKIP LOCKED",
 		Lock: " FOR SHARE",
 	}

@@ -28,6 +28,8 @@ type Dialect struct {
 	// read one into: NULL is the zero time.
 	Time   func(time.Time) any
 	Moment func() (dest any, read func() time.Time)
+	// Now is the time of the transaction as SQL has it; empty where only Tx.Now does.
+	Now string
 	// OneOf is a condition that a column is among the values of List.
 	OneOf func(column, placeholder string) string
 	List  func(values []string) any

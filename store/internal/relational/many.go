@@ -3,6 +3,7 @@ package relational
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,16 +16,16 @@ const atLeast = 4
 // many writes rows by one statement where that is possible: updates of different
 // rows, in a dialect with lists, of a table without JSON. ok is false elsewhere.
 func (t *table[T]) many(list []T) (op Op, ok bool, err error) {
-	if t.d.Arrays == nil || t.version < 0 || len(list) < atLeast || len(t.derived) > 0 {
+	if t.d.Arrays == nil || t.version < 0 || len(list) < atLeast || len(t.derived) > 0 || len(t.key) > 2 {
 		return Op{}, false, nil
 	}
-	seen := map[string]bool{}
+	seen := make(map[[2]string]bool, len(list))
 	lists := make([]any, len(t.columns))
 	for i := range list {
 		v := reflect.ValueOf(&list[i]).Elem()
-		id := ""
-		for _, k := range t.key {
-			id += v.FieldByIndex(t.columns[k].path).String() + "\x00"
+		var id [2]string
+		for i, k := range t.key {
+			id[i] = v.FieldByIndex(t.columns[k].path).String()
 		}
 		if seen[id] || v.FieldByIndex(t.columns[t.version].path).Int() == 0 {
 			return Op{}, false, nil
@@ -38,10 +39,13 @@ func (t *table[T]) many(list []T) (op Op, ok bool, err error) {
 			if c == t.version {
 				value = v.FieldByIndex(t.columns[c].path).Int() + 1
 			}
-			if lists[c], ok = appendTo(lists[c], t.columns[c].kind, value); !ok {
+			if lists[c], ok = appendTo(lists[c], t.columns[c].kind, value, len(list)); !ok {
 				return Op{}, false, nil
 			}
 		}
+	}
+	for c := range lists {
+		lists[c] = listed(lists[c])
 	}
 	first, err := t.write(&list[0])
 	return Op{
@@ -50,29 +54,39 @@ func (t *table[T]) many(list []T) (op Op, ok bool, err error) {
 	}, true, err
 }
 
-// appendTo adds a value to the list of its column.
-func appendTo(list any, k kind, value any) (any, bool) {
+// appendTo adds a value to the list of its column, which will have n of them.
+func appendTo(list any, k kind, value any, n int) (any, bool) {
 	switch k {
 	case text, amount:
-		l, _ := list.([]string)
-		v, ok := value.(string)
-		return append(l, v), ok
+		return grow[string](list, value, n)
 	case integer:
-		l, _ := list.([]int64)
-		v, ok := value.(int64)
-		return append(l, v), ok
+		return grow[int64](list, value, n)
 	case boolean:
-		l, _ := list.([]bool)
-		v, ok := value.(bool)
-		return append(l, v), ok
+		return grow[bool](list, value, n)
 	case moment:
-		l, _ := list.([]*time.Time)
-		if at, ok := value.(time.Time); ok {
-			return append(l, &at), true
+		if value == nil {
+			return grow[*time.Time](list, (*time.Time)(nil), n)
 		}
-		return append(l, nil), value == nil
+		at, ok := value.(time.Time)
+		out, _ := grow[*time.Time](list, &at, n)
+		return out, ok
 	}
 	return nil, false
+}
+
+// listed is the list itself.
+func listed(list any) any { return reflect.ValueOf(list).Elem().Interface() }
+
+// grow appends to a list behind a pointer, which an interface holds without a copy.
+func grow[T any](list, value any, n int) (any, bool) {
+	l, _ := list.(*[]T)
+	if l == nil {
+		made := make([]T, 0, n)
+		l = &made
+	}
+	v, ok := value.(T)
+	*l = append(*l, v)
+	return l, ok
 }
 
 // updateMany is the statement that changes rows by a list for each column.
@@ -80,7 +94,10 @@ func (t *table[T]) updateMany() string {
 	var sets, names, marks, where []string
 	for i, c := range t.columns {
 		name := quote(c.name)
-		sets, names = append(sets, name+" = v."+name), append(names, name)
+		if !slices.Contains(t.key, i) {
+			sets = append(sets, name+" = v."+name)
+		}
+		names = append(names, name)
 		marks = append(marks, t.d.Placeholder(i+1)+"::"+t.d.Arrays[c.kind.String()])
 	}
 	for _, k := range t.key {

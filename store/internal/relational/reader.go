@@ -225,10 +225,14 @@ func (r *Reader) Deliveries(ctx context.Context, d bursar.DeliveryQuery) ([]burs
 	oneOf(q, "event_id", d.EventIDs)
 	q.is("endpoint", d.Endpoint)
 	oneOf(q, "status", d.Statuses)
-	if !d.DueBy.IsZero() {
-		by := r.S.d.Time(d.DueBy)
-		q.And("next_at <= " + q.Arg(by))
-		q.And("(leased_until IS NULL OR leased_until <= " + q.Arg(by) + ")")
+	due := d.Due || !d.DueBy.IsZero()
+	if due {
+		by := func() string { return q.Arg(r.S.d.Time(d.DueBy)) }
+		if d.Due {
+			by = func() string { return r.S.d.Now }
+		}
+		q.And("next_at <= " + by())
+		q.And("(leased_until IS NULL OR leased_until <= " + by() + ")")
 		own := r.S.d.Table("deliveries")
 		q.And("status IN ('pending', 'parked')") // what its index has
 		q.And("(status = 'parked' OR status = 'pending' AND NOT EXISTS (SELECT 1 FROM " + own + " AS o WHERE o.status = 'pending' AND o.endpoint = " +
@@ -236,7 +240,7 @@ func (r *Reader) Deliveries(ctx context.Context, d bursar.DeliveryQuery) ([]burs
 	}
 	q.tail = " ORDER BY next_at, endpoint, subject, seq, event_id"
 	q.limit(d.Limit)
-	if d.Claim && r.Writes && !d.DueBy.IsZero() {
+	if d.Claim && r.Writes && due {
 		q.tail += r.S.d.Skip
 	}
 	return r.S.deliveries.read(ctx, r.C, q)

@@ -94,6 +94,14 @@ type Tx struct {
 // Now implements bursar.Reader.
 func (t *Tx) Now() time.Time { return t.Time }
 
+// Deliveries implements bursar.Reader.
+func (t *Tx) Deliveries(ctx context.Context, q bursar.DeliveryQuery) ([]bursar.Delivery, error) {
+	if q.Due && t.S.d.Now == "" {
+		q.Due, q.DueBy = false, t.Time
+	}
+	return t.Reader.Deliveries(ctx, q)
+}
+
 // Apply implements bursar.Tx: the statements run at the commit, in one go.
 func (t *Tx) Apply(ctx context.Context, b bursar.Batch) error {
 	if err := ctx.Err(); err != nil {
