@@ -36,7 +36,7 @@ func TestThreat_D9_AServerThatWasPromoted(t *testing.T) {
 	// A standby that takes over, and a restore to a point in time, end like this: the
 	// log that can be had is applied, and the rest is another history.
 	signal := filepath.Join(c.SocketDir(), "data", "recovery.signal")
-	require.NoError(t, os.WriteFile(signal, nil, 0o644)) //nolint:gosec // the server's account reads it
+	require.NoError(t, os.WriteFile(signal, nil, 0o644))
 	require.NoError(t, c.Restart(t.Context()))
 	for ready := false; !ready; runtime.Gosched() { // it lets readers in before it has ended
 		require.NoError(t, t.Context().Err())
