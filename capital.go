@@ -52,20 +52,24 @@ func (s *sink) capital(ctx context.Context, step scanner.Step) (*opening, error)
 	if err != nil {
 		return nil, err
 	}
-	amounts, err := reader.Balances(ctx, at, of)
-	switch {
-	case errors.Is(err, chain.ErrTransient), ctx.Err() != nil:
-		return nil, err
-	case err == nil && len(amounts) != len(of):
-		err = fmt.Errorf("%d answers to %d questions", len(amounts), len(of))
-	}
-	if err != nil {
-		s.gw.log.WarnContext(ctx, "what the gateway's own accounts had before the first block is not known", "chain", string(s.net.info.ID), "height", height, "err", err)
-		return o, nil
-	}
-	for i, h := range of {
-		if !amounts[i].IsZero() {
-			o.amounts = append(o.amounts, s.net.open(h, amounts[i], at, height))
+	// One by one: a token whose contract was not there yet is nobody's, and says
+	// nothing about the others.
+	for _, h := range of {
+		amounts, err := reader.Balances(ctx, at, []chain.Holding{h})
+		switch {
+		case errors.Is(err, chain.ErrNotFound):
+			continue
+		case errors.Is(err, chain.ErrTransient), ctx.Err() != nil:
+			return nil, err
+		case err == nil && len(amounts) != 1:
+			err = fmt.Errorf("%d answers to one question", len(amounts))
+		}
+		if err != nil {
+			s.gw.log.WarnContext(ctx, "what the gateway's own accounts had before the first block is not known", "chain", string(s.net.info.ID), "height", height, "asset", string(h.Asset.ID), "err", err)
+			continue
+		}
+		if !amounts[0].IsZero() {
+			o.amounts = append(o.amounts, s.net.open(h, amounts[0], at, height))
 		}
 	}
 	return o, nil

@@ -130,11 +130,12 @@ type pruned struct {
 	chain.Client
 	err     error
 	answers bool
+	native  bool // it tells those of the native coin
 }
 
 // Balances tells those of canaries: they are asked for by the newest block.
 func (p *pruned) Balances(ctx context.Context, at chain.BlockHash, of []chain.Holding) ([]chain.Amount, error) {
-	if p.answers || len(of) > 10 {
+	if p.answers || len(of) > 10 || p.native && of[0].Asset.Native() {
 		reader, _ := chain.As[chain.BalanceReader](p.Client)
 		return reader.Balances(ctx, at, of)
 	}
@@ -154,6 +155,19 @@ func TestCapitalThatNobodyKnows(t *testing.T) {
 			require.NotEmpty(t, l.recent(), "the chain is scanned all the same")
 		})
 	}
+}
+
+// A token that was deployed after the block has no balance there.
+func TestCapitalBesideAYoungToken(t *testing.T) {
+	node := &pruned{err: fmt.Errorf("no contract: %w", chain.ErrNotFound)}
+	l := newLate(t, nil, func(c *bursar.Config) {
+		node.Client, node.native = c.Chains[0].Client, true
+		c.Chains[0].Client = node
+	})
+	require.NoError(t, l.gw.Step(l.ctx()))
+	require.Len(t, l.opened(), 1)
+	node.answers = true
+	l.clean()
 }
 
 func TestCapitalThatIsToldLater(t *testing.T) {

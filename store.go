@@ -329,7 +329,8 @@ type DeliveryQuery struct {
 	// subject) the one with the lowest Seq alone.
 	DueBy time.Time
 	// Due means DueBy at the transaction's time, Now, which a store can tell without
-	// being asked for it first. DueBy is not looked at then.
+	// being asked for it first. DueBy is not looked at then. A wrapper with a Now of
+	// its own turns Due into DueBy.
 	Due bool
 	// Claim is set by a Write that is going to change what it reads. A store may
 	// leave out rows that another transaction is about to change, so that several

@@ -344,6 +344,9 @@ func (m *model) Events(_ context.Context, q bursar.EventQuery) ([]bursar.Event, 
 
 // Deliveries implements bursar.Reader.
 func (m *model) Deliveries(_ context.Context, q bursar.DeliveryQuery) ([]bursar.Delivery, error) {
+	if q.Due {
+		q.DueBy = m.Now()
+	}
 	blocked := func(d bursar.Delivery) bool {
 		return slices.ContainsFunc(m.deliveries, func(o bursar.Delivery) bool {
 			return o.Endpoint == d.Endpoint && o.Subject == d.Subject && o.Status == bursar.DeliveryPending && o.Seq < d.Seq

@@ -65,6 +65,19 @@ type clockedReader struct {
 // Now implements bursar.Reader.
 func (r clockedReader) Now() time.Time { return r.at }
 
+// Deliveries implements bursar.Reader.
+func (r clockedReader) Deliveries(ctx context.Context, q bursar.DeliveryQuery) ([]bursar.Delivery, error) {
+	return r.Reader.Deliveries(ctx, dueAt(q, r.at))
+}
+
+// dueAt asks by the demo's time, not by the store's own.
+func dueAt(q bursar.DeliveryQuery, at time.Time) bursar.DeliveryQuery {
+	if q.Due {
+		q.Due, q.DueBy = false, at
+	}
+	return q
+}
+
 // clockedTx is a clockedReader that writes.
 type clockedTx struct {
 	bursar.Tx
@@ -73,3 +86,8 @@ type clockedTx struct {
 
 // Now implements bursar.Reader.
 func (t clockedTx) Now() time.Time { return t.at }
+
+// Deliveries implements bursar.Reader.
+func (t clockedTx) Deliveries(ctx context.Context, q bursar.DeliveryQuery) ([]bursar.Delivery, error) {
+	return t.Tx.Deliveries(ctx, dueAt(q, t.at))
+}
