@@ -27,8 +27,8 @@ import (
 // the host's own a context that does not end early: SQLite also undoes the
 // transaction of a write that is interrupted.
 func (s *Store) Tx(tx *sql.Tx) bursar.Tx {
-	h := &hostTx{s: s, tx: tx, at: s.clock()}
-	h.Reader = &relational.Reader{S: s.schema, C: h}
+	h := &hostTx{s: s, tx: tx}
+	h.Reader = &relational.Reader{S: s.schema, C: h, Time: s.clock()}
 	return h
 }
 
@@ -47,13 +47,12 @@ type hostTx struct {
 	*relational.Reader
 	s  *Store
 	tx *sql.Tx
-	at time.Time
 }
 
 var _ bursar.TxReserver = (*hostTx)(nil)
 
 // Now implements bursar.Reader.
-func (h *hostTx) Now() time.Time { return h.at }
+func (h *hostTx) Now() time.Time { return h.Time }
 
 // Query implements relational.Conn.
 func (h *hostTx) Query(ctx context.Context, text string, args []any) (relational.Rows, error) {

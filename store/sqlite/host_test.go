@@ -306,6 +306,22 @@ func TestFrom(t *testing.T) {
 	}
 }
 
+// What is due is asked for in the host's transaction as in the store's own.
+func TestDueInTheHostsTransaction(t *testing.T) {
+	h := newShop(t, "")
+	later := sale("b")
+	later.Deliveries[0].NextAt = time.Now().AddDate(1, 0, 0)
+	require.NoError(t, h.store.WriteHost(t.Context(), func(tx bursar.Tx) error {
+		require.NoError(t, tx.Apply(t.Context(), sale("a")))
+		require.NoError(t, tx.Apply(t.Context(), later))
+		due, err := tx.Deliveries(t.Context(), bursar.DeliveryQuery{Endpoint: "n", Due: true, Claim: true})
+		require.NoError(t, err)
+		require.Len(t, due, 1)
+		require.Equal(t, "evt_a", due[0].EventID)
+		return nil
+	}))
+}
+
 // WriteHost ends as Write does, whatever the closure does, and gives the writer
 // back.
 func TestWriteHost(t *testing.T) {

@@ -217,7 +217,7 @@ func plans(t *testing.T, s *Store) {
 	require.NoError(t, err)
 	defer s.read.give(c, false)
 	p := &planner{c: c}
-	r := &relational.Reader{S: s.schema, C: p}
+	r := &relational.Reader{S: s.schema, C: p, Time: s.clock()}
 	checked := 0
 	each := func(query any, run func(reflect.Value) error) {
 		typ := reflect.TypeOf(query)

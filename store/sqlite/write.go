@@ -18,7 +18,7 @@ func (s *Store) Read(ctx context.Context, fn func(bursar.Reader) error) error {
 	if err := snap.begin(ctx); err != nil {
 		return err
 	}
-	tx := &relational.Tx{Reader: &relational.Reader{S: s.schema, C: snap}, Time: s.clock()}
+	tx := &relational.Tx{Reader: &relational.Reader{S: s.schema, C: snap, Time: s.clock()}}
 	return fn(reader{tx})
 }
 
@@ -127,7 +127,7 @@ func (s *Store) try(ctx context.Context, fn func(bursar.Tx) error) (again bool, 
 func (s *Store) collect(ctx context.Context, fn func(bursar.Tx) error) (*relational.Tx, error) {
 	snap := &snapshot{s: s}
 	defer snap.end(context.WithoutCancel(ctx))
-	tx := &relational.Tx{Reader: &relational.Reader{S: s.schema, C: snap}, Time: s.clock()}
+	tx := &relational.Tx{Reader: &relational.Reader{S: s.schema, C: snap, Time: s.clock()}}
 	return tx, fn(&once{tx, snap})
 }
 

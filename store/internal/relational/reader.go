@@ -22,6 +22,8 @@ type Reader struct {
 	C Conn
 	// Writes is true inside a Write: what is read to be claimed is locked then.
 	Writes bool
+	// Time is the transaction's, for a database that does not keep it.
+	Time time.Time
 }
 
 // page adds the order of a list, its start behind a cursor and its end.
@@ -225,6 +227,9 @@ func (r *Reader) Deliveries(ctx context.Context, d bursar.DeliveryQuery) ([]burs
 	oneOf(q, "event_id", d.EventIDs)
 	q.is("endpoint", d.Endpoint)
 	oneOf(q, "status", d.Statuses)
+	if d.Due && r.S.d.Now == "" {
+		d.Due, d.DueBy = false, r.Time
+	}
 	due := d.Due || !d.DueBy.IsZero()
 	if due {
 		by := func() string { return q.Arg(r.S.d.Time(d.DueBy)) }

@@ -85,22 +85,13 @@ func Retry(ctx context.Context, random func(int64) int64, try func() (again bool
 // Tx collects what a Write's closure applies.
 type Tx struct {
 	*Reader
-	Time time.Time
-	Ops  []Op
+	Ops []Op
 	// Over is true once the closure has returned.
 	Over bool
 }
 
 // Now implements bursar.Reader.
 func (t *Tx) Now() time.Time { return t.Time }
-
-// Deliveries implements bursar.Reader.
-func (t *Tx) Deliveries(ctx context.Context, q bursar.DeliveryQuery) ([]bursar.Delivery, error) {
-	if q.Due && t.S.d.Now == "" {
-		q.Due, q.DueBy = false, t.Time
-	}
-	return t.Reader.Deliveries(ctx, q)
-}
 
 // Apply implements bursar.Tx: the statements run at the commit, in one go.
 func (t *Tx) Apply(ctx context.Context, b bursar.Batch) error {
