@@ -309,10 +309,10 @@ func TestFrom(t *testing.T) {
 // What is due is asked for in the host's transaction as in the store's own.
 func TestDueInTheHostsTransaction(t *testing.T) {
 	h := newShop(t, "")
-	later := sale("b")
-	later.Deliveries[0].NextAt = time.Now().AddDate(1, 0, 0)
+	now, later := sale("a"), sale("b")
 	require.NoError(t, h.store.WriteHost(t.Context(), func(tx bursar.Tx) error {
-		require.NoError(t, tx.Apply(t.Context(), sale("a")))
+		now.Deliveries[0].NextAt, later.Deliveries[0].NextAt = tx.Now(), tx.Now().Add(time.Second)
+		require.NoError(t, tx.Apply(t.Context(), now))
 		require.NoError(t, tx.Apply(t.Context(), later))
 		due, err := tx.Deliveries(t.Context(), bursar.DeliveryQuery{Endpoint: "n", Due: true, Claim: true})
 		require.NoError(t, err)

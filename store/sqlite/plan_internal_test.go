@@ -92,7 +92,7 @@ func excuses(many bool) map[string]excuse {
 		"PaymentQuery.After": listed, "PaymentQuery.Limit": listed, "PaymentQuery.DueChain": listed,
 		"PaymentQuery.Metadata": few, "BalanceQuery.Accounts": few, "BalanceQuery.Prefix": few,
 		// What became due since the last block.
-		"TransactionQuery.ConfirmBy": few, "TransactionQuery.FinalBy": few, "DeliveryQuery.DueBy": few,
+		"TransactionQuery.ConfirmBy": few, "TransactionQuery.FinalBy": few, "DeliveryQuery.DueBy": few, "DeliveryQuery.Due": few,
 		"TransactionQuery.Hashes": few, "TransactionQuery.Blocks": few, "PayoutQuery.TxIDs": few, "PayoutQuery.Blocks": few,
 		"PayoutQuery.Parents": few, "AttemptQuery.Locks": few, "AttemptQuery.TxIDs": few,
 		"DeliveryQuery.EventIDs": few, "EventQuery.IDs": few,
