@@ -36,9 +36,10 @@ type Chain struct {
 	blocks   map[chain.BlockHash]*block
 	receipts map[chain.TxID][]*receipt // of every branch
 	pool     pool
+	limit    int                 // of the pool; zero is none
 	doomed   map[chain.TxID]bool // transactions of PayFailed
-	grants   []grant             // credited by the next block
-	granted  uint64              // how many grants there ever were
+	edicts   []edict             // carried out by the next block
+	decreed  uint64              // how many edicts there ever were
 	final    *uint64             // set by SetFinalized
 
 	contracts map[common.Address]contract
@@ -53,7 +54,7 @@ type block struct {
 	ref    chain.BlockRef
 	parent *block
 	txs    []*receipt
-	grants []grant
+	edicts []edict
 	world  world
 }
 
@@ -68,6 +69,7 @@ func New(o Options) *Chain {
 		signer:    types.LatestSignerForChainID(number),
 		tagged:    o.Finalized,
 		fees:      o.Fees,
+		limit:     o.PoolLimit,
 		now:       o.Start,
 		blocks:    map[chain.BlockHash]*block{},
 		receipts:  map[chain.TxID][]*receipt{},
@@ -78,6 +80,7 @@ func New(o Options) *Chain {
 	}
 	c.contracts[rejecterAddress] = rejecter{}
 	c.contracts[splitterAddress] = splitter{}
+	c.contracts[destructorAddress] = destructor{}
 	c.genesis = &block{world: newWorld()}
 	c.genesis.ref = chain.BlockRef{Time: o.Start, Hash: c.blockHash(c.genesis), Parent: zeroHash}
 	c.attach(c.genesis)
@@ -122,14 +125,17 @@ func (c *Chain) attach(b *block) {
 func (c *Chain) head() *block { return c.canon[len(c.canon)-1] }
 
 // isCanonical reports whether b lies on the present branch.
-func (c *Chain) isCanonical(b *block) bool {
-	return b.ref.Height < uint64(len(c.canon)) && c.canon[b.ref.Height] == b
+func (c *Chain) isCanonical(b *block) bool { return holds(c.canon, b) }
+
+// holds reports whether b lies on a branch that is given by height.
+func holds(branch []*block, b *block) bool {
+	return b.ref.Height < uint64(len(branch)) && branch[b.ref.Height] == b
 }
 
-// included returns where a transaction stands on the present branch, or nil.
-func (c *Chain) included(id chain.TxID) *receipt {
+// included returns where a transaction stands on a branch, or nil.
+func (c *Chain) included(id chain.TxID, branch []*block) *receipt {
 	for _, r := range c.receipts[id] {
-		if c.isCanonical(r.block) {
+		if holds(branch, r.block) {
 			return r
 		}
 	}
@@ -182,6 +188,39 @@ func (c *Chain) SetFees(f Fees) {
 	c.fees = f.withDefaults()
 }
 
+// minBaseFee is where the walk of EIP-1559 stops falling: an eighth of it is
+// nothing any more.
+const minBaseFee = 7
+
+// WalkFees moves the base fee by one step of EIP-1559, as after a block that used
+// so much gas where target is what neither raises nor lowers it: by at most an
+// eighth, reached with used at zero or at twice the target, where it is cut. It
+// never falls below 7 wei. The fee market is no part of a branch: a reorg leaves
+// it where it is.
+func (c *Chain) WalkFees(used, target uint64) {
+	if target == 0 {
+		panic("chaintest: WalkFees: a target of no gas")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old, away := c.fees.BaseFee, min(target, max(used, target)-min(used, target))
+	// In two divisions, both rounded down, as the rule has it.
+	step, err := old.MulDiv(chain.NewAmount(away), chain.NewAmount(target))
+	if err == nil {
+		step, err = step.MulDiv(chain.NewAmount(1), chain.NewAmount(8))
+	}
+	if err != nil {
+		panic(fmt.Sprintf("chaintest: WalkFees from %s: %v", old, err)) // a fraction of at most 1 does not overflow
+	}
+	if used > target {
+		if more, err := old.Add(larger(step, chain.NewAmount(1))); err == nil {
+			c.fees.BaseFee = more
+		}
+		return
+	}
+	c.fees.BaseFee = larger(old.SubFloor(step), chain.NewAmount(minBaseFee))
+}
+
 // SetFinalized makes the node report the block at this height as finalized from
 // now on, also where it is lower than what was reported before: a tag that
 // stalls, or that goes backwards. It needs Options.Finalized.
@@ -199,24 +238,6 @@ func (c *Chain) FollowFinalized() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.final = nil
-}
-
-// finalized returns the finalized block of a view that ends at the height top.
-// A block with FinalityDepth confirmations is final, its own block included, so
-// that the tag and the depth say the same.
-func (c *Chain) finalized(top uint64) *chain.BlockRef {
-	if !c.tagged {
-		return nil
-	}
-	height := uint64(0)
-	if top+1 > c.info.FinalityDepth {
-		height = top + 1 - c.info.FinalityDepth
-	}
-	if c.final != nil {
-		height = min(*c.final, top)
-	}
-	ref := c.canon[height].ref
-	return &ref
 }
 
 // BalanceOf returns what an address holds of an asset at the newest block.
@@ -244,10 +265,10 @@ func (c *Chain) Transactions(height uint64) []chain.TxStatus {
 	if height >= uint64(len(c.canon)) {
 		return nil
 	}
-	view, tokens := c.Client(), contracts(c.tokens)
+	reader, tokens := c.Client(), contracts(c.tokens)
 	var out []chain.TxStatus
 	for _, r := range c.canon[height].txs {
-		out = append(out, view.status(r, tokens))
+		out = append(out, reader.status(r, tokens))
 	}
 	return out
 }

@@ -20,7 +20,8 @@ type Client struct {
 	// Faults are those of this client alone.
 	Faults
 
-	chain *Chain
+	chain  *Chain
+	pinned []*block // the branch that it is stuck on, by height; guarded by chain.mu
 }
 
 var (
@@ -32,8 +33,8 @@ var (
 	_ chain.FeeBumper      = (*Client)(nil)
 )
 
-// Client returns a new client of the chain. Clients differ in their faults
-// only, so that several of them make several providers.
+// Client returns a new client of the chain. Clients differ in their faults and
+// in their Pin only, so that several of them make several providers.
 func (c *Chain) Client() *Client { return &Client{chain: c} }
 
 // Info describes the chain.
@@ -42,28 +43,11 @@ func (l *Client) Info() chain.Info { return l.chain.info }
 // Codec returns evm.Codec.
 func (l *Client) Codec() chain.Codec { return evm.Codec() }
 
-// top is the height of the newest block that the client sees. The chain's lock
-// is held.
-func (l *Client) top(lag uint64) uint64 {
-	head := l.chain.head().ref.Height
-	return head - min(lag, head)
-}
-
-func (l *Client) lag() uint64 { return max(l.behind(), l.chain.behind()) }
-
-// see runs f with the chain's lock and the height of the newest visible block.
-func (l *Client) see(f func(top uint64)) {
-	lag := l.lag()
-	l.chain.mu.Lock()
-	defer l.chain.mu.Unlock()
-	f(l.top(lag))
-}
-
 // Head returns the newest and the finalized block.
 func (l *Client) Head(ctx context.Context) (chain.Head, error) {
 	return guard(ctx, l, MethodHead, func() (head chain.Head, err error) {
-		l.see(func(top uint64) {
-			head = chain.Head{Latest: l.chain.canon[top].ref, Finalized: l.chain.finalized(top)}
+		l.see(func(v view) {
+			head = chain.Head{Latest: v.head().ref, Finalized: l.chain.finalized(v)}
 		})
 		return head, nil
 	})
@@ -72,28 +56,17 @@ func (l *Client) Head(ctx context.Context) (chain.Head, error) {
 // maxHeaders bounds one answer of Headers.
 const maxHeaders = 1024
 
-// Headers returns blocks of the present branch, at most 1024 in one call.
+// Headers returns blocks of the branch that the client sees, at most 1024 in one
+// call.
 func (l *Client) Headers(ctx context.Context, from, to uint64) ([]chain.BlockRef, error) {
 	return guard(ctx, l, MethodHeaders, func() (refs []chain.BlockRef, err error) {
-		l.see(func(top uint64) {
-			for _, b := range l.run(from, to, top, maxHeaders) {
+		l.see(func(v view) {
+			for _, b := range v.run(from, to, maxHeaders) {
 				refs = append(refs, b.ref)
 			}
 		})
 		return refs, nil
 	})
-}
-
-// run returns the blocks from from to to, as far as they are visible.
-func (l *Client) run(from, to, top, most uint64) []*block {
-	if from > top || to < from {
-		return nil
-	}
-	to = min(to, top)
-	if to-from >= most {
-		to = from + most - 1
-	}
-	return slices.Clone(l.chain.canon[from : to+1])
 }
 
 // Transfers returns a page of at most Info.PageBlocks blocks.
@@ -104,8 +77,8 @@ func (l *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) 
 		}
 		var blocks []*block
 		var known []chain.Asset
-		l.see(func(top uint64) {
-			blocks = l.run(from, to, top, l.chain.info.PageBlocks)
+		l.see(func(v view) {
+			blocks = v.run(from, to, l.chain.info.PageBlocks)
 			known = slices.Clone(l.chain.listed)
 		})
 		if len(blocks) == 0 {
@@ -229,17 +202,14 @@ func (l *Client) status(r *receipt, listed map[common.Address]chain.AssetID) cha
 func (l *Client) Status(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatus, error) {
 	return guard(ctx, l, MethodStatus, func() ([]chain.TxStatus, error) {
 		out := make([]chain.TxStatus, len(ids))
-		l.see(func(top uint64) {
+		l.see(func(v view) {
 			listed := contracts(l.chain.listed)
 			for i, id := range ids {
-				r := l.chain.included(id)
-				switch {
-				case r != nil && r.block.ref.Height <= top:
+				out[i] = chain.TxStatus{ID: id, State: chain.TxUnknown}
+				if r := l.chain.included(id, v.seen()); r != nil {
 					out[i] = l.status(r, listed)
-				case r != nil || l.chain.pool.find(id) != nil:
-					out[i] = chain.TxStatus{ID: id, State: chain.TxPending}
-				default:
-					out[i] = chain.TxStatus{ID: id, State: chain.TxUnknown}
+				} else if l.chain.waits(id, v) {
+					out[i].State = chain.TxPending
 				}
 			}
 		})
@@ -251,12 +221,12 @@ func (l *Client) Status(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatu
 // included.
 func (l *Client) Balances(ctx context.Context, at chain.BlockHash, of []chain.Holding) ([]chain.Amount, error) {
 	return guard(ctx, l, MethodBalances, func() (out []chain.Amount, err error) {
-		l.see(func(top uint64) {
-			b := l.chain.canon[top]
+		l.see(func(v view) {
+			b := v.head()
 			if at != "" {
 				b = l.chain.blocks[at]
 			}
-			if b == nil || l.chain.isCanonical(b) && b.ref.Height > top {
+			if b == nil || b.ref.Height > v.top && holds(v.branch, b) {
 				err = fmt.Errorf("block %s: %w", at, chain.ErrNotFound)
 				return
 			}
@@ -308,7 +278,7 @@ func (l *Client) Identify(ctx context.Context) (chain.Identity, error) {
 // Inspect returns what DeployToken was told.
 func (l *Client) Inspect(ctx context.Context, a chain.Asset) (chain.Token, error) {
 	return guard(ctx, l, MethodInspect, func() (out chain.Token, err error) {
-		l.see(func(uint64) {
+		l.see(func(view) {
 			raw, ok := rawAddress(a.Contract)
 			t, found := l.chain.contracts[raw].(*token)
 			if !ok || !found {

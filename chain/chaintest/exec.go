@@ -19,6 +19,7 @@ const (
 	gasFreshSlot   = 17_100 // where the receiver held nothing of the token
 	gasSplit       = 10_000 // one part of a splitter call
 	gasReject      = 200
+	gasDestruct    = 65_000 // the destructor's contract, made and destroyed
 )
 
 // event is one log of a receipt.

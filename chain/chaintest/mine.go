@@ -48,19 +48,47 @@ func (c *Chain) MineOnly(ids ...chain.TxID) {
 	}
 }
 
+// MineOptions is a miner's choice. Zero: a block at the next block time that
+// takes all that waits and can be executed.
+type MineOptions struct {
+	// At is the block's time, as of MineAt.
+	At time.Time
+	// Leave are waiting transactions that this block leaves out, and with them
+	// what follows them in nonce. Those that do not wait are left out anyhow.
+	Leave []chain.TxID
+	// Empty leaves everything out.
+	Empty bool
+}
+
+// MineWith makes one block as its miner wants it, and returns it.
+func (c *Chain) MineWith(o MineOptions) chain.BlockRef {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o.At.IsZero() {
+		o.At = c.nextTime()
+	}
+	chosen := []*tx{}
+	for _, t := range c.pool.waiting {
+		if !o.Empty && !slices.Contains(o.Leave, t.id) {
+			chosen = append(chosen, t)
+		}
+	}
+	return c.mine(o.At, chosen).ref
+}
+
 // mine makes one block. A nil choice means everything that waits.
 func (c *Chain) mine(at time.Time, chosen []*tx) *block {
 	if chosen == nil {
 		chosen = c.pool.waiting
 	}
 	parent := c.head()
-	b := &block{parent: parent, world: parent.world, grants: c.grants}
+	b := &block{parent: parent, world: parent.world, edicts: c.edicts}
 	b.ref = chain.BlockRef{Height: parent.ref.Height + 1, Parent: parent.ref.Hash, Time: at.UTC().Truncate(time.Second)}
-	c.grants = nil
-	if len(b.grants) > 0 {
+	c.edicts = nil
+	if len(b.edicts) > 0 {
 		b.world = b.world.copy()
-		for _, g := range b.grants {
-			g.pay(b.world)
+		for _, e := range b.edicts {
+			e.act(b.world)
 		}
 	}
 	c.fill(b, chosen)
@@ -189,15 +217,15 @@ func (c *Chain) rewind(depth int) chain.BlockHash {
 // before what waited already, since it arrived earlier.
 func (c *Chain) detach(length int) {
 	var back []*tx
-	var grants []grant
+	var edicts []edict
 	for _, b := range c.canon[length:] {
-		grants = append(grants, b.grants...)
+		edicts = append(edicts, b.edicts...)
 		for _, r := range b.txs {
 			back = append(back, r.tx)
 		}
 	}
 	c.canon = c.canon[:length:length]
-	c.grants = append(grants, c.grants...)
+	c.edicts = append(edicts, c.edicts...)
 	c.pool.remove(func(t *tx) bool {
 		// What was mined wins over a rival that came meanwhile.
 		return slices.ContainsFunc(back, func(b *tx) bool { return b.from == t.from && b.raw.Nonce() == t.raw.Nonce() })
@@ -224,6 +252,6 @@ func (c *Chain) Return(to chain.BlockHash) {
 	for _, b := range slices.Backward(branch) {
 		c.canon = append(c.canon, b)
 	}
-	c.grants = c.unpaid(c.grants)
+	c.edicts = c.undone(c.edicts)
 	c.tidy()
 }

@@ -27,11 +27,16 @@ type Options struct {
 	Finalized bool
 	// Fees sets the fee market.
 	Fees Fees
+	// PoolLimit is how many transactions the mempool holds. A broadcast beyond it
+	// evicts the one that pays its miner least; where that is the newcomer itself,
+	// it is refused as underpriced. A reorg may fill the mempool above the limit
+	// until the next broadcast. Default: no limit.
+	PoolLimit int
 }
 
 // Fees is the simulated fee market, in base units of the native coin per unit
-// of gas. It stays as it is until SetFees: no walk, so that figures in tests
-// are predictable.
+// of gas. It stays as it is until SetFees or WalkFees: no walk by itself, so that
+// figures in tests are predictable.
 type Fees struct {
 	// BaseFee is what every transaction must offer to be mined. Default: 1 gwei.
 	BaseFee chain.Amount

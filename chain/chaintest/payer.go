@@ -2,8 +2,8 @@ package chaintest
 
 import (
 	"crypto/ecdsa"
+	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -21,7 +21,7 @@ type payer struct {
 // payerGas is a gas limit that every simulated call with that data fits in.
 func payerGas(data []byte) uint64 {
 	parts := 1 + uint64(len(data)/splitterPart)
-	return intrinsicGas(data) + parts*(gasSplit+gasToken+gasFreshSlot)
+	return intrinsicGas(data) + gasDestruct + parts*(gasSplit+gasToken+gasFreshSlot)
 }
 
 // faucet is the payer behind Fund.
@@ -103,6 +103,18 @@ func (c *Chain) PayMany(payer string, parts ...Payment) chain.TxID {
 	return c.send(payer, splitterAddress, value, data, nil)
 }
 
+// PaySelfDestruct has the payer send native coin through a contract that is
+// destroyed in favour of the receiver: the transaction is visible, but names the
+// contract, and no log and no call shows the credit. Unlike a part of PayMany,
+// no contract can refuse it.
+func (c *Chain) PaySelfDestruct(payer string, to chain.Address, amount chain.Amount) chain.TxID {
+	receiver := mustAddress("PaySelfDestruct", to)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.onDemand()
+	return c.send(payer, destructorAddress, amount, receiver[:], nil)
+}
+
 // PayFailed is Pay by a transaction that fails when it is mined: its status is
 // 0, it names receiver and value, and moves nothing.
 func (c *Chain) PayFailed(payer string, to chain.Address, asset chain.Asset, amount chain.Amount) chain.TxID {
@@ -140,7 +152,8 @@ func (c *Chain) Replace(old chain.TxID, to chain.Address, asset chain.Asset, amo
 }
 
 // send signs a payer's transaction and puts it into the mempool. With a rival
-// it takes the rival's nonce and outbids it.
+// it takes the rival's nonce and outbids it. What a full mempool does not take is
+// lost, as what it evicts is.
 func (c *Chain) send(name string, to common.Address, value chain.Amount, data []byte, rival *tx) chain.TxID {
 	p := c.payer(name)
 	u := unsigned{ChainID: c.number, To: to, Value: value.Big(), Data: data, Gas: payerGas(data)}
@@ -159,25 +172,10 @@ func (c *Chain) send(name string, to common.Address, value chain.Amount, data []
 	if err == nil {
 		err = c.submit(t)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errPoolFull) {
 		panic(fmt.Sprintf("chaintest: payer %s: %v", name, err))
 	}
 	return t.id
-}
-
-// grant is a credit by the protocol itself, as a withdrawal or a block reward
-// is: the next block pays it, and no transaction shows it.
-type grant struct {
-	n      uint64 // tells equal grants apart
-	token  common.Address
-	to     common.Address
-	amount chain.Amount
-}
-
-func (g grant) pay(w world) {
-	// Grant checked that it fits; an overflow by two of them leaves the balance
-	// as it is.
-	_ = w.credit(g.token, g.to, g.amount)
 }
 
 // Send broadcasts a signed transaction in the network's encoding, as a client's
@@ -195,21 +193,14 @@ func (c *Chain) Send(raw []byte) (chain.TxID, error) {
 
 // Grant credits an asset to an address with the next block, without a
 // transaction: for the starting balances of a test, and as the model of credits
-// that only balances show. A reorg carries it over to the new branch.
+// that only balances show, as withdrawals and a miner's reward are. A reorg
+// carries it over to the new branch.
 func (c *Chain) Grant(to chain.Address, asset chain.Asset, amount chain.Amount) {
-	g := grant{to: mustAddress("Grant", to), token: c.mustContract("Grant", asset), amount: amount}
+	owner, token := mustAddress("Grant", to), c.mustContract("Grant", asset)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.granted++
-	g.n = c.granted
-	c.grants = append(c.grants, g)
-}
-
-// unpaid leaves out the grants that the present branch has paid.
-func (c *Chain) unpaid(grants []grant) []grant {
-	return slices.DeleteFunc(grants, func(g grant) bool {
-		return slices.ContainsFunc(c.canon, func(b *block) bool {
-			return slices.ContainsFunc(b.grants, func(p grant) bool { return p.n == g.n })
-		})
+	c.decree(func(w world) {
+		// An overflow leaves the balance as it is.
+		_ = w.credit(token, owner, amount)
 	})
 }

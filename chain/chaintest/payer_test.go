@@ -94,6 +94,9 @@ func TestTokenKinds(t *testing.T) {
 		chaintest.TokenSpoofer:   {true, false},
 		chaintest.TokenNFT:       {true, false},
 		chaintest.TokenLongData:  {true, false},
+		chaintest.TokenRebasing:  {true, true},
+		chaintest.TokenPausable:  {true, true},
+		chaintest.TokenBlacklist: {true, true},
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			w := newWorld(t, chaintest.Options{})

@@ -44,12 +44,16 @@ func (p *pool) remove(gone func(*tx) bool) {
 // replaceBump is by how many percent a replacement must be dearer, as in geth.
 const replaceBump = 10
 
+// errPoolFull is what a full mempool says to a transaction that pays no more than
+// those it holds.
+var errPoolFull = fmt.Errorf("transaction underpriced: the mempool is full: %w", chain.ErrUnderpriced)
+
 // errIntrinsicGas is what nodes say to a gas limit that cannot do.
 var errIntrinsicGas = errors.New("chaintest: intrinsic gas too low")
 
 // submit takes a transaction into the mempool, or says why not.
 func (c *Chain) submit(t *tx) error {
-	if c.pool.find(t.id) != nil || c.included(t.id) != nil {
+	if c.pool.find(t.id) != nil || c.included(t.id, c.canon) != nil {
 		return nil
 	}
 	w := c.head().world
@@ -72,8 +76,29 @@ func (c *Chain) submit(t *tx) error {
 		c.pool.remove(func(o *tx) bool { return o == rival })
 	}
 	c.pool.add(t)
+	c.evict()
+	if c.pool.find(t.id) == nil {
+		return errPoolFull
+	}
 	return nil
 }
+
+// evict forgets what pays its miner least until the mempool is no larger than it
+// may be; of equals the one that came last.
+func (c *Chain) evict() {
+	for c.limit > 0 && len(c.pool.waiting) > c.limit {
+		worst := c.pool.waiting[0]
+		for _, t := range c.pool.waiting[1:] {
+			if !c.reward(worst).Less(c.reward(t)) {
+				worst = t
+			}
+		}
+		c.pool.remove(func(t *tx) bool { return t == worst })
+	}
+}
+
+// reward is what a miner would get for a unit of t's gas now.
+func (c *Chain) reward(t *tx) chain.Amount { return t.tip.Min(t.cap.SubFloor(c.fees.BaseFee)) }
 
 // onDemand makes the block that a development chain makes for each transaction.
 func (c *Chain) onDemand() {

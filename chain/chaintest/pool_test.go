@@ -122,6 +122,49 @@ func TestFees(t *testing.T) {
 	require.Equal(t, amount(21_000*4*gwei), w.Transactions(w.Head().Height)[0].Fee)
 }
 
+func TestPoolLimitEvictsTheCheapest(t *testing.T) {
+	w := newWorld(t, chaintest.Options{PoolLimit: 3})
+	o := newOutsider(t, w)
+	id := func(raw []byte) chain.TxID {
+		t := new(types.Transaction)
+		require.NoError(o.t, t.UnmarshalBinary(raw))
+		return chain.TxID(t.Hash().Hex())
+	}
+	var raws [][]byte
+	for i, tip := range []int64{5, 3, 4} {
+		raws = append(raws, o.pay(uint64(i), 1, tip*gwei, 100*gwei))
+		require.NoError(t, o.send(raws[i]))
+	}
+	require.ErrorIs(t, o.send(o.pay(3, 1, 3*gwei, 100*gwei)), chain.ErrUnderpriced, "no more than the cheapest")
+	require.ErrorIs(t, o.send(o.pay(3, 1, 4*gwei, 4*gwei)), chain.ErrUnderpriced, "what a miner gets counts, not what is offered")
+	require.NoError(t, o.send(raws[0]), "already known")
+	dear := o.pay(3, 1, 6*gwei, 100*gwei)
+	require.NoError(t, o.send(dear))
+	require.Equal(t, []chain.TxID{id(raws[0]), id(raws[2]), id(dear)}, w.Mempool())
+	require.NoError(t, o.send(o.pay(3, 2, 7*gwei, 110*gwei)), "a replacement takes no more room")
+	require.Len(t, w.Mempool(), 3)
+	w.Mine(1)
+	require.Equal(t, uint64(1), w.Nonce(o.address()), "the rest waits for the nonce that was evicted")
+	require.Len(t, w.Mempool(), 2)
+	require.NoError(t, o.send(raws[1]), "and can be sent again")
+	w.Mine(1)
+	require.Equal(t, uint64(4), w.Nonce(o.address()))
+}
+
+// TestPoolLimitAndPayers: a payer has no way to send again, so that what the
+// mempool does not take of it is lost.
+func TestPoolLimitAndPayers(t *testing.T) {
+	w := newWorld(t, chaintest.Options{PoolLimit: 1})
+	first := w.Pay("alice", w.own.Address, w.eth, amount(1))
+	lost := w.Pay("bob", w.own.Address, w.eth, amount(2))
+	require.Equal(t, []chain.TxID{first}, w.Mempool())
+	require.Equal(t, chain.TxUnknown, w.state(t, lost))
+	w.Mine(1)
+	w.Pay("bob", w.own.Address, w.eth, amount(4))
+	w.Mine(1)
+	require.Equal(t, amount(5), w.BalanceOf(w.own.Address, w.eth))
+}
+
 func TestRefusedTransactions(t *testing.T) {
 	w := newWorld(t, chaintest.Options{})
 	o := newOutsider(t, w)

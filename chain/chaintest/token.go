@@ -37,6 +37,15 @@ const (
 	TokenFee TokenKind = "fee-on-transfer"
 	// TokenLongData emits Transfer with two words of data, though it is listed.
 	TokenLongData TokenKind = "long-data"
+	// TokenRebasing is plain, and its owner can make all balances grow or shrink
+	// without an event, see Rebase.
+	TokenRebasing TokenKind = "rebasing"
+	// TokenPausable is plain, and its owner can make all transfers revert, see
+	// Pause.
+	TokenPausable TokenKind = "pausable"
+	// TokenBlacklist is plain, and its owner can make transfers of single
+	// addresses revert, see Blacklist.
+	TokenBlacklist TokenKind = "blacklisting"
 )
 
 // listed reports whether a gateway that is configured well would list it.
@@ -150,6 +159,9 @@ func (t *token) transfer(m *message, from, to common.Address, amount chain.Amoun
 		return make([]byte, 32), nil
 	}
 	self := common.BytesToAddress(common.FromHex(string(t.asset.Contract)))
+	if err := refused(m.world, self, from, to); err != nil {
+		return nil, err
+	}
 	moved, err := amount.MulDiv(t.num, t.den)
 	if err != nil {
 		return nil, reverted("overflow")
@@ -180,6 +192,18 @@ func (t *token) transfer(m *message, from, to common.Address, amount chain.Amoun
 	return common.LeftPadBytes([]byte{1}, 32), nil
 }
 
+// refused says why the token's owner does not let it move. Only tokens of the
+// kinds with such an owner have these flags.
+func refused(w world, self, from, to common.Address) error {
+	switch {
+	case w.flag('p', self, common.Address{}):
+		return reverted("token is paused")
+	case w.flag('x', self, from) || w.flag('x', self, to):
+		return reverted("account is blacklisted")
+	}
+	return nil
+}
+
 // announce emits the events of one movement.
 func (t *token) announce(m *message, self, from, to common.Address, amount chain.Amount) {
 	own := *m
@@ -203,62 +227,4 @@ func (t *token) announce(m *message, self, from, to common.Address, amount chain
 // moved. No return value is no refusal.
 func returnedFalse(output []byte) bool {
 	return len(output) >= 32 && bytes.Equal(output[:32], make([]byte, 32))
-}
-
-// Contracts that exist on every simulated chain.
-var (
-	rejecterAddress = common.BytesToAddress(crypto.Keccak256([]byte("chaintest rejecter")))
-	splitterAddress = common.BytesToAddress(crypto.Keccak256([]byte("chaintest splitter")))
-)
-
-// Rejecter returns the address of a contract that reverts whatever it is paid.
-func (c *Chain) Rejecter() chain.Address { return textAddress(rejecterAddress) }
-
-type rejecter struct{}
-
-func (rejecter) call(m *message) ([]byte, error) {
-	m.gas += gasReject
-	return nil, reverted("rejected")
-}
-
-// splitter pays many receivers in one transaction, as exchanges do. Its input
-// is a run of parts of 72 bytes: token (zero for native coin), receiver, amount.
-// Tokens move from the caller, native coin from the value sent along: by
-// internal calls, which no log and no transaction list shows.
-type splitter struct{}
-
-const splitterPart = 20 + 20 + 32
-
-func splitterCall(token, to common.Address, amount chain.Amount) []byte {
-	word := amount.Bytes32()
-	return bytes.Join([][]byte{token[:], to[:], word[:]}, nil)
-}
-
-func (splitter) call(m *message) ([]byte, error) {
-	if len(m.data) == 0 || len(m.data)%splitterPart != 0 {
-		return nil, reverted("unknown function")
-	}
-	for part := m.data; len(part) > 0; part = part[splitterPart:] {
-		m.gas += gasSplit
-		contract, to := common.BytesToAddress(part[:20]), common.BytesToAddress(part[20:40])
-		amount, err := chain.AmountFromBytes(part[40:splitterPart])
-		if err != nil {
-			return nil, reverted("overflow")
-		}
-		if contract == (common.Address{}) {
-			if err := moveNative(m.world, m.to, to, amount); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		t, ok := m.c.contracts[contract].(*token)
-		if !ok {
-			return nil, reverted("no token")
-		}
-		m.gas += gasToken
-		if _, err := t.transfer(m, m.from, to, amount); err != nil {
-			return nil, err
-		}
-	}
-	return nil, nil
 }

@@ -19,7 +19,7 @@ import (
 // amount above zero is an upper bound, fee included.
 func (l *Client) Prepare(ctx context.Context, in chain.Intent) (chain.Draft, error) {
 	return guard(ctx, l, MethodPrepare, func() (d chain.Draft, err error) {
-		l.see(func(top uint64) { d, err = l.chain.prepare(l.chain.canon[top].world, in, nil) })
+		l.see(func(v view) { d, err = l.chain.prepare(v.head().world, in, nil) })
 		return d, err
 	})
 }
@@ -34,7 +34,7 @@ func (l *Client) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (c
 			return d, err
 		}
 		in.Reuse = []chain.Lock{nonceLock(t.from, t.raw.Nonce())}
-		l.see(func(top uint64) { d, err = l.chain.prepare(l.chain.canon[top].world, in, t) })
+		l.see(func(v view) { d, err = l.chain.prepare(v.head().world, in, t) })
 		return d, err
 	})
 }
@@ -264,11 +264,11 @@ func (p *plan) unsigned(c *Chain) unsigned {
 // DryRun tries every move of an intent by itself on the newest block.
 func (l *Client) DryRun(ctx context.Context, in chain.Intent) error {
 	_, err := guard(ctx, l, MethodDryRun, func() (none struct{}, err error) {
-		l.see(func(top uint64) {
+		l.see(func(v view) {
 			for _, m := range in.Moves {
 				p := &plan{move: m}
 				if err = l.chain.readMove(p); err == nil {
-					_, err = l.chain.tryMove(l.chain.canon[top].world, p)
+					_, err = l.chain.tryMove(v.head().world, p)
 				}
 				if err != nil {
 					return
@@ -341,7 +341,8 @@ func (c *Chain) join(d chain.Draft, u unsigned, signatures [][]byte) (chain.Sign
 	return chain.Signed{Chain: d.Chain, ID: chain.TxID(t.Hash().Hex()), Raw: raw, Locks: slices.Clone(d.Locks)}, nil
 }
 
-// Broadcast puts a transaction into the mempool.
+// Broadcast puts a transaction into the mempool. There is one for the whole network,
+// which judges it by the present branch, whatever branch this client sees.
 func (l *Client) Broadcast(ctx context.Context, s chain.Signed) error {
 	_, err := guard(ctx, l, MethodBroadcast, func() (none struct{}, err error) {
 		t, err := l.chain.readTx(s.Raw)
@@ -351,7 +352,7 @@ func (l *Client) Broadcast(ctx context.Context, s chain.Signed) error {
 		if t.id != s.ID || s.Chain != l.chain.info.ID {
 			return none, &chain.FormatError{What: "signed transaction", Text: string(t.id), Reason: fmt.Sprintf("not %s of %s", s.ID, s.Chain)}
 		}
-		l.see(func(uint64) {
+		l.see(func(view) {
 			if err = l.chain.submit(t); err == nil {
 				l.chain.onDemand()
 			}
