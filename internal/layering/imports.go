@@ -41,12 +41,19 @@ func Rel(importPath string) (string, bool) {
 	return strings.CutPrefix(importPath, Module+"/")
 }
 
+// simulation is the folder of the deterministic simulation, which is run as a
+// test and belongs to no program.
+const simulation = "internal/sim"
+
 // ForTests reports whether a package serves tests only: its name, or that of a
-// folder above it, ends in "test".
+// folder above it, ends in "test", or it is part of the simulation.
 func ForTests(importPath string) bool {
 	rel, ours := Rel(importPath)
 	if !ours {
 		return false
+	}
+	if below(rel, simulation) {
+		return true
 	}
 	for part := range strings.SplitSeq(rel, "/") {
 		if strings.HasSuffix(part, "test") {
@@ -122,7 +129,7 @@ func forbiddenLibrary(from, fromPath, target string) string {
 			return "what is not for tests does not import what is"
 		}
 	case below(target, ethereum):
-		if !below(from, "chain/evm") && from != "chain/chaintest" && !program(from) {
+		if !below(from, "chain/evm") && from != "chain/chaintest" && !below(from, simulation) && !program(from) {
 			return "go-ethereum is confined to chain/evm, programs and tests"
 		}
 	case from == "webhook" && strings.Contains(strings.SplitN(target, "/", 2)[0], "."):

@@ -43,6 +43,10 @@ func TestImports(t *testing.T) {
 		{"hdwallet", ours("internal/lifecycle"), "a mechanism knows the words of chain"},
 		{"hdwallet", ours("store/memory"), "a mechanism knows the words of chain"},
 		{"hdwallet", ours("chain/chaintest"), "only tests use packages for tests"},
+		{"internal/sim", ours("chain/chaintest"), ""},
+		{"internal/sim/oracle", geth, ""},
+		{"internal/simple", geth, "go-ethereum is confined to chain/evm, programs and tests"},
+		{"", ours("internal/sim/oracle"), "only tests use packages for tests"},
 		{"rates", ours("chain"), ""},
 
 		{"webhook", ours("chain"), "a receiver of webhooks"},

@@ -1,0 +1,72 @@
+package oracle
+
+import (
+	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
+)
+
+// Issued is S1 for an answer that a host got: owner is the payment, or the
+// customer of a permanent address, that the address was given to. Nobody else
+// ever gets it, whatever the store has forgotten since.
+func (o *Oracle) Issued(owner string, a chain.Address) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if was, ok := o.past.issued[a]; ok && was != owner {
+		return broken("S1", "address %s of %s was issued to %s", a, was, owner)
+	}
+	o.past.issued[a] = owner
+	return nil
+}
+
+// owner is whose an address row is; empty where nobody's yet.
+func owner(row *bursar.Address) string {
+	if row.PaymentID != "" {
+		return row.PaymentID
+	}
+	return row.Customer
+}
+
+func (o *Oracle) takeAddress(row *bursar.Address) error {
+	m := o.m
+	old, other := m.addresses[row.ID], m.owners[row.Address]
+	m.addresses[row.ID], m.owners[row.Address] = row, row
+	o.past.homes[row.Address] = true
+	if o.replaying {
+		return nil
+	}
+	if other != nil && other.ID != row.ID {
+		return broken("S1", "address %s has the rows %s and %s", row.Address, other.ID, row.ID)
+	}
+	if err := o.unshared(row.Address, row.PaymentID, row.Customer); err != nil {
+		return err
+	}
+	if old == nil {
+		return follows("S7", "address", row.ID, 0, row.Version)
+	}
+	if was := owner(old); was != "" && was != owner(row) || old.Address != row.Address {
+		return broken("S1", "row %s: address %s of %q became %s of %q", row.ID, old.Address, was, row.Address, owner(row))
+	}
+	return follows("S7", "address", row.ID, old.Version, row.Version)
+}
+
+// unshared checks a new owner of an address against all that were ever told.
+// A host may know an owner by its payment or by its customer.
+func (o *Oracle) unshared(a chain.Address, payment, customer string) error {
+	was, ok := o.past.issued[a]
+	if !ok || payment == "" && customer == "" || was == payment || was == customer {
+		return nil
+	}
+	return broken("S1", "address %s was issued to %s and belongs to payment %q, customer %q", a, was, payment, customer)
+}
+
+// addressed checks that a payment and its address row belong together.
+func (o *Oracle) addressed(p *bursar.Payment) error {
+	row := o.m.owners[p.Address]
+	if row == nil {
+		return broken("S1", "payment %s has the address %s, which has no row", p.ID, p.Address)
+	}
+	if row.PaymentID != p.ID {
+		return broken("S1", "payment %s has the address %s of %q", p.ID, p.Address, owner(row))
+	}
+	return o.unshared(p.Address, p.ID, p.Customer)
+}

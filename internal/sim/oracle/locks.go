@@ -1,0 +1,97 @@
+package oracle
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/bursar-go/bursar"
+)
+
+// intent is what a lock is spent for: one attempt group of one payout.
+type intent struct {
+	payout string
+	group  int
+}
+
+// takeFences is S6 for writers: a lease that somebody took over is never
+// written under again by the one before.
+func (o *Oracle) takeFences(b *bursar.Batch) error {
+	for _, f := range b.Fences {
+		if f.Epoch < o.m.epochs[f.Name] {
+			return broken("S6", "a batch under epoch %d of the lease %s came after one under epoch %d", f.Epoch, f.Name, o.m.epochs[f.Name])
+		}
+		o.m.epochs[f.Name] = f.Epoch
+	}
+	if len(b.Fences) == 0 && len(b.Attempts) > 0 && !o.replaying {
+		return broken("S6", "attempt %s was written without a lease", b.Attempts[0].ID)
+	}
+	return nil
+}
+
+// takeAttempt is S6 for what is signed: it is never changed, and each of its
+// locks serves one attempt group for ever. What a lost commit held is not known
+// to the gateway any more and does not bind it.
+func (o *Oracle) takeAttempt(a *bursar.Attempt) error {
+	m := o.m
+	old := m.attempts[a.ID]
+	m.attempts[a.ID] = a
+	o.past.attempts[a.TxID] = a
+	mine := intent{a.PayoutID, a.Group}
+	taken := intent{}
+	for _, l := range a.Locks {
+		if was, ok := m.locks[l]; ok && was != mine {
+			taken = was
+			continue
+		}
+		m.locks[l] = mine
+	}
+	if o.replaying {
+		if _, ok := m.groups[mine]; !ok {
+			m.groups[mine] = a.Locks
+		}
+		return nil
+	}
+	if taken.payout != "" {
+		return broken("S6", "attempt %s of payout %s group %d spends a lock of payout %s group %d", a.ID, a.PayoutID, a.Group, taken.payout, taken.group)
+	}
+	if old == nil {
+		return o.signed(a)
+	}
+	if !bytes.Equal(old.Raw, a.Raw) || !slices.Equal(old.Locks, a.Locks) || old.PayoutID != a.PayoutID || old.Group != a.Group || old.TxID != a.TxID {
+		return broken("S6", "attempt %s was changed", a.ID)
+	}
+	return follows("S6", "attempt", a.ID, old.Version, a.Version)
+}
+
+// signed checks a new attempt against its payout and its group.
+func (o *Oracle) signed(a *bursar.Attempt) error {
+	p := o.m.payouts[a.PayoutID]
+	switch {
+	case a.Version != 1:
+		return follows("S6", "attempt", a.ID, 0, a.Version)
+	case p == nil:
+		return broken("S6", "attempt %s is of payout %q, which is not there", a.ID, a.PayoutID)
+	case a.Group != p.Group:
+		return broken("S6", "attempt %s is of group %d, payout %s is in group %d", a.ID, a.Group, p.ID, p.Group)
+	case len(a.Locks) == 0:
+		return broken("S6", "attempt %s spends no lock", a.ID)
+	}
+	// All of a group can be mined at most once together.
+	mine := intent{a.PayoutID, a.Group}
+	if was, ok := o.m.groups[mine]; ok && !slices.ContainsFunc(was, func(l lock) bool { return slices.Contains(a.Locks, l) }) {
+		return broken("S6", "attempt %s of payout %s shares no lock with the others of group %d", a.ID, p.ID, a.Group)
+	} else if !ok {
+		o.m.groups[mine] = a.Locks
+	}
+	if !p.MaxFee.IsZero() && p.MaxFee.Less(a.MaxFee) {
+		return broken("S9", "attempt %s may cost %s, payout %s at most %s", a.ID, a.MaxFee, p.ID, p.MaxFee)
+	}
+	tx, err := o.decode(a.Raw)
+	if err != nil {
+		return broken("S6", "attempt %s: %v", a.ID, err)
+	}
+	if tx.id != a.TxID {
+		return broken("S6", "attempt %s has the bytes of %s", a.ID, tx.id)
+	}
+	return nil
+}
