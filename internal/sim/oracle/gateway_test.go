@@ -1,8 +1,9 @@
-package oracle_test
+package oracle
 
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +16,6 @@ import (
 	"github.com/bursar-go/bursar/bursartest"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/chaintest"
-	"github.com/bursar-go/bursar/internal/sim/oracle"
 	"github.com/bursar-go/bursar/store/memory"
 )
 
@@ -83,11 +83,28 @@ func (l listening) As(target any) bool {
 	return true
 }
 
+// logbook gives every line of a log to an oracle, and prints none.
+type logbook struct{ tell func(string) }
+
+func (l logbook) Enabled(context.Context, slog.Level) bool { return true }
+func (l logbook) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l logbook) WithGroup(string) slog.Handler            { return l }
+func (l logbook) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString(r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		b.WriteString(" " + a.String())
+		return true
+	})
+	l.tell(b.String())
+	return nil
+}
+
 // world is a gateway with an oracle that watches it.
 type world struct {
 	*bursartest.Kit
 	t      testing.TB
-	oracle *oracle.Oracle
+	oracle *Oracle
 	store  bursar.Store
 
 	mu    sync.Mutex
@@ -103,6 +120,17 @@ func (w *world) committed(b bursar.Batch) {
 		return
 	}
 	w.note(w.oracle.Committed(b))
+}
+
+func (w *world) logged(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if strings.Contains(line, "invariant") {
+		w.found = append(w.found, errors.New(line))
+	}
+	if w.oracle != nil {
+		w.note(w.oracle.Log(line))
+	}
 }
 
 func (w *world) note(err error) {
@@ -132,6 +160,7 @@ func newWorld(t testing.TB, o bursartest.Options) *world {
 	}))
 	edit := o.Edit
 	o.Edit = func(cfg *bursar.Config) {
+		cfg.Logger = slog.New(logbook{w.logged})
 		eth := cfg.Chains[0].Client.Info().Native
 		eth.SweepMinimum = chain.NewAmount(1e15)
 		cfg.Chains[0].Assets = append(cfg.Chains[0].Assets, eth)
@@ -145,7 +174,7 @@ func newWorld(t testing.TB, o bursartest.Options) *world {
 	eth.SweepMinimum = chain.NewAmount(1e15)
 	info := c.Info()
 	finality := info.FinalityDepth
-	w.oracle = oracle.New(oracle.Config{
+	w.oracle = New(Config{
 		Chain: c, Read: w.store.Read, Assets: []chain.Asset{eth, w.USDC, w.USDT}, Treasury: w.Treasury, Sponsor: w.Sponsor,
 		Confirmations: info.Confirmations, Finality: finality, MinSweep: map[chain.AssetID]chain.Amount{eth.ID: chain.NewAmount(1e15)},
 		Endpoints: []string{"shop"}, Secrets: strings.Fields("xprv-canary"), Now: c.Now,
@@ -187,4 +216,27 @@ func TestANormalFlowIsWithoutComplaint(t *testing.T) {
 	w.fine()
 	require.NoError(t, w.oracle.Quiet(t.Context()))
 	require.Contains(t, w.oracle.Marks(), "payment confirmed->settled")
+}
+
+func TestReorgsAreWithoutComplaint(t *testing.T) {
+	w := newWorld(t, bursartest.Options{})
+	p := w.pay(w.USDC, "25")
+	w.Confirm()
+	require.Equal(t, bursar.StatusConfirmed, w.Payment(p).Status)
+	w.Reorg(3) // comes again
+	w.Settle()
+	w.Settle()
+	require.Equal(t, bursar.StatusSettled, w.Payment(p).Status)
+	q := w.pay(w.ETH, "2")
+	w.Confirm()
+	w.Reorg(3, chaintest.ReorgOptions{DropAll: true}) // never comes again
+	w.Settle()
+	w.AdvanceTime(48 * time.Hour)
+	w.Settle()
+	require.Equal(t, bursar.StatusExpired, w.Payment(q).Status)
+	w.fine()
+	require.NoError(t, w.oracle.Quiet(t.Context()))
+	for _, m := range []string{"payment confirmed->pending", "payment pending->expired", "reversal L2", "event chain.deep_reorg", "transaction failed->confirming"} {
+		require.Contains(t, w.oracle.Marks(), m)
+	}
 }

@@ -50,7 +50,6 @@ const (
 	phaseInclude
 	phaseDeep
 	phaseAfter
-	phases
 )
 
 // rowMove is a step of a transaction or a payout.
@@ -107,8 +106,12 @@ type step struct{ from, to string }
 // hops are the tables, prepared for looking up.
 type hops struct {
 	payment              map[step]bool
-	transaction, payouts map[step][]step // of a commit, with the steps it takes
+	transaction, payouts table
 }
+
+// table is what one commit can do to a row, with the steps that it takes: one of
+// the scanner, and any other one.
+type table struct{ scanning, alone map[step][]step }
 
 func newHops() hops {
 	h := hops{payment: map[step]bool{}, transaction: ways(transactionMoves()), payouts: ways(payoutMoves())}
@@ -118,22 +121,15 @@ func newHops() hops {
 	return h
 }
 
-// ways returns what one commit can do to a row: nothing, one step by itself, or
-// one step in each phase of the scanner, in their order.
-func ways(moves []rowMove) map[step][]step {
-	out := map[step][]step{}
-	add := func(from string, path []step) {
-		if len(path) == 0 {
-			return
-		}
-		at := step{from, path[len(path)-1].to}
-		if known, ok := out[at]; !ok || len(path) < len(known) {
-			out[at] = slices.Clone(path)
-		}
-	}
+// ways works a table out: one step by itself, or one in each phase of the
+// scanner, in their order. Of several ways to one end the shortest is taken.
+func ways(moves []rowMove) table {
+	out := table{map[step][]step{}, map[step][]step{}}
 	var walk func(from, at string, phase int, path []step)
 	walk = func(from, at string, phase int, path []step) {
-		add(from, path)
+		if known, ok := out.scanning[step{from, at}]; len(path) > 0 && (!ok || len(path) < len(known)) {
+			out.scanning[step{from, at}] = path
+		}
 		for _, m := range moves {
 			if m.phase >= phase && m.phase != phaseAlone && m.from == at {
 				walk(from, m.to, m.phase+1, append(slices.Clone(path), step{m.from, m.to}))
@@ -142,7 +138,7 @@ func ways(moves []rowMove) map[step][]step {
 	}
 	for _, m := range moves {
 		if m.phase == phaseAlone {
-			add(m.from, []step{{m.from, m.to}})
+			out.alone[step{m.from, m.to}] = []step{{m.from, m.to}}
 		}
 		walk(m.from, m.from, phaseOrphan, nil)
 	}

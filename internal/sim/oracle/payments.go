@@ -131,8 +131,11 @@ func (o *Oracle) takeTransaction(b *bursar.Batch, t *bursar.Transaction) error {
 	if err := follows("S7", "transaction", t.ID, old.Version, t.Version); err != nil {
 		return err
 	}
+	if err := o.placed(b, old, t); err != nil {
+		return err
+	}
 	moved := old.BlockHash != t.BlockHash || old.Inclusion != t.Inclusion
-	if err := o.moves("transaction", t.ID, o.hops.transaction, string(old.Status), string(t.Status), moved); err != nil {
+	if err := o.moves("transaction", t.ID, o.hops.transaction.of(b), string(old.Status), string(t.Status), moved); err != nil {
 		return err
 	}
 	if old.Inclusion > 0 && !old.Suspense && !t.Suspense && old.Counting != t.Counting {
@@ -141,7 +144,7 @@ func (o *Oracle) takeTransaction(b *bursar.Batch, t *bursar.Transaction) error {
 	if old.Accepted && !t.Accepted {
 		return broken("S7", "transaction %s is no longer accepted", t.ID)
 	}
-	return o.placed(b, old, t)
+	return nil
 }
 
 // takePayout is S7 for a payout, and S9 for what it cost.
@@ -158,7 +161,7 @@ func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 		return err
 	}
 	moved := old.BlockHash != p.BlockHash
-	if err := o.moves("payout", p.ID, o.hops.payouts, string(old.Status), string(p.Status), moved); err != nil {
+	if err := o.moves("payout", p.ID, o.hops.payouts.of(b), string(old.Status), string(p.Status), moved); err != nil {
 		return err
 	}
 	if p.Group != old.Group && (p.Group != old.Group+1 || p.Tries != old.Tries+1) {
@@ -168,6 +171,15 @@ func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 		return broken("S9", "payout %s cost %s, at most %s may be spent", p.ID, p.Fee, p.MaxFee)
 	}
 	return o.carried(b, old, p)
+}
+
+// of returns the part of a table that a batch can use: only the scanner moves a
+// row by what the chain did, and it writes its cursor with it.
+func (t table) of(b *bursar.Batch) map[step][]step {
+	if len(b.Chains) > 0 {
+		return t.scanning
+	}
+	return t.alone
 }
 
 // moves checks one commit's change of a status. A row may be written without
