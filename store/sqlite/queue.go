@@ -29,6 +29,9 @@ func (s *Store) alone(ctx context.Context, fn func(ctx context.Context, c *conn)
 	if s.closed.Load() {
 		return bursar.ErrStoreClosed
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	mine := &commit{ctx: context.WithoutCancel(ctx), run: fn, done: make(chan struct{})}
 	s.mu.Lock()
 	s.queue = append(s.queue, mine)
