@@ -1,6 +1,7 @@
 package chaintest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -188,6 +189,13 @@ func (c *Chain) SetFees(f Fees) {
 	c.fees = f.withDefaults()
 }
 
+// Fees returns the fee market as it is now.
+func (c *Chain) Fees() Fees {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fees
+}
+
 // minBaseFee is where the walk of EIP-1559 stops falling: an eighth of it is
 // nothing any more.
 const minBaseFee = 7
@@ -269,6 +277,34 @@ func (c *Chain) Transactions(height uint64) []chain.TxStatus {
 	var out []chain.TxStatus
 	for _, r := range c.canon[height].txs {
 		out = append(out, reader.status(r, tokens))
+	}
+	return out
+}
+
+// Log is one event in the receipt of a transaction, as its contract emitted it.
+type Log struct {
+	// Contract emitted it.
+	Contract chain.Address
+	Topics   [][32]byte // Topics are up to four, the event's hash first.
+	Data     []byte     // Data is all that is not in the topics.
+}
+
+// Logs returns the events of a transaction of the present branch in their order,
+// those included that no client reports as a transfer. It is empty where the
+// transaction is in no block of the branch.
+func (c *Chain) Logs(id chain.TxID) []Log {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.included(id, c.canon)
+	if r == nil {
+		return nil
+	}
+	out := make([]Log, len(r.logs))
+	for i, e := range r.logs {
+		out[i] = Log{Contract: textAddress(e.contract), Topics: make([][32]byte, len(e.topics)), Data: bytes.Clone(e.data)}
+		for k, topic := range e.topics {
+			out[i].Topics[k] = topic
+		}
 	}
 	return out
 }

@@ -101,9 +101,9 @@ func (l *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) 
 // scan adds what concerns the watched set. A spend tells the movements of all
 // tokens that the client knows, as Status does, also where w asks for fewer.
 func (l *Client) scan(page *chain.Page, r *receipt, w chain.Watch, listed map[common.Address]chain.AssetID, known []chain.Asset) {
-	page.Transfers = append(page.Transfers, l.movements(r, listed, func(to common.Address) (uint32, bool) {
-		return w.Match(to[:])
-	})...)
+	found := l.movements(r, listed, func(to common.Address) (uint32, bool) { return w.Match(to[:]) })
+	slices.SortFunc(found, func(a, b chain.Transfer) int { return strings.Compare(a.ID.Ordinal, b.ID.Ordinal) })
+	page.Transfers = append(page.Transfers, found...)
 	if _, ours := w.Match(r.tx.from[:]); ours {
 		both := contracts(known)
 		maps.Copy(both, listed)
@@ -125,7 +125,8 @@ func contracts(assets []chain.Asset) map[common.Address]chain.AssetID {
 
 // movements reads the transfers of a receipt to the receivers that keep wants:
 // the transaction's own value, and exact ERC-20 Transfer logs of listed
-// contracts. Calldata is never read, nor is anything of a failed transaction.
+// contracts, in the order of the logs. Calldata is never read, nor is anything of
+// a failed transaction.
 func (l *Client) movements(r *receipt, listed map[common.Address]chain.AssetID, keep func(common.Address) (uint32, bool)) []chain.Transfer {
 	if !r.ok {
 		return nil
@@ -165,7 +166,6 @@ func (l *Client) movements(r *receipt, listed map[common.Address]chain.AssetID, 
 			add(fmt.Sprintf("t:%s:%s:%d", textAddress(e.contract), textAddress(to), k), asset, from, to, amount, key)
 		}
 	}
-	slices.SortFunc(out, func(a, b chain.Transfer) int { return strings.Compare(a.ID.Ordinal, b.ID.Ordinal) })
 	return out
 }
 

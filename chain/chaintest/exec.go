@@ -1,10 +1,12 @@
 package chaintest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -12,14 +14,18 @@ import (
 // Gas that transactions use. The figures are of the size that real chains have;
 // only their being plausible and constant matters.
 const (
-	gasTransaction = 21_000
-	gasZeroByte    = 4
-	gasByte        = 16
-	gasToken       = 12_500 // a token transfer beyond the transaction itself
-	gasFreshSlot   = 17_100 // where the receiver held nothing of the token
-	gasSplit       = 10_000 // one part of a splitter call
-	gasReject      = 200
-	gasDestruct    = 65_000 // the destructor's contract, made and destroyed
+	gasTransaction   = 21_000
+	gasZeroByte      = 4
+	gasByte          = 16
+	gasFloorZeroByte = 10
+	gasFloorByte     = 40
+	gasListAddress   = 2_400
+	gasListKey       = 1_900
+	gasToken         = 12_500 // a token transfer beyond the transaction itself
+	gasFreshSlot     = 17_100 // where the receiver held nothing of the token
+	gasSplit         = 10_000 // one part of a splitter call
+	gasReject        = 200
+	gasDestruct      = 65_000 // the destructor's contract, made and destroyed
 )
 
 // event is one log of a receipt.
@@ -68,16 +74,23 @@ func (m *message) emit(data []byte, topics ...common.Hash) {
 
 func reverted(reason string) error { return &chain.RevertError{Reason: reason} }
 
+// intrinsicGas is what a transaction with that data uses before any code runs.
 func intrinsicGas(data []byte) uint64 {
-	gas := uint64(gasTransaction)
-	for _, b := range data {
-		if b == 0 {
-			gas += gasZeroByte
-		} else {
-			gas += gasByte
-		}
-	}
-	return gas
+	zeros := uint64(bytes.Count(data, []byte{0}))
+	return gasTransaction + zeros*gasZeroByte + (uint64(len(data))-zeros)*gasByte
+}
+
+// floorGas is the least that a transaction with that data uses and must offer,
+// whatever code does (EIP-7623).
+func floorGas(data []byte) uint64 {
+	zeros := uint64(bytes.Count(data, []byte{0}))
+	return gasTransaction + zeros*gasFloorZeroByte + (uint64(len(data))-zeros)*gasFloorByte
+}
+
+// listGas is what naming slots in advance costs (EIP-2930). Models have no slots,
+// so that it saves them nothing.
+func listGas(list types.AccessList) uint64 {
+	return uint64(len(list))*gasListAddress + uint64(list.StorageKeys())*gasListKey
 }
 
 // errNotNow reports a transaction that cannot be in the block being made, but
@@ -103,6 +116,7 @@ func (c *Chain) apply(w world, t *tx) (*receipt, world, error) {
 	r := &receipt{tx: t}
 	done := after.copy()
 	gas, output, err := c.run(done, t.from, *t.raw.To(), t.value, t.raw.Data(), &r.logs)
+	gas = max(gas+listGas(t.raw.AccessList()), floorGas(t.raw.Data()))
 	if err == nil && c.doomed[t.id] {
 		err = reverted("doomed by the test")
 	}
@@ -174,6 +188,7 @@ func (c *Chain) mintExternal(w world, token, owner common.Address, need chain.Am
 func (c *Chain) try(w world, from, to common.Address, value chain.Amount, data []byte) (gas uint64, output []byte, err error) {
 	var logs []event
 	gas, output, err = c.run(w.copy(), from, to, value, data, &logs)
+	gas = max(gas, floorGas(data))
 	if err != nil {
 		return gas, nil, fmt.Errorf("execution reverted: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"github.com/bursar-go/bursar/chain"
 )
 
@@ -123,10 +125,13 @@ func (c *Chain) fill(b *block, chosen []*tx) {
 }
 
 // tidy forgets waiting transactions that the present branch has made pointless:
-// those it contains, and those whose nonce it has used.
+// those it contains, those whose nonce it has used, and those that their account
+// cannot pay any more, as nodes do after each block.
 func (c *Chain) tidy() {
 	w := c.head().world
-	c.pool.remove(func(t *tx) bool { return t.raw.Nonce() < w.nonce(t.from) })
+	c.pool.remove(func(t *tx) bool {
+		return t.raw.Nonce() < w.nonce(t.from) || !c.external[t.from] && w.balance(common.Address{}, t.from).Less(t.cost)
+	})
 }
 
 // ReorgOptions says what becomes of the transactions of the replaced blocks.

@@ -59,12 +59,12 @@ func (c *Chain) submit(t *tx) error {
 	w := c.head().world
 	rival := c.pool.at(t.from, t.raw.Nonce())
 	switch {
-	case t.raw.Nonce() < w.nonce(t.from):
-		return fmt.Errorf("nonce too low: next nonce %d, tx nonce %d: %w", w.nonce(t.from), t.raw.Nonce(), chain.ErrLockSpent)
-	case t.raw.Gas() < intrinsicGas(t.raw.Data()):
+	case t.raw.Gas() < max(intrinsicGas(t.raw.Data())+listGas(t.raw.AccessList()), floorGas(t.raw.Data())):
 		return errIntrinsicGas
 	case t.tip.Less(c.fees.MinTip):
 		return fmt.Errorf("transaction underpriced: %w", chain.ErrUnderpriced)
+	case t.raw.Nonce() < w.nonce(t.from):
+		return fmt.Errorf("nonce too low: next nonce %d, tx nonce %d: %w", w.nonce(t.from), t.raw.Nonce(), chain.ErrLockSpent)
 	}
 	if err := c.affordable(w, t, rival); err != nil {
 		return err
@@ -107,29 +107,36 @@ func (c *Chain) onDemand() {
 	}
 }
 
-// dearer reports whether t offers enough more than old, in both of its prices.
+// dearer reports whether t offers enough more than old, in both of its prices. A
+// tenth of a few wei is nothing, but more it must be.
 func dearer(t, old *tx) bool {
 	enough := func(offer, before chain.Amount) bool {
 		least, err := before.MulDiv(chain.NewAmount(100+replaceBump), chain.NewAmount(100))
-		return err == nil && !offer.Less(least)
+		return err == nil && !offer.Less(least) && before.Less(offer)
 	}
 	return enough(t.cap, old.cap) && enough(t.tip, old.tip)
 }
 
-// affordable checks that the account can pay t beside all else that waits.
+// affordable checks that the account can pay t beside all else of it that could be
+// mined now. What waits for another nonce does not count, as in geth.
 func (c *Chain) affordable(w world, t, rival *tx) error {
 	if c.external[t.from] {
 		return nil
 	}
 	required := t.cost
-	for _, o := range c.pool.waiting {
-		if o.from == t.from && o != rival {
-			sum, err := required.Add(o.cost)
-			if err != nil {
-				return fmt.Errorf("chaintest: sum of the waiting transactions: %w", err)
-			}
-			required = sum
+	for n := w.nonce(t.from); ; n++ {
+		o := c.pool.at(t.from, n)
+		if o == nil {
+			break
 		}
+		if o == rival {
+			continue
+		}
+		sum, err := required.Add(o.cost)
+		if err != nil {
+			return fmt.Errorf("chaintest: sum of the waiting transactions: %w", err)
+		}
+		required = sum
 	}
 	if available := w.balance(common.Address{}, t.from); available.Less(required) {
 		return &chain.InsufficientFundsError{Account: textAddress(t.from), Asset: c.info.Native, Required: required, Available: available}

@@ -112,12 +112,13 @@ func transferCall(to common.Address, amount chain.Amount) []byte {
 	return bytes.Join([][]byte{transferSelector, common.LeftPadBytes(to[:], 32), word[:]}, nil)
 }
 
-// readTransferCall is the inverse of transferCall.
+// readTransferCall is the inverse of transferCall. What follows the arguments does
+// not matter to a contract, and some wallets mark their payments there.
 func readTransferCall(data []byte) (to common.Address, amount chain.Amount, ok bool) {
-	if len(data) != 68 || !bytes.HasPrefix(data, transferSelector) || !bytes.Equal(data[4:16], make([]byte, 12)) {
+	if len(data) < 68 || !bytes.HasPrefix(data, transferSelector) || !bytes.Equal(data[4:16], make([]byte, 12)) {
 		return to, amount, false
 	}
-	amount, err := chain.AmountFromBytes(data[36:])
+	amount, err := chain.AmountFromBytes(data[36:68])
 	return common.BytesToAddress(data[4:36]), amount, err == nil
 }
 
