@@ -41,6 +41,9 @@ step "long random runs" 900 go test -timeout 14m -run 'Random|Sequences|Storm|Cr
 # detector, a few.
 step "crashes of processes" 900 go -C e2e test -timeout 14m ./crash || status=1
 
+# The simulated chain against an EVM, with all its scripts; below they are few.
+step "scripts on two chains" 600 go -C e2e test -timeout 9m ./differential || status=1
+
 # The root module's tests are pure and share the cores. Those of the others
 # start nodes and wait for blocks, so that their packages take turns.
 for module in $(modules); do

@@ -26,7 +26,8 @@
 //
 // Tokens are models written in Go, not EVM bytecode: the calldata of real
 // transactions is interpreted by them. What is simulated is what a gateway can
-// observe: receipts, logs, balances, nonces, and how they change in a reorg.
+// observe: receipts, logs, balances, nonces, and how they change in a reorg. By
+// random scripts, package e2e/differential compares that with go-ethereum's chain.
 //
 // Controls of a test panic where they are misused, as with a malformed address
 // or a reorg below the first block: a test with a wrong script must not pass.

@@ -148,9 +148,9 @@ func (p *pair) compareState() {
 		contracts = append(contracts, raw(a.Contract))
 	}
 	head := p.head().header.Hash()
-	real := p.evm.state(head, p.accounts, contracts)
+	there := p.evm.state(head, p.accounts, contracts)
 	for _, a := range p.accounts {
-		have := real[a]
+		have := there[a]
 		if !p.code[a] { // a contract's nonce counts what it created, which no client asks for
 			require.Equal(p.t, have.nonce, p.sim.Nonce(text(a)), "nonce of %s", a)
 		}

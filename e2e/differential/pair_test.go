@@ -65,8 +65,8 @@ type pair struct {
 
 // tally counts what was compared.
 type tally struct {
-	scripts, blocks, choices, txs, failed, logs, forks, returns, lost, transfers int
-	classes                                                                      map[string]int
+	scripts, blocks, choices, txs, failed, logs, forks, returns, lost, transfers, edicts int
+	classes                                                                              map[string]int
 }
 
 var signer = types.LatestSignerForChainID(big.NewInt(1337))

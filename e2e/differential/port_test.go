@@ -82,14 +82,14 @@ func (p *pair) comparePorts() {
 		addresses = append(addresses, text(a))
 	}
 	watch := chaintest.NewWatch(p.view.Codec(), listed, addresses...)
-	real, sim := p.read(client, watch), p.read(p.view, watch)
-	p.translate(&real)
-	require.Equal(p.t, sim.Transfers, real.Transfers, "what the clients report as received")
-	require.Len(p.t, real.Spends, len(sim.Spends))
-	for i := range sim.Spends {
-		require.Equal(p.t, sim.Spends[i], real.Spends[i], "what the clients report as spent")
+	there, here := p.read(client, watch), p.read(p.view, watch)
+	p.translate(&there)
+	require.Equal(p.t, there.Transfers, here.Transfers, "what the clients report as received")
+	require.Len(p.t, here.Spends, len(there.Spends))
+	for i := range there.Spends {
+		require.Equal(p.t, there.Spends[i], here.Spends[i], "what the clients report as spent")
 	}
-	p.done.transfers += len(sim.Transfers)
+	p.done.transfers += len(here.Transfers)
 }
 
 // listed leaves out what a gateway would not list.

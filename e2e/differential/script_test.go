@@ -32,16 +32,34 @@ func (s *script) run() {
 			s.rule()
 		}
 		s.mine()
-		if s.chance(30) && len(s.blocks) > 3 {
-			s.reorg()
+		if s.chance(30) && len(s.blocks) > 3 && len(s.blocks) < 20 {
+			s.reorg(1 + s.r.IntN(min(3, len(s.blocks)-2)))
 		}
+	}
+	if s.chance(15) {
+		s.relay()
 	}
 	s.comparePorts()
 }
 
+// relay has an account spend what it was paid a block before, and takes back both.
+func (s *script) relay() {
+	s.urgent(0, call{to: s.accounts[4], value: milli(5), gas: 21_000})
+	s.mine()
+	s.urgent(4, call{to: s.someone(), value: milli(2), gas: 21_000})
+	s.mine()
+	s.reorg(2)
+}
+
+// urgent sends what the next block takes, if it can be paid.
+func (s *script) urgent(from int, c call) {
+	nonce := s.free(from, s.sim.Nonce(text(s.accounts[from])))
+	s.send(s.sign(offer{from: from, nonce: nonce, tip: big.NewInt(300), cap: big.NewInt(5_000), call: c}))
+}
+
 // reorg builds another branch, and perhaps goes back to the one it left.
-func (s *script) reorg() {
-	left := s.fork(1 + s.r.IntN(min(3, len(s.blocks)-2)))
+func (s *script) reorg(depth int) {
+	left := s.fork(depth)
 	for range 1 + s.r.IntN(3) {
 		if s.chance(40) {
 			s.broadcast()
@@ -357,4 +375,5 @@ func (s *script) own(a chain.Asset, data []byte) {
 	require.Equal(s.t, taken, s.evm.send(bytes))
 	s.note("the owner of %s: %x", a.Contract[:8], data)
 	s.owned++
+	s.done.edicts++
 }
