@@ -3,6 +3,7 @@ package oracle
 import (
 	"math/big"
 	"slices"
+	"time"
 
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
@@ -13,6 +14,8 @@ type model struct {
 	payments   map[string]*bursar.Payment
 	statuses   map[string][]bursar.Status // of each payment, by version
 	txs        map[string]*bursar.Transaction
+	incoming   map[string][]string  // the transactions of each payment
+	orphaned   map[string]time.Time // when a payment last lost counting money
 	addresses  map[string]*bursar.Address
 	owners     map[chain.Address]*bursar.Address
 	payouts    map[string]*bursar.Payout
@@ -55,7 +58,7 @@ type laneKey struct{ endpoint, subject string }
 
 func newModel() *model {
 	return &model{
-		payments: map[string]*bursar.Payment{}, statuses: map[string][]bursar.Status{}, txs: map[string]*bursar.Transaction{},
+		payments: map[string]*bursar.Payment{}, statuses: map[string][]bursar.Status{}, txs: map[string]*bursar.Transaction{}, incoming: map[string][]string{}, orphaned: map[string]time.Time{},
 		addresses: map[string]*bursar.Address{}, owners: map[chain.Address]*bursar.Address{},
 		payouts: map[string]*bursar.Payout{}, attempts: map[string]*bursar.Attempt{}, locks: map[chain.Lock]intent{}, groups: map[intent][]chain.Lock{},
 		chains: map[chain.ID]*bursar.ChainState{}, epochs: map[string]int64{},

@@ -115,38 +115,6 @@ func (o *Oracle) counted(old, p *bursar.Payment, path []step) error {
 	return nil
 }
 
-// takeTransaction is S7 for a transfer identity.
-func (o *Oracle) takeTransaction(b *bursar.Batch, t *bursar.Transaction) error {
-	old := o.m.txs[t.ID]
-	o.m.txs[t.ID] = t
-	if o.replaying {
-		return nil
-	}
-	if old == nil {
-		old = &bursar.Transaction{Chain: t.Chain, Transfer: t.Transfer}
-	}
-	if old.Transfer != t.Transfer || old.Chain != t.Chain {
-		return broken("S3", "transaction %s was %s of %s and is %s of %s", t.ID, old.Transfer, old.Chain, t.Transfer, t.Chain)
-	}
-	if err := follows("S7", "transaction", t.ID, old.Version, t.Version); err != nil {
-		return err
-	}
-	if err := o.placed(b, old, t); err != nil {
-		return err
-	}
-	moved := old.BlockHash != t.BlockHash || old.Inclusion != t.Inclusion
-	if err := o.moves("transaction", t.ID, o.hops.transaction.of(b), string(old.Status), string(t.Status), moved); err != nil {
-		return err
-	}
-	if old.Inclusion > 0 && !old.Suspense && !t.Suspense && old.Counting != t.Counting {
-		return broken("S7", "transaction %s: the verdict of its first inclusion changed to counting=%v", t.ID, t.Counting)
-	}
-	if old.Accepted && !t.Accepted {
-		return broken("S7", "transaction %s is no longer accepted", t.ID)
-	}
-	return nil
-}
-
 // takePayout is S7 for a payout, and S9 for what it cost.
 func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 	old := o.m.payouts[p.ID]

@@ -128,6 +128,14 @@ func breaches() []breach {
 		{"S7", "final", "a move of a transaction that no rule has", all, func(s *script, b *bursar.Batch) {
 			b.Transactions[0].Status = bursar.TxReplaced
 		}},
+		{"S7", "detect", "in time, and does not count", all, func(_ *script, b *bursar.Batch) { b.Transactions[0].Counting = false }},
+		{"S7", "detect", "in time, and called late", all, func(_ *script, b *bursar.Batch) { b.Transactions[0].Late = true }},
+		{"S7", "detect", "too late, and counts", all, func(s *script, b *bursar.Batch) {
+			s.o.m.payments["pay_1"].ExpiresAt = s.tx.BlockTime.Add(-time.Hour)
+		}},
+		{"S7", "detect", "after a cancel, and counts", all, func(s *script, b *bursar.Batch) {
+			s.o.m.payments["pay_1"].CanceledAt = s.tx.BlockTime.Add(-time.Hour)
+		}},
 		{"S7", "orphan", "reverted from another status", lost, func(_ *script, b *bursar.Batch) { b.Events[1].Data.From = bursar.StatusSettled }},
 		{"S7", "send", "a payout that skips", all, func(_ *script, b *bursar.Batch) { b.Payouts[0].Status = bursar.PayoutFailed }},
 		{"S7", "sign", "a payout not told", all, func(_ *script, b *bursar.Batch) { b.Payouts[0].Seq = 7 }},
@@ -144,7 +152,8 @@ func breaches() []breach {
 			b.Chains[0].Recent = r[:len(r)-1]
 		}},
 		{"S10", "expire", "before the clock says so", lost, func(s *script, b *bursar.Batch) { b.Payments[0].ExpiredAt = s.payment.ExpiresAt.Add(-time.Second) }},
-		{"S10", "expire", "while money may come back", lost, func(s *script, b *bursar.Batch) { b.Payments[0].HoldUntil = s.chain.Now().Add(time.Hour) }},
+		{"S10", "expire", "while a hold stands", lost, func(s *script, b *bursar.Batch) { b.Payments[0].HoldUntil = s.chain.Now().Add(time.Hour) }},
+		{"S10", "expire", "while money may come back", lost, func(s *script, _ *bursar.Batch) { s.o.m.orphaned["pay_1"] = s.chain.Now() }},
 		{"S10", "expire", "while the chain is halted", lost, func(_ *script, b *bursar.Batch) { b.Chains[0].Halted = "deep_reorg" }},
 		{"S10", "expire", "while money waits", lost, func(_ *script, b *bursar.Batch) { b.Payments[0].Received = chain.NewAmount(1) }},
 		{"S10", "expire", "with money confirmed", lost, func(_ *script, b *bursar.Batch) {

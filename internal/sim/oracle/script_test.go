@@ -114,7 +114,7 @@ func (s *script) scanned() bursar.ChainState {
 	st := s.state
 	s.state.Version++
 	head := s.chain.Head()
-	st.Recent, st.Head = nil, head
+	st.Recent, st.Head, st.UpdatedAt = nil, head, s.chain.Now()
 	for h := uint64(1); h <= head.Height; h++ {
 		ref, _ := s.chain.Block(h)
 		st.Recent = append(st.Recent, ref)

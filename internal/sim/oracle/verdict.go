@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"slices"
 	"time"
 
 	"github.com/bursar-go/bursar"
@@ -33,6 +34,8 @@ func (o *Oracle) mayEnd(p *bursar.Payment, s step) error {
 		return broken("S10", "payment %s ended %s at %s, before %s", p.ID, s.to, p.ExpiredAt, p.ExpiresAt)
 	case !o.covered(st, p.ExpiresAt, p.RequiredConfirmations, p.ExpiredAt):
 		return broken("S10", "payment %s ended %s at height %d: no block that is %d deep lies past %s", p.ID, s.to, height(st), p.RequiredConfirmations, p.ExpiresAt)
+	case open && !o.holds(st, p).IsZero():
+		return broken("S10", "payment %s ended %s while money may come back until %s", p.ID, s.to, o.holds(st, p))
 	case p.Status == bursar.Status(s.to) && !p.HoldUntil.IsZero():
 		return broken("S10", "payment %s ended %s while money may come back until %s", p.ID, s.to, p.HoldUntil)
 	case open && !p.Accepted && p.Confirmed.Less(p.Received):
@@ -41,6 +44,26 @@ func (o *Oracle) mayEnd(p *bursar.Payment, s step) error {
 		return broken("S10", "payment %s ended %s with %s confirmed", p.ID, s.to, p.Confirmed)
 	}
 	return nil
+}
+
+// holds returns until when the verdict on a payment must wait for counting money
+// that a reorg took, and that may be mined again; the zero time where it need
+// not.
+func (o *Oracle) holds(st *bursar.ChainState, p *bursar.Payment) time.Time {
+	lost, ok := o.m.orphaned[p.ID]
+	if !ok || !slices.ContainsFunc(o.m.incoming[p.ID], func(id string) bool { return o.missing(p, o.m.txs[id]) }) {
+		return time.Time{}
+	}
+	wait := max(time.Duration(2*p.RequiredConfirmations)*o.cfg.Chain.Info().BlockTime, time.Hour)
+	if until := lost.Add(wait); !o.covered(st, until, p.RequiredConfirmations, p.ExpiredAt) {
+		return until
+	}
+	return time.Time{}
+}
+
+// missing reports whether money that counted is out of the chain.
+func (o *Oracle) missing(p *bursar.Payment, t *bursar.Transaction) bool {
+	return t.Counting && t.Status == bursar.TxFailed && t.Asset == p.Asset.ID
 }
 
 func height(st *bursar.ChainState) uint64 {
