@@ -37,7 +37,7 @@ func (o *Oracle) takeAddress(row *bursar.Address) error {
 	if other != nil && other.ID != row.ID {
 		return broken("S1", "address %s has the rows %s and %s", row.Address, other.ID, row.ID)
 	}
-	if err := o.unshared(row.Address, row.PaymentID, row.Customer); err != nil {
+	if err := o.unshared(row.Address, owner(row)); err != nil {
 		return err
 	}
 	if old == nil {
@@ -50,13 +50,11 @@ func (o *Oracle) takeAddress(row *bursar.Address) error {
 }
 
 // unshared checks a new owner of an address against all that were ever told.
-// A host may know an owner by its payment or by its customer.
-func (o *Oracle) unshared(a chain.Address, payment, customer string) error {
-	was, ok := o.past.issued[a]
-	if !ok || payment == "" && customer == "" || was == payment || was == customer {
-		return nil
+func (o *Oracle) unshared(a chain.Address, owner string) error {
+	if was, ok := o.past.issued[a]; ok && owner != "" && was != owner {
+		return broken("S1", "address %s was issued to %s and belongs to %s", a, was, owner)
 	}
-	return broken("S1", "address %s was issued to %s and belongs to payment %q, customer %q", a, was, payment, customer)
+	return nil
 }
 
 // addressed checks that a payment and its address row belong together.
@@ -68,5 +66,5 @@ func (o *Oracle) addressed(p *bursar.Payment) error {
 	if row.PaymentID != p.ID {
 		return broken("S1", "payment %s has the address %s of %q", p.ID, p.Address, owner(row))
 	}
-	return o.unshared(p.Address, p.ID, p.Customer)
+	return o.unshared(p.Address, p.ID)
 }

@@ -282,6 +282,19 @@ func TestFirstDeliveriesComeInOrder(t *testing.T) {
 	}
 }
 
+func TestWhatALossTookBackOnItsWayIsNoDisorder(t *testing.T) {
+	s := newScript(t)
+	var events []bursar.Event
+	for _, stage := range []string{"create", "detect"} {
+		s.edit(stage, func(b *bursar.Batch) { events = append(events, b.Events...) })
+	}
+	s.begin()
+	s.detect()
+	require.NoError(t, s.o.Rewound(2))
+	s.o.Delivered("shop", events[2])
+	require.NotContains(t, s.o.Quiet(t.Context()).Error(), "before event")
+}
+
 func TestWhatWasNeverCommittedIsNotDelivered(t *testing.T) {
 	s := newScript(t)
 	s.begin()

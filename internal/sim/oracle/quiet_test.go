@@ -131,10 +131,12 @@ func unrests() []unrest {
 		}},
 		{"Q3", "delivered to the dead", (*Oracle).everybodyTold, func(w *world, d *dump) { w.oracle.cfg.Dead = []string{"bursartest"} }},
 
-		{"Q4", "a row that was not swept", (*Oracle).nothingLeft, func(_ *world, d *dump) { d.incoming(settled).Discharged = chain.Amount{} }},
-		{"Q4", "tokens at an address", (*Oracle).nothingLeft, func(w *world, d *dump) {
-			d.homes[w.Treasury] = bursar.RolePayment
+		{"Q4", "coin that was not swept", (*Oracle).nothingLeft, func(w *world, d *dump) {
+			t := d.incoming(settled)
+			t.Asset, t.To, t.Discharged, d.homes[w.Treasury] = w.ETH.ID, w.Treasury, chain.Amount{}, bursar.RoleUnissued
+			t.Amount = w.Chain.BalanceOf(w.Treasury, w.ETH)
 		}},
+		{"Q4", "tokens at an address", (*Oracle).nothingLeft, func(w *world, d *dump) { d.homes[w.Treasury] = bursar.RolePayment }},
 
 		{"Q5", "an open payout", (*Oracle).nothingUnderWay, func(_ *world, d *dump) { d.sweepOf(bursar.PayoutSweep).Status = bursar.PayoutBroadcast }},
 		{"Q5", "a failed payout", (*Oracle).nothingUnderWay, func(_ *world, d *dump) { d.sweepOf(bursar.PayoutTopUp).Status = bursar.PayoutFailed }},

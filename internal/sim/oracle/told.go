@@ -119,7 +119,11 @@ func (o *Oracle) Delivered(endpoint string, e bursar.Event) {
 	if !o.past.events[e.ID] {
 		o.remember(broken("Q3", "%s was given event %s (%s of %s), which was never committed", endpoint, e.ID, e.Kind, e.Subject))
 	}
-	if row := o.m.events[e.ID]; row != nil && (row.Kind != e.Kind || row.Subject != e.Subject || row.Seq != e.Seq) {
+	row := o.m.events[e.ID]
+	if row == nil {
+		return // a loss of the store took it back on its way
+	}
+	if row.Kind != e.Kind || row.Subject != e.Subject || row.Seq != e.Seq {
 		o.remember(broken("Q3", "%s was given event %s as %s %d of %s, committed was %s %d of %s", endpoint, e.ID, e.Kind, e.Seq, e.Subject, row.Kind, row.Seq, row.Subject))
 	}
 	o.inOrder(endpoint, &e)
