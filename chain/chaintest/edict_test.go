@@ -140,6 +140,19 @@ func TestEdictsBelongToTheirBlock(t *testing.T) {
 	requireAll(false)
 }
 
+// TestEdictsKeepTheirOrder: what a reorg carries over comes before what waits.
+func TestEdictsKeepTheirOrder(t *testing.T) {
+	w := newWorld(t, chaintest.Options{})
+	a := w.deploy(chaintest.TokenRebasing)
+	w.Grant(w.own.Address, a, amount(1))
+	w.Rebase(a, 3, 1)
+	w.Mine(1)
+	w.Rebase(a, 1, 2)
+	w.Rewind(1)
+	w.Mine(1)
+	require.Equal(t, amount(1001*3/2), w.BalanceOf(w.own.Address, a), "rounded after the first, not before")
+}
+
 // TestReorgOfEachTokenKind: what a payment in any token did is undone by a reorg
 // that loses it, done again by one that does not, and is as it was on the way back.
 func TestReorgOfEachTokenKind(t *testing.T) {

@@ -28,7 +28,7 @@ func (s *script) run() {
 		for range s.r.IntN(10) {
 			s.broadcast()
 		}
-		if s.chance(25) {
+		if s.chance(40) {
 			s.rule()
 		}
 		s.mine()
@@ -254,6 +254,14 @@ func (s *script) memo() call {
 	return call{to: s.someone(), value: s.coins(), data: data, gas: 21_000 + uint64((20+s.r.IntN(40))*len(data))}
 }
 
+// some is a token, more often one whose owner meddles.
+func (s *script) some() chain.Asset {
+	if s.chance(30) {
+		return s.token(pick(s, chaintest.TokenRebasing, chaintest.TokenPausable, chaintest.TokenBlacklist))
+	}
+	return pick(s, s.tokens...)
+}
+
 // amount is an amount of a token.
 func (s *script) amount() *big.Int {
 	return big.NewInt(pick(s, int64(0), 1, 19, 20, 21, 1_000, 333_333, tokenWealth, tokenWealth+1, 1<<62))
@@ -261,7 +269,7 @@ func (s *script) amount() *big.Int {
 
 // transfer moves a token, or tries to.
 func (s *script) transfer() call {
-	token, to := pick(s, s.tokens...), s.someone()
+	token, to := s.some(), s.someone()
 	data := join(common.FromHex("a9059cbb"), common.LeftPadBytes(to[:], 32), word(s.amount()))
 	c := call{to: raw(token.Contract), value: new(big.Int), data: data, gas: plenty(nil)}
 	switch n := s.r.IntN(100); {
@@ -290,7 +298,7 @@ func (s *script) batch() call {
 		n := s.amount()
 		to := s.someone()
 		if s.chance(50) {
-			token = raw(pick(s, s.tokens...).Contract)
+			token = raw(s.some().Contract)
 		} else {
 			n = s.coins()
 			c.value.Add(c.value, n)
@@ -339,7 +347,7 @@ func (s *script) rule() {
 		s.sim.Pause(a, on)
 		s.own(a, join(method("pause(bool)"), flag))
 	case 1:
-		a, who := s.token(chaintest.TokenBlacklist), s.someone()
+		a, who := s.token(chaintest.TokenBlacklist), pick(s, s.accounts[:8]...)
 		s.sim.Blacklist(a, text(who), on)
 		s.own(a, join(method("blacklist(address,bool)"), word(new(big.Int).SetBytes(who[:])), flag))
 	case 2:
