@@ -86,12 +86,12 @@ type numbered struct {
 	key []byte
 }
 
-func newBook(store Store, codec chain.Codec, coinType uint32, wallets []*hdwallet.Wallet) (*book, error) {
+func newBook(store Store, codec chain.Codec, coinType uint32, wallets []*hdwallet.Wallet, leap uint32) (*book, error) {
 	b := &book{
 		store: store, codec: codec, coinType: coinType,
 		short: map[[20]byte]uint32{}, long: map[string]uint32{}, done: map[string]uint32{}, gaps: map[string][]span{},
 		refill: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		check:  trusting, mend: trusting, caution: caution{leap: skipAhead},
+		check:  trusting, mend: trusting, caution: caution{leap: leap},
 	}
 	for i, w := range wallets {
 		account, err := w.Account(coinType)

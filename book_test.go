@@ -55,7 +55,7 @@ func testBook(t testing.TB, s Store, passphrases ...string) *book {
 		require.NoError(t, err)
 		wallets = append(wallets, w)
 	}
-	b, err := newBook(s, evm.Codec(), 60, wallets)
+	b, err := newBook(s, evm.Codec(), 60, wallets, DefaultSkipAhead)
 	require.NoError(t, err)
 	return b
 }

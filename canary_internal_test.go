@@ -127,7 +127,7 @@ func TestKeysAheadAreDerivedOnce(t *testing.T) {
 }
 
 func TestPlans(t *testing.T) {
-	g := &Gateway{guard: newGuard(nil), ids: &idSource{random: rand.Reader}}
+	g := &Gateway{guard: newGuard(nil, DefaultSkipAhead), ids: &idSource{random: rand.Reader}}
 	moved := Origin{Written: "a", Here: "b"}
 	for name, c := range map[string]struct {
 		s      survey
@@ -162,21 +162,21 @@ func TestPlans(t *testing.T) {
 		require.EqualValues(t, 500, p.From, name)
 		require.Equal(t, c.least, least["p"], name)
 		if c.far {
-			require.GreaterOrEqual(t, p.To, c.least+skipAhead, name)
-			require.Less(t, p.To, c.least+2*skipAhead, name)
+			require.GreaterOrEqual(t, p.To, c.least+DefaultSkipAhead, name)
+			require.Less(t, p.To, c.least+2*DefaultSkipAhead, name)
 		} else {
 			require.Equal(t, c.least, p.To, name)
 		}
 	}
 
 	// Healed by another instance already.
-	done := survey{marks: map[string]uint32{"p": 300 + skipAhead}, troubles: map[string]*trouble{"p": {SkipForeign, 300}}}
+	done := survey{marks: map[string]uint32{"p": 300 + DefaultSkipAhead}, troubles: map[string]*trouble{"p": {SkipForeign, 300}}}
 	data, _, err := g.plan(t.Context(), done)
 	require.NoError(t, err)
 	require.Empty(t, data.Pools)
 
 	var field *FieldError
-	_, _, err = g.plan(t.Context(), survey{origin: moved, marks: map[string]uint32{"p": indexEnd - skipAhead}})
+	_, _, err = g.plan(t.Context(), survey{origin: moved, marks: map[string]uint32{"p": indexEnd - DefaultSkipAhead}})
 	require.ErrorAs(t, err, &field)
 	require.Equal(t, "Config.Wallet", field.Field)
 	require.Equal(t, CodeOutOfRange, field.Code)

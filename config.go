@@ -27,6 +27,10 @@ const (
 	DefaultRetention = 90 * 24 * time.Hour
 	MinRetention     = 7 * 24 * time.Hour
 
+	// DefaultSkipAhead is the default of Config.SkipAhead, MaxSkipAhead the most.
+	DefaultSkipAhead = 1 << 20
+	MaxSkipAhead     = 1 << 24
+
 	// DefaultLease is how long an instance keeps a chain after its last sign of
 	// life.
 	DefaultLease = 30 * time.Second
@@ -89,6 +93,12 @@ type Config struct {
 	// store that can forget them (Pruner). Default 90 days, at least 7; events are
 	// kept for ever. Negative: deliveries too.
 	Retention time.Duration
+	// SkipAhead is how many address indexes are left out, at least, where the store
+	// may have forgotten some that it handed out, as after a backup was restored; up
+	// to as many again are left out by the place the data are in. Default 2^20, more
+	// than any shop hands out between a backup and its restoration, and at most
+	// MaxSkipAhead; fewer than the default are for test networks alone.
+	SkipAhead uint32
 	// Manual starts no background work: the host calls Step, from a scheduler of
 	// its own or in a test.
 	Manual bool
@@ -141,6 +151,9 @@ func (c Config) prepared() (Config, error) {
 	if c.Retention == 0 {
 		c.Retention = DefaultRetention
 	}
+	if c.SkipAhead == 0 {
+		c.SkipAhead = DefaultSkipAhead
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -187,6 +200,9 @@ func (c Config) prepared() (Config, error) {
 		seen[info.ID] = true
 		if first := c.Chains[0].Client.Info(); info.Testnet != first.Testnet {
 			return c, fieldErr(path+".Client", CodeMismatch, "live and test networks never mix: %s and %s", first.ID, info.ID)
+		}
+		if c.SkipAhead > MaxSkipAhead || c.SkipAhead < DefaultSkipAhead && !info.Testnet {
+			return c, fieldErr("Config.SkipAhead", CodeOutOfRange, "%d is not within %d and %d", c.SkipAhead, DefaultSkipAhead, MaxSkipAhead)
 		}
 	}
 	return c, nil

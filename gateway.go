@@ -60,7 +60,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg: cfg, log: cfg.Logger, table: paymentTable(), ids: &idSource{random: cfg.Rand},
 		live:  !cfg.Chains[0].Client.Info().Testnet,
 		books: map[uint32]*book{}, nets: map[chain.ID]*network{}, names: map[string]bool{}, state: stateNew,
-		guard: newGuard(cfg.Store), writes: &writeWatch{},
+		guard: newGuard(cfg.Store, cfg.SkipAhead), writes: &writeWatch{},
 	}
 	g.writes.prove = g.proveStore
 	g.store = &watchedStore{Store: cfg.Store, watch: g.writes}
@@ -83,7 +83,11 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	for _, n := range cfg.Notify {
-		g.pumps = append(g.pumps, newPump(g, n))
+		dice, err := g.ids.dice()
+		if err != nil {
+			return nil, err
+		}
+		g.pumps = append(g.pumps, newPump(g, n, dice))
 	}
 	g.group = lifecycle.New(lifecycle.Config{Name: "bursar", Lanes: g.lanes(), Report: g.laneFailed})
 	return g, nil
@@ -94,7 +98,7 @@ func (g *Gateway) addChain(i int, c Chain, wallets []*hdwallet.Wallet) error {
 	b := g.books[info.CoinType]
 	if b == nil {
 		var err error
-		if b, err = newBook(g.store, c.Client.Codec(), info.CoinType, wallets); err != nil {
+		if b, err = newBook(g.store, c.Client.Codec(), info.CoinType, wallets, g.cfg.SkipAhead); err != nil {
 			return err
 		}
 		b.check, b.mend = g.checkOrigin, g.secure
@@ -130,8 +134,11 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 	}
 	for i, net := range g.order {
 		path := fmt.Sprintf("Config.Chains[%d]", i)
-		var err error
-		if net.scanner, err = scanner.New(scanner.Config{Client: net.client, Sink: &sink{g, net}, Poll: net.cfg.Poll, Logger: g.log}); err != nil {
+		dice, err := g.ids.dice()
+		if err != nil {
+			return err
+		}
+		if net.scanner, err = scanner.New(scanner.Config{Client: net.client, Sink: &sink{g, net}, Poll: net.cfg.Poll, Logger: g.log, Rand: dice}); err != nil {
 			return &FieldError{Field: path, Code: CodeInvalid, Reason: "scanner", Err: err}
 		}
 		sponsor, err := net.book.sponsor()

@@ -89,6 +89,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		}},
 		{"Config.TTL", bursar.CodeOutOfRange, func(c *bursar.Config, _ chain.Asset) { c.TTL = time.Second }},
 		{"Config.Lease", bursar.CodeOutOfRange, func(c *bursar.Config, _ chain.Asset) { c.Lease = time.Millisecond }},
+		{"Config.SkipAhead", bursar.CodeOutOfRange, func(c *bursar.Config, _ chain.Asset) { c.SkipAhead = bursar.MaxSkipAhead + 1 }},
 		{"Config.Policy.ToleranceBps", bursar.CodeOutOfRange, func(c *bursar.Config, _ chain.Asset) { c.Policy.ToleranceBps = 10_001 }},
 		{"Config.Policy.Grace", bursar.CodeOutOfRange, func(c *bursar.Config, _ chain.Asset) { c.Policy.Grace = -1 }},
 		{"Config.Notify[0]", bursar.CodeRequired, func(c *bursar.Config, _ chain.Asset) { c.Notify = []bursar.Notifier{nil} }},

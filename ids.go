@@ -1,9 +1,11 @@
 package bursar
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -36,6 +38,13 @@ func (s *idSource) draw() (entropy, error) {
 	copy(e[:], s.buf)
 	s.buf = s.buf[len(e):]
 	return e, nil
+}
+
+// dice returns a generator for what nothing depends on, such as the jitter of
+// pauses: it is seeded once, and draws nothing of the source afterwards.
+func (s *idSource) dice() (rand.Source, error) {
+	seed, err := s.draw()
+	return rand.NewPCG(binary.BigEndian.Uint64(seed[:]), 0), err
 }
 
 // id writes prefix and a UUIDv7 of that time.

@@ -186,17 +186,18 @@ func (j *journal) jobs(ctx context.Context, r Reader) ([]sweeper.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	closed := map[string]int{}
+	closed, newest := map[string]int{}, map[string]time.Time{}
 	for _, p := range topUps {
 		if !p.Status.Open() {
 			closed[p.Parent]++
+			newest[p.Parent] = p.CreatedAt // the oldest come first
 		}
 	}
 	var out []sweeper.Job
 	for _, p := range rows {
 		job, ok := j.job(p, of[p.ID])
 		if ok {
-			job.TopUps = closed[p.ID]
+			job.TopUps, job.ToppedUp = closed[p.ID], newest[p.ID]
 			out = append(out, job)
 		}
 	}

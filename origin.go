@@ -14,12 +14,6 @@ import (
 	"github.com/bursar-go/bursar/chain"
 )
 
-// skipAhead is how many indexes are left out, at least, where a store may have
-// forgotten reservations: more than any shop makes between a backup and its
-// restoration. Up to as many again are left out, by the place the data are in,
-// so that two copies of the same data go on in different ranges.
-const skipAhead = 1 << 20
-
 // Why a pool was moved ahead; RestoreData and Health show it.
 const (
 	// SkipMoved: the data are not where they were written: restored or copied.
@@ -63,13 +57,13 @@ type SkippedPool struct {
 // guard is what a gateway knows of its store's place.
 type guard struct {
 	original Original      // nil where the store cannot tell
-	ahead    uint32        // skipAhead
+	ahead    uint32        // Config.SkipAhead
 	busy     chan struct{} // one at a time secures
 }
 
-func newGuard(s Store) guard {
+func newGuard(s Store, ahead uint32) guard {
 	o, _ := s.(Original)
-	return guard{original: o, ahead: skipAhead, busy: make(chan struct{}, 1)}
+	return guard{original: o, ahead: ahead, busy: make(chan struct{}, 1)}
 }
 
 // origin asks the store; one that cannot tell is where it always was.
@@ -282,7 +276,7 @@ func (s survey) judge(name string, ahead uint32) (reason string, beyond uint32, 
 	return "", mark, false
 }
 
-// spread is how many indexes beyond skipAhead are left out, below skipAhead: by
+// spread is how many indexes beyond Config.SkipAhead are left out, fewer than as many again: by
 // the place, and by chance, because two places may have one mark.
 func (g *Gateway) spread(here, pool string) (uint64, error) {
 	random, err := g.ids.draw()

@@ -58,8 +58,8 @@ type pump struct {
 	dice *rand.Rand // jitter only; nothing is decided by it
 }
 
-func newPump(g *Gateway, n Notifier) *pump {
-	p := &pump{gw: g, name: n.Name(), to: n, most: maxCalls, wake: make(chan struct{}, 1), plan: schedule(), dice: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+func newPump(g *Gateway, n Notifier, dice rand.Source) *pump {
+	p := &pump{gw: g, name: n.Name(), to: n, most: maxCalls, wake: make(chan struct{}, 1), plan: schedule(), dice: rand.New(dice)}
 	if tx, ok := n.(TxNotifier); ok {
 		p.tx, p.most = tx, maxTxCalls
 	}
@@ -194,16 +194,20 @@ func (s *shift) exchange(ctx context.Context, most int) bool {
 // call runs a notifier in a goroutine of its own; the job comes back whatever
 // the notifier does.
 func (p *pump) call(ctx context.Context, j job, back chan<- job) {
-	j.said = verdict{text: "the notifier ended its goroutine"}
+	spread := p.roll()
+	j.said = verdict{text: "the notifier ended its goroutine", spread: spread}
 	lifecycle.Go(ctx, "call", func(ctx context.Context) error {
 		j.said = p.notify(ctx, j)
+		j.said.spread = spread
 		return nil
 	}, func(error) { back <- j })
 }
 
 // wait sleeps until there is something to do.
 func (s *shift) wait(ctx context.Context) {
-	pause, wake := pumpPoll, (<-chan struct{})(s.wake)
+	// Spread, so that instances do not look all at once, and no look falls together
+	// with the end of a call's time.
+	pause, wake := pumpPoll-pumpPoll/10*time.Duration(s.roll())/1000, (<-chan struct{})(s.wake)
 	if hold := time.Until(s.until); hold > 0 {
 		pause, wake = min(pause, hold), nil
 	}
@@ -215,6 +219,11 @@ func (s *shift) wait(ctx context.Context) {
 	case <-wake:
 	case <-timer.C:
 	case <-ctx.Done():
+	}
+	// One look serves every reason for it, whichever of them was chosen above.
+	select {
+	case <-wake:
+	default:
 	}
 }
 

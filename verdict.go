@@ -23,8 +23,9 @@ type verdict struct {
 	recorded bool
 	after    time.Duration
 	text     string
-	// spread is the jitter in thousandths of a tenth, drawn once so that a
-	// repeated transaction writes the same.
+	// spread is the jitter in thousandths of a tenth, drawn once and before the
+	// call, so that neither a repeated transaction nor the order in which calls
+	// return changes what is written.
 	spread int64
 }
 
@@ -37,7 +38,6 @@ func (p *pump) notify(ctx context.Context, j job) (v verdict) {
 			v = verdict{text: tidy(fmt.Sprintf("bursar: notifier %s panicked: %v", p.name, r))}
 			p.gw.log.ErrorContext(ctx, "notifier panicked", "notifier", p.name, "event", j.event.ID, "panic", v.text, "stack", string(debug.Stack()))
 		}
-		v.spread = p.roll()
 	}()
 	if p.tx != nil {
 		return p.notifyTx(ctx, call, j)

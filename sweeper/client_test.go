@@ -3,6 +3,7 @@ package sweeper
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -52,7 +53,7 @@ func TestSimulatedChain(t *testing.T) {
 	d, err := client.Prepare(ctx, job.Intent)
 	require.NoError(t, err)
 	require.NotEmpty(t, d.Needs)
-	topUps, err := p.topUps(job, d.Needs)
+	topUps, err := p.topUps(job, d.Needs, time.Time{})
 	require.NoError(t, err)
 	settle(topUps[0].Intent)
 	settle(job.Intent)

@@ -17,8 +17,9 @@ var (
 	ErrBusy = errors.New("sweeper: a step is at work already")
 	// ErrNoSponsor: a job needs gas and no sponsor is configured.
 	ErrNoSponsor = errors.New("sweeper: no sponsor to pay for gas")
-	// ErrTopUpLimit: a job had as many top-ups as it may have and still needs
-	// gas: its node tells an odd balance, or fees rise faster than blocks come.
+	// ErrTopUpLimit: a job had as many top-ups as it may have for the present and
+	// still needs gas: its node tells an odd balance, or fees rise faster than blocks
+	// come. It gets the next one after Policy.TopUpPause.
 	ErrTopUpLimit = errors.New("sweeper: too many gas top-ups")
 	// ErrTopUpObsolete: the job that a top-up serves no longer needs it. The
 	// top-up can be given up.

@@ -121,6 +121,8 @@ type Job struct {
 	// TopUps is how many top-ups of this job are no longer open, whatever
 	// became of them.
 	TopUps int
+	// ToppedUp is when the newest of them was planned.
+	ToppedUp time.Time
 	// Failures counts the Defer calls since it last moved.
 	Failures int
 	// NotBefore is when it may be prepared (or bumped) again.

@@ -3,6 +3,7 @@ package sweeper
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -125,11 +126,11 @@ func (p Policy) sweep(h Holding) Plan {
 // the job's own sources and nowhere else. The key holds the number of top-ups
 // that ended before: while one is open, or when the answer to a write got lost,
 // the same key comes out and the journal passes it over.
-func (p Policy) topUps(j Job, needs []chain.Need) ([]Plan, error) {
+func (p Policy) topUps(j Job, needs []chain.Need, now time.Time) ([]Plan, error) {
 	if p.Sponsor.Address == "" {
 		return nil, ErrNoSponsor
 	}
-	if j.TopUps >= p.MaxTopUps {
+	if j.TopUps >= p.MaxTopUps && now.Before(j.ToppedUp.Add(p.TopUpPause)) {
 		return nil, ErrTopUpLimit
 	}
 	limit := p.topUpCap(j)

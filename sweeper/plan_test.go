@@ -167,11 +167,12 @@ func TestDecide_OrderIsItsOwn(t *testing.T) {
 }
 
 func TestTopUps(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
 	job := sweepJob("j7", "a", usdc, Planned)
 	job.TopUps, job.Intent.MaxFee = 2, units(80)
 	p := Policy{Treasury: treasury, Sponsor: sponsor}.withDefaults(blockTime)
 	need := chain.Need{Account: account("a"), Asset: native, Amount: units(30)}
-	got, err := p.topUps(job, []chain.Need{need})
+	got, err := p.topUps(job, []chain.Need{need}, now)
 	require.NoError(t, err)
 	own := account("a").Key
 	require.Equal(t, []Plan{{
@@ -186,7 +187,7 @@ func TestTopUps(t *testing.T) {
 		t.Helper()
 		n := need
 		change(&n)
-		_, err := p.topUps(job, []chain.Need{n})
+		_, err := p.topUps(job, []chain.Need{n}, now)
 		var r *RefusedError
 		require.ErrorAs(t, err, &r)
 		require.Equal(t, field, r.Field)
@@ -198,16 +199,22 @@ func TestTopUps(t *testing.T) {
 
 	var fee *chain.FeeTooHighError
 	need.Amount = units(81)
-	_, err = p.topUps(job, []chain.Need{need})
+	_, err = p.topUps(job, []chain.Need{need}, now)
 	require.ErrorAs(t, err, &fee, "the fee cap of the job bounds what it is given")
 	p.MaxTopUp = units(81)
-	_, err = p.topUps(job, []chain.Need{need})
+	_, err = p.topUps(job, []chain.Need{need}, now)
 	require.NoError(t, err)
 
 	job.TopUps = DefaultMaxTopUps
-	_, err = p.topUps(job, []chain.Need{need})
+	_, err = p.topUps(job, []chain.Need{need}, now)
+	require.NoError(t, err, "the last one is long ago")
+	job.ToppedUp = now.Add(-DefaultTopUpPause + 1)
+	_, err = p.topUps(job, []chain.Need{need}, now)
 	require.ErrorIs(t, err, ErrTopUpLimit)
+	job.ToppedUp = now.Add(-DefaultTopUpPause)
+	_, err = p.topUps(job, []chain.Need{need}, now)
+	require.NoError(t, err, "the price of gas may rise for days, and no job is stuck for ever")
 	p.Sponsor = chain.Account{}
-	_, err = p.topUps(job, []chain.Need{need})
+	_, err = p.topUps(job, []chain.Need{need}, now)
 	require.ErrorIs(t, err, ErrNoSponsor)
 }

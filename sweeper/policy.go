@@ -10,6 +10,7 @@ import (
 const (
 	DefaultMaxFeeShare     = 50               // DefaultMaxFeeShare is in percent.
 	DefaultMaxTopUps       = 3                // DefaultMaxTopUps is per job.
+	DefaultTopUpPause      = time.Hour        // DefaultTopUpPause is between those beyond it.
 	DefaultMaxOpen         = 64               // DefaultMaxOpen is per chain.
 	DefaultQuarantineAfter = 3                // DefaultQuarantineAfter is in failures.
 	DefaultResendCap       = 10 * time.Minute // DefaultResendCap is the longest pause between sends.
@@ -39,8 +40,11 @@ type Policy struct {
 	// MaxTopUp caps one top-up, in base units of the native coin. Zero: the
 	// fee cap of the job that needs it.
 	MaxTopUp chain.Amount
-	// MaxTopUps is how many top-ups one job may have. Default: DefaultMaxTopUps.
-	MaxTopUps int
+	// MaxTopUps is how many top-ups one job may have in a row, while the price of
+	// gas outruns them; after that it gets one each TopUpPause, so that it is not
+	// stuck for ever. Defaults: DefaultMaxTopUps, DefaultTopUpPause.
+	MaxTopUps  int
+	TopUpPause time.Duration // TopUpPause is at least that long.
 	// MaxOpen is how many jobs may be under way; jobs in quarantine and
 	// included ones do not count. Default: DefaultMaxOpen.
 	MaxOpen int
@@ -69,6 +73,7 @@ type Policy struct {
 func (p Policy) withDefaults(blockTime time.Duration) Policy {
 	orDefault(&p.MaxFeeShare, DefaultMaxFeeShare)
 	orDefault(&p.MaxTopUps, DefaultMaxTopUps)
+	orDefault(&p.TopUpPause, DefaultTopUpPause)
 	orDefault(&p.MaxOpen, DefaultMaxOpen)
 	orDefault(&p.QuarantineAfter, DefaultQuarantineAfter)
 	orDefault(&p.Resend, min(max(4*blockTime, 5*time.Second), time.Minute))
@@ -93,6 +98,8 @@ func (p Policy) validate(signs bool) error {
 		return &ConfigError{"Policy.MaxFeeShare", "want 1 to 100 percent"}
 	case p.MaxTopUps < 0:
 		return &ConfigError{"Policy.MaxTopUps", "negative"}
+	case p.TopUpPause < 0:
+		return &ConfigError{"Policy.TopUpPause", "negative"}
 	case p.MaxOpen < 0:
 		return &ConfigError{"Policy.MaxOpen", "negative"}
 	case p.QuarantineAfter < 0:

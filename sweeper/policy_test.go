@@ -28,6 +28,7 @@ func TestNew_NamesTheField(t *testing.T) {
 		"Policy.Sponsor":         func(c *Config) { c.Policy.Sponsor.Address = treasury },
 		"Policy.MaxFeeShare":     func(c *Config) { c.Policy.MaxFeeShare = 101 },
 		"Policy.MaxTopUps":       func(c *Config) { c.Policy.MaxTopUps = -1 },
+		"Policy.TopUpPause":      func(c *Config) { c.Policy.TopUpPause = -1 },
 		"Policy.MaxOpen":         func(c *Config) { c.Policy.MaxOpen = -1 },
 		"Policy.QuarantineAfter": func(c *Config) { c.Policy.QuarantineAfter = -1 },
 		"Policy.MaxBumps":        func(c *Config) { c.Policy.MaxBumps = -1 },

@@ -196,7 +196,7 @@ func (r *round) needs(ctx context.Context, j Job, needs []chain.Need) []Plan {
 		r.log.InfoContext(ctx, "job needs more gas; waiting for its top-up to be final", "job", j.ID)
 		return nil
 	}
-	plans, err := r.policy.topUps(j, needs)
+	plans, err := r.policy.topUps(j, needs, r.work.Now)
 	if err != nil {
 		r.postpone(ctx, j, err)
 	}

@@ -1,0 +1,131 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/internal/lifecycle"
+)
+
+// errKilled is what a dead process gets to see, though nobody is there to see it.
+var errKilled = errors.New("sim: the process is dead")
+
+// op is one effect that waits at the gate.
+type op struct {
+	by    *process
+	lane  string // the goroutine's name
+	label string // what it is about to do
+	about string // with what, to tell equals apart
+	n     uint64 // arrivals of this lane, the last resort of the order
+	pass  chan verdict
+	turn  uint64 // when its turn is; 0: not drawn yet
+	drawn bool   // its fault was drawn
+}
+
+// place names an op by what it is and not by what was before it elsewhere.
+func (o *op) place() string {
+	return o.by.name + " " + o.lane + " " + o.label + " " + strconv.FormatUint(o.n, 10)
+}
+
+// verdict is what becomes of an op. The zero value lets it happen.
+type verdict struct {
+	fault Fault
+	// view is which of the node's views answers.
+	view int
+	// back is how far that view lags behind, in blocks.
+	back uint64
+	// err is set where the op does not happen at all.
+	err error
+}
+
+// order puts ops in the order of their names, which does not depend on who was
+// first.
+func order(a, b *op) int {
+	return cmp.Or(cmp.Compare(a.by.name, b.by.name), cmp.Compare(a.lane, b.lane), cmp.Compare(a.label, b.label),
+		cmp.Compare(a.about, b.about), cmp.Compare(a.n, b.n))
+}
+
+// gate is where effects wait.
+type gate struct {
+	bell chan struct{} // rung for each arrival
+
+	mu     sync.Mutex
+	parked []*op
+	count  map[string]uint64
+}
+
+func newGate() *gate { return &gate{bell: make(chan struct{}, 1), count: map[string]uint64{}} }
+
+// enter waits until the driver lets the caller pass. The end of ctx is a way out
+// with nothing done.
+func (g *gate) enter(ctx context.Context, p *process, label, about string) verdict {
+	if p.dead.Load() {
+		return verdict{err: errKilled}
+	}
+	if err := ctx.Err(); err != nil {
+		return verdict{err: err}
+	}
+	o := &op{by: p, lane: lifecycle.Name(ctx), label: label, about: about, pass: make(chan verdict, 1)}
+	g.mu.Lock()
+	g.count[o.lane]++
+	o.n = g.count[o.lane]
+	g.parked = append(g.parked, o)
+	g.mu.Unlock()
+	select {
+	case g.bell <- struct{}{}:
+	default:
+	}
+	select {
+	case v := <-o.pass:
+		return v
+	case <-ctx.Done():
+		g.remove(o)
+		return verdict{err: ctx.Err()}
+	}
+}
+
+func (g *gate) remove(o *op) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.parked = slices.DeleteFunc(g.parked, func(p *op) bool { return p == o })
+}
+
+// waiting returns what waits, sorted, except for what awake leaves out.
+func (g *gate) waiting(awake func(*op) bool) []*op {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]*op, 0, len(g.parked))
+	for _, o := range g.parked {
+		if awake(o) {
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, order)
+	return out
+}
+
+// release lets an op pass.
+func (g *gate) release(o *op, v verdict) {
+	g.remove(o)
+	o.pass <- v
+}
+
+// process is one run of one instance of the host's program.
+type process struct {
+	name string
+	slot int
+	dead atomic.Bool
+	gw   *bursar.Gateway
+	// up is true from the end of Start on. Driver only.
+	up bool
+	// frozen is true while nothing of it moves. Driver only.
+	frozen bool
+	// gone is closed when its gateway has stopped.
+	gone chan struct{}
+}

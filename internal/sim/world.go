@@ -1,0 +1,250 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/chaintest"
+	"github.com/bursar-go/bursar/hdwallet"
+	"github.com/bursar-go/bursar/internal/sim/oracle"
+)
+
+// mnemonic is the published development mnemonic. Everybody knows its keys.
+const mnemonic = "test test test test test test test test test test test junk"
+
+// history is how many blocks there are before a run begins: more than any node
+// lags behind, so that the sponsor's capital is always there.
+const history = 60
+
+// Options are what a run is made of.
+type Options struct {
+	// Seed is where all of it follows from.
+	Seed uint64
+	// Blocks is how long the chaos lasts.
+	Blocks int
+	// Instances is how many gateways share the store; 0: 1 to 5, by the seed.
+	Instances int
+	// Calm leaves all faults out.
+	Calm bool
+	// Skip leaves out faults by their number, to find those that matter.
+	Skip map[int]bool
+	// Rest waits until nothing in the bubble can go on by itself: synctest.Wait.
+	Rest func()
+	// Trace gets every step, where set.
+	Trace func(line string)
+}
+
+// Result is what a run was.
+type Result struct {
+	Seed    uint64
+	Hash    uint64 // of every step in its order
+	Steps   int
+	Blocks  int
+	Elapsed time.Duration // of simulated time
+	Faults  []Injected
+	// Marks are what was reached: transitions, events, postings, gate labels.
+	Marks map[string]int
+	Err   error // the first rule that did not hold
+}
+
+// world is everything of one run. The driver's goroutine owns it; what gateways do
+// comes in through the gate, one at a time.
+type world struct {
+	o      Options
+	gate   *gate
+	faults *plan
+	sched  *rand.Rand
+	dice   *rand.Rand // of the world outside
+	params params
+
+	chain            *chaintest.Chain
+	views            []*chaintest.Client
+	eth, usdc, usdt  chain.Asset
+	treasury         chain.Address
+	sponsor          chain.Address
+	db               *database
+	wallet           *hdwallet.Wallet
+	oracle           *oracle.Oracle
+	processes        []*process // by slot, the present ones
+	buried           []*process
+	started          int
+	begun            time.Time
+	agenda           agenda
+	held             map[*op]time.Time
+	down             map[string]time.Time // endpoints, until when
+	orders           []*sale
+	deposits         []chain.Address
+	answers          answers
+	mined            int
+	healing          bool
+	abandoned        []chain.BlockHash
+	result           Result
+	failed           error
+	fees             chaintest.Fees
+	spikeUntil       time.Time
+	stalledUntil     time.Time
+	logs             *logbook
+	calls            int
+	hash             uint64
+	hostCancel       bool
+	lastReturnHeight uint64
+	rewound          bool // the store has forgotten commits
+}
+
+// params are what differs between seeds beside faults.
+type params struct {
+	blockTime  time.Duration
+	confirm    uint64
+	finality   uint64
+	tagged     bool
+	instances  int
+	remembers  bool
+	lease      time.Duration
+	orderEvery int // a new order every so many blocks, per hundred blocks
+	pays       int // payments per hundred blocks beside those of orders
+	endpoints  []string
+}
+
+func stream(seed uint64, name string) *rand.Rand {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, name)
+	return rand.New(rand.NewPCG(seed, h.Sum64()))
+}
+
+func draw(rnd *rand.Rand, o Options) params {
+	p := params{
+		blockTime:  []time.Duration{2 * time.Second, 12 * time.Second, 12 * time.Second, 30 * time.Second}[rnd.IntN(4)],
+		confirm:    uint64(1 + rnd.IntN(6)),
+		tagged:     rnd.IntN(2) == 0,
+		instances:  []int{1, 1, 2, 3, 3, 5}[rnd.IntN(6)],
+		remembers:  rnd.IntN(2) == 0,
+		lease:      []time.Duration{20 * time.Second, time.Minute, 2 * time.Minute}[rnd.IntN(3)],
+		orderEvery: 10 + rnd.IntN(40),
+		pays:       rnd.IntN(40),
+		endpoints:  []string{"orders", "books"}[:1+rnd.IntN(2)],
+	}
+	p.finality = p.confirm + uint64(rnd.IntN(8))
+	if o.Instances > 0 {
+		p.instances = o.Instances
+	}
+	return p
+}
+
+func newWorld(o Options) (*world, error) {
+	w := &world{
+		o: o, gate: newGate(), sched: stream(o.Seed, "schedule"), dice: stream(o.Seed, "world"),
+		faults: newPlan(o.Seed, o.Skip, o.Calm), held: map[*op]time.Time{}, down: map[string]time.Time{},
+		logs: &logbook{}, begun: time.Now(),
+	}
+	w.result = Result{Seed: o.Seed, Marks: map[string]int{}}
+	w.params = draw(stream(o.Seed, "params"), o)
+	w.logs.w = w
+	w.chain = chaintest.New(chaintest.Options{
+		Start: time.Now().Add(-history * w.params.blockTime), Finalized: w.params.tagged,
+		Info: chain.Info{BlockTime: w.params.blockTime, Confirmations: w.params.confirm, FinalityDepth: w.params.finality, InclusionSlack: 10 * time.Minute},
+	})
+	w.fees = chaintest.Fees{BaseFee: chain.NewAmount(1e9), Tip: chain.NewAmount(1e8)}
+	w.eth = w.chain.Info().Native
+	w.eth.SweepMinimum = chain.NewAmount(1e15)
+	w.usdc = w.chain.DeployToken(chaintest.TokenSpec{Symbol: "USDC", Decimals: 6})
+	w.usdt = w.chain.DeployToken(chaintest.TokenSpec{Kind: chaintest.TokenNoReturn, Symbol: "USDT", Decimals: 6})
+	w.treasury = w.chain.Payer("treasury")
+	for range 3 {
+		w.views = append(w.views, w.chain.Client())
+	}
+	w.db = newDatabase(w.params.remembers, o.Seed, func(b bursar.Batch) { w.judge(w.oracle.Committed(b)) })
+	var err error
+	if w.wallet, err = hdwallet.FromMnemonic(mnemonic, ""); err != nil {
+		return nil, err
+	}
+	first, err := bursar.New(w.config("first", 0, w.db.store, w.chain.Client()))
+	if err != nil {
+		return nil, err
+	}
+	if w.sponsor, err = first.Sponsor(w.chain.Info().ID); err != nil {
+		return nil, err
+	}
+	w.chain.Grant(w.sponsor, w.eth, chain.NewAmount(5e18))
+	w.chain.Mine(history)
+	w.oracle = oracle.New(oracle.Config{
+		Chain: w.chain, Read: func(ctx context.Context, fn func(bursar.Reader) error) error { return w.db.store.Read(ctx, fn) },
+		Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury, Sponsor: w.sponsor,
+		Confirmations: w.params.confirm, Finality: w.params.finality, MinSweep: map[chain.AssetID]chain.Amount{w.eth.ID: w.eth.SweepMinimum},
+		Endpoints: w.params.endpoints, Secrets: []string{mnemonic}, Now: time.Now,
+	})
+	return w, nil
+}
+
+// config is the configuration of one instance.
+func (w *world) config(name string, run int, s bursar.Store, c chain.Client, to ...bursar.Notifier) bursar.Config {
+	return bursar.Config{
+		Store: s, Wallet: w.wallet, Instance: name, Lease: w.params.lease, Logger: slog.New(w.logs), Notify: to,
+		Rand:   random{stream(w.o.Seed, fmt.Sprint("instance ", name, " ", run))},
+		Chains: []bursar.Chain{{Client: c, Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury}},
+		TTL:    time.Hour, SkipAhead: 300,
+	}
+}
+
+// random makes bytes of a stream.
+type random struct{ rnd *rand.Rand }
+
+func (r random) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(r.rnd.Uint32())
+	}
+	return len(p), nil
+}
+
+// judge keeps the first rule that did not hold.
+func (w *world) judge(err error) {
+	if err != nil && w.failed == nil {
+		w.failed = err
+		w.note("BROKEN %v", err)
+	}
+}
+
+// broadcast tells the oracle what is about to reach the network.
+func (w *world) broadcast(s chain.Signed) { w.judge(w.oracle.Broadcast(s)) }
+
+// note writes a line of the trace and adds it to the hash.
+func (w *world) note(format string, args ...any) {
+	line := fmt.Sprintf("%12s ", time.Since(w.begun)) + fmt.Sprintf(format, args...)
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, line)
+	w.hash = w.hash*1099511628211 ^ h.Sum64()
+	if w.o.Trace != nil {
+		w.o.Trace(line)
+	}
+}
+
+// logbook passes what gateways log to the oracle, and keeps what they log about
+// broken invariants.
+type logbook struct {
+	w      *world
+	mu     sync.Mutex
+	broken error
+}
+
+func (l *logbook) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn || l.w.o.Trace != nil
+}
+func (l *logbook) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *logbook) WithGroup(string) slog.Handler      { return l }
+
+func (l *logbook) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += " " + a.String()
+		return true
+	})
+	l.w.logged(r.Level, text)
+	return nil
+}
