@@ -316,6 +316,10 @@ func TestADeliveryThatEndedStaysSo(t *testing.T) {
 	require.NoError(t, s.o.Committed(bursar.Batch{Deliveries: d}))
 	d[0].Version, d[0].Status = 2, bursar.DeliveryPending
 	says(t, "Q3", s.o.Committed(bursar.Batch{Deliveries: d}))
+
+	// Who slept through a loss of the store may have it told once more.
+	require.NoError(t, s.o.Rewound(3))
+	require.NoError(t, s.o.Committed(bursar.Batch{Deliveries: d}))
 }
 
 func TestMarksAreOfTheTables(t *testing.T) {

@@ -67,6 +67,8 @@ type Oracle struct {
 	marks   map[mark]bool
 	// late is the first violation that was found where none could be returned.
 	late error
+	// lossy is set once the store has lost commits.
+	lossy bool
 	// replaying leaves out what was checked before, when it was committed.
 	replaying bool
 }
@@ -106,7 +108,7 @@ func (o *Oracle) Rewound(keep int) error {
 	o.batches = o.batches[:keep:keep]
 	o.m = newModel()
 	o.past.seen = map[view]sight{}
-	o.replaying = true
+	o.replaying, o.lossy = true, true
 	for i := range o.batches {
 		_ = o.take(&o.batches[i]) // it was judged when it was committed
 	}
