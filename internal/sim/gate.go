@@ -22,7 +22,7 @@ type op struct {
 	lane  string // the goroutine's name
 	label string // what it is about to do
 	about string // with what, to tell equals apart
-	n     uint64 // arrivals of this lane, the last resort of the order
+	n     uint64 // arrivals of its like, the last resort of the order
 	pass  chan verdict
 	turn  uint64 // when its turn is; 0: not drawn yet
 	drawn bool   // its fault was drawn
@@ -30,7 +30,7 @@ type op struct {
 
 // place names an op by what it is and not by what was before it elsewhere.
 func (o *op) place() string {
-	return o.by.name + " " + o.lane + " " + o.label + " " + strconv.FormatUint(o.n, 10)
+	return o.by.name + " " + o.lane + " " + o.label + " " + o.about + " " + strconv.FormatUint(o.n, 10)
 }
 
 // verdict is what becomes of an op. The zero value lets it happen.
@@ -73,8 +73,9 @@ func (g *gate) enter(ctx context.Context, p *process, label, about string) verdi
 	}
 	o := &op{by: p, lane: lifecycle.Name(ctx), label: label, about: about, pass: make(chan verdict, 1)}
 	g.mu.Lock()
-	g.count[o.lane]++
-	o.n = g.count[o.lane]
+	same := o.lane + " " + label + " " + about
+	g.count[same]++
+	o.n = g.count[same]
 	g.parked = append(g.parked, o)
 	g.mu.Unlock()
 	select {
