@@ -164,9 +164,33 @@ func TestCapitalBesideAYoungToken(t *testing.T) {
 		node.Client, node.native = c.Chains[0].Client, true
 		c.Chains[0].Client = node
 	})
-	require.NoError(t, l.gw.Step(l.ctx()))
+	tries := 0
+	for err := l.gw.Step(l.ctx()); err != nil; err = l.gw.Step(l.ctx()) {
+		require.ErrorIs(t, err, chain.ErrTransient)
+		require.Empty(t, l.recent())
+		tries++
+	}
+	require.Greater(t, tries, 8, "the node may merely lag behind")
+	require.Less(t, tries, 17)
 	require.Len(t, l.opened(), 1)
 	node.answers = true
+	l.clean()
+}
+
+// A node that lags behind does not know the block: that says nothing of the coin.
+func TestThreat_C1_CapitalAtABlockThatANodeLacks(t *testing.T) {
+	node := &pruned{err: fmt.Errorf("no such block: %w", chain.ErrNotFound)}
+	l := newLate(t, nil, func(c *bursar.Config) {
+		node.Client = c.Chains[0].Client
+		c.Chains[0].Client = node
+	})
+	for range 100 {
+		require.ErrorIs(t, l.gw.Step(l.ctx()), chain.ErrTransient)
+	}
+	require.Empty(t, l.recent())
+	node.answers = true
+	require.NoError(t, l.gw.Step(l.ctx()))
+	require.Len(t, l.opened(), 1)
 	l.clean()
 }
 

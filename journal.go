@@ -333,7 +333,7 @@ func (j *journal) Signed(ctx context.Context, jobID string, draft chain.Draft, s
 		if d.state.Halted != "" {
 			return fmt.Errorf("bursar: chain %s is halted: %s", d.net.info.ID, d.state.Halted)
 		}
-		p, err := d.payout(jobID)
+		p, err := d.job(jobID)
 		if err != nil {
 			return err
 		}
@@ -386,7 +386,7 @@ func (j *journal) lockable(d *desk, p *payoutFile, draft chain.Draft, s chain.Si
 // Sent implements sweeper.Journal.
 func (j *journal) Sent(ctx context.Context, jobID string, id chain.TxID, outcome error) error {
 	return j.write(ctx, func(d *desk) error {
-		p, err := d.payout(jobID)
+		p, err := d.job(jobID)
 		if err != nil {
 			return err
 		}
@@ -414,7 +414,7 @@ func (j *journal) Sent(ctx context.Context, jobID string, id chain.TxID, outcome
 // Defer implements sweeper.Journal.
 func (j *journal) Defer(ctx context.Context, jobID string, cause error, until time.Time) error {
 	return j.write(ctx, func(d *desk) error {
-		p, err := d.payout(jobID)
+		p, err := d.job(jobID)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package bursar
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -25,6 +26,17 @@ func (d *desk) payout(id string) (*payoutFile, error) {
 		return nil, fmt.Errorf("%w: payout %s is gone", ErrInvariant, id)
 	}
 	return d.addPayout(rows[0])
+}
+
+// job puts the payout behind a job of an earlier snapshot on the desk. A store that
+// has lost its last commits since need not know it: then the job is to be read again.
+func (d *desk) job(id string) (*payoutFile, error) {
+	if d.payouts[id] == nil {
+		if rows, err := d.tx.Payouts(d.ctx, PayoutQuery{IDs: []string{id}}); err != nil || len(rows) == 0 {
+			return nil, cmp.Or(err, fmt.Errorf("%w: payout %s is not there any more", ErrConflict, id))
+		}
+	}
+	return d.payout(id)
 }
 
 func (d *desk) addPayout(row Payout) (*payoutFile, error) {
