@@ -157,6 +157,11 @@ func (w *world) step(ops []*op) {
 		o.drawn = true
 		v.fault = w.faults.effect(o, func(f Fault) bool { return w.possible(o, f) })
 	}
+	if w.o.Scenario != nil && !w.healing && lasting(o.label) {
+		if w.result.Lasting++; w.result.Lasting == w.o.Crash.N {
+			v.fault = KillAfter
+		}
+	}
 	w.result.Steps++
 	w.result.Marks["gate "+o.label]++
 	w.note("%s %s %s %s %s", o.by.name, o.lane, o.label, o.about, v.fault)

@@ -16,6 +16,12 @@ func (w *world) mine() {
 		fault = w.faults.draw(w.faults.block, "block", fmt.Sprint("block ", w.mined), w.canHappen)
 	}
 	w.misfortune(fault, &pause)
+	if !w.healing {
+		w.trade()
+		if s := w.o.Scenario; s != nil && s.Acts[w.mined] != nil {
+			s.Acts[w.mined](&Stage{w})
+		}
+	}
 	w.block(time.Now())
 	w.settleFees()
 	w.after(pause, w.mine)

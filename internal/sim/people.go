@@ -105,7 +105,9 @@ func (w *world) sold(p *process, s *sale, got bursar.Payment) {
 		return
 	}
 	s.payment, s.known = got, true
-	w.customer(s)
+	if w.o.Load.Open == 0 && w.o.Scenario == nil {
+		w.customer(s)
+	}
 }
 
 // customer pays as customers do.
@@ -269,4 +271,31 @@ func (w *world) permanent(p *process) {
 			w.deposits = append(w.deposits, a.Address)
 		}
 	})
+}
+
+// trade is what a steady load does before each block: it pays some of the payments
+// that wait, and asks for as many new ones.
+func (w *world) trade() {
+	waiting := 0
+	for _, s := range w.orders[w.paid:] {
+		if s.known && waiting < w.o.Load.Transfers {
+			w.pays(s)
+			waiting++
+		}
+	}
+	w.paid += waiting
+	for len(w.orders)-w.paid < w.o.Load.Open {
+		a := w.assets()[len(w.orders)%3]
+		s := &sale{asset: a, req: bursar.PaymentRequest{
+			Asset: string(a.ID), Amount: decimal.New(25, -2), TTL: 24 * time.Hour, IdempotencyKey: fmt.Sprintf("order-%d", len(w.orders)+1),
+		}}
+		w.orders = append(w.orders, s)
+		w.create(s)
+	}
+}
+
+// pays sends the amount of an order.
+func (w *world) pays(s *sale) {
+	w.calls++
+	w.chain.Pay(fmt.Sprintf("payer %d", w.calls%100), s.payment.Address, s.asset, s.payment.Amount)
 }

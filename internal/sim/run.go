@@ -20,7 +20,9 @@ func Run(o Options) Result {
 		w.boot(slot, time.Duration(slot)*time.Second)
 	}
 	w.mine()
-	w.open()
+	if o.Load.Open == 0 && o.Scenario == nil {
+		w.open()
+	}
 	w.until(time.Now().Add(365*24*time.Hour), func() bool { return w.mined >= o.Blocks })
 	w.heal()
 	w.rest()
@@ -50,7 +52,11 @@ func (w *world) heal() {
 	w.resume()
 	goal := w.mined + 4*int(w.params.finality) + 10
 	w.until(time.Now().Add(24*time.Hour), func() bool { return w.mined >= goal })
-	for range 4 {
+	hours := 4
+	if w.o.Scenario != nil {
+		hours = 2
+	}
+	for range hours {
 		w.params.blockTime *= 4 // slow blocks: what is left waits for time
 		w.until(time.Now().Add(time.Hour), nil)
 	}

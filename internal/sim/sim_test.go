@@ -109,6 +109,17 @@ func TestSim(t *testing.T) {
 	t.Log(sum.text())
 }
 
+// A steady trade without faults is what the figure sim_rate measures.
+func TestSteadyLoad(t *testing.T) {
+	r := bubble(t, sim.Options{Seed: 1, Blocks: 100, Instances: 1, Calm: true, Load: sim.Load{Open: 20, Transfers: 2}})
+	require.NoError(t, r.Err)
+	require.Empty(t, r.Faults)
+	for _, mark := range []string{"event payment.settled", "payment detected->confirmed", "gate rpc/Broadcast"} {
+		require.NotZero(t, r.Marks[mark], mark)
+	}
+	require.GreaterOrEqual(t, r.Marks["gate tell/orders"], 100*2*5, "five events of each payment")
+}
+
 // explain fails a test with what is needed to repeat it.
 func explain(t *testing.T, o sim.Options, r sim.Result) {
 	t.Helper()

@@ -34,6 +34,12 @@ type Options struct {
 	Instances int
 	// Calm leaves all faults out.
 	Calm bool
+	// Load, where it has payments, replaces the merchants and strangers of the seed by
+	// a steady trade on a chain with blocks of 12 s.
+	Load Load
+	// Scenario, where it is set, is what happens instead; Crash is where it is cut.
+	Scenario *Scenario
+	Crash    Crash
 	// Skip leaves out faults by their number, to find those that matter.
 	Skip map[int]bool
 	// Rest waits until nothing in the bubble can go on by itself: synctest.Wait.
@@ -41,6 +47,10 @@ type Options struct {
 	// Trace gets every step, where set.
 	Trace func(line string)
 }
+
+// Load is a steady trade: so many payments wait at a time, and each block has so
+// many transfers, each of which pays one of them.
+type Load struct{ Open, Transfers int }
 
 // Result is what a run was.
 type Result struct {
@@ -50,6 +60,8 @@ type Result struct {
 	Blocks  int
 	Elapsed time.Duration // of simulated time
 	Faults  []Injected
+	// Lasting counts the effects that outlived a process, before the healing.
+	Lasting int
 	// Marks are what was reached: transitions, events, postings, gate labels.
 	Marks map[string]int
 	Err   error // the first rule that did not hold
@@ -84,6 +96,7 @@ type world struct {
 	deposits         []chain.Address
 	answers          answers
 	mined            int
+	paid             int // orders of a steady load
 	healing          bool
 	abandoned        []chain.BlockHash
 	result           Result
@@ -134,6 +147,13 @@ func draw(rnd *rand.Rand, o Options) params {
 	p.finality = p.confirm + uint64(rnd.IntN(8))
 	if o.Instances > 0 {
 		p.instances = o.Instances
+	}
+	if o.Scenario != nil {
+		p.instances = max(1, o.Scenario.Instances)
+		p.blockTime, p.confirm, p.finality, p.tagged, p.lease, p.endpoints = 30*time.Second, 3, 6, false, 20*time.Second, p.endpoints[:1]
+	}
+	if o.Load.Open > 0 {
+		p.blockTime, p.confirm, p.finality, p.lease, p.endpoints = 12*time.Second, 3, 6, 30*time.Second, p.endpoints[:1]
 	}
 	return p
 }

@@ -1,0 +1,41 @@
+package sim_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bursar-go/bursar/internal/sim"
+)
+
+// D1: whatever a process did last before it died, the next one ends as if nothing
+// had happened: each effect that outlives a process is the last one once, in each of
+// the scenarios. With -short only each seventh.
+func TestThreat_D1_EveryCrashPointOfEveryScenario(t *testing.T) {
+	for _, s := range sim.Scenarios() {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			whole := bubble(t, sim.Options{Seed: 1, Blocks: s.Blocks, Calm: true, Scenario: &s})
+			require.NoError(t, whole.Err)
+			require.Greater(t, whole.Lasting, 15)
+			step := 1
+			if testing.Short() {
+				step = 7
+			}
+			for n := 1; n <= whole.Lasting; n += step {
+				r := bubble(t, sim.Options{Seed: 1, Blocks: s.Blocks, Calm: true, Scenario: &s, Crash: sim.Crash{N: n}})
+				require.NoError(t, r.Err, "crash after effect %d of %d", n, whole.Lasting)
+			}
+			t.Logf("%d crash points", whole.Lasting)
+		})
+	}
+}
+
+func TestScenariosAreManyAndDiffer(t *testing.T) {
+	names := map[string]bool{}
+	for _, s := range sim.Scenarios() {
+		require.False(t, names[s.Name], s.Name)
+		names[s.Name] = true
+	}
+	require.GreaterOrEqual(t, len(names), 20)
+}
