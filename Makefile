@@ -1,6 +1,6 @@
 # The commands of this repository. Each is a script of its own in scripts/, or
 # one line of go.
-.PHONY: help demo test lint fuzz bench cover tools clean
+.PHONY: help demo test lint fuzz bench sim cover tools clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -20,6 +20,9 @@ fuzz: ## fuzz every target, FUZZTIME each (30s)
 
 bench: ## the figures, each with its bound; fails where one is missed
 	go run ./bench -check
+
+sim: ## the long simulation: thousands of seeds; fails where something that can happen never did
+	go test ./internal/sim -v -run 'TestSim$$|EveryCrashPoint' -timeout 4h -sim.seeds=3000 -sim.blocks=300 -sim.every=1 -sim.marks
 
 cover: ## statement coverage of the root module
 	@scripts/cover.sh

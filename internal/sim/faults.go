@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -87,7 +88,7 @@ func Kinds() (out []Fault) {
 	gates := atGate()
 	for _, where := range []string{"rpc", "store", "tell"} {
 		for _, k := range gates[where] {
-			if !contains(out, k.fault) {
+			if !slices.Contains(out, k.fault) {
 				out = append(out, k.fault)
 			}
 		}
@@ -96,15 +97,6 @@ func Kinds() (out []Fault) {
 		out = append(out, k.fault)
 	}
 	return out
-}
-
-func contains(list []Fault, f Fault) bool {
-	for _, x := range list {
-		if x == f {
-			return true
-		}
-	}
-	return false
 }
 
 // Injected is a fault that happened: the n-th that was drawn in its run.
@@ -129,14 +121,17 @@ type plan struct {
 
 // newPlan chooses what can go wrong in this seed: each kind is in half of them,
 // a rare one in an eighth, and its odds are up to twice the usual ones.
-func newPlan(seed uint64, skip map[int]bool, calm bool) *plan {
-	rnd := stream(seed, "faults")
-	p := &plan{seed: seed, gates: map[string][]kind{}, skip: skip, off: calm}
+func newPlan(o Options) *plan {
+	rnd := stream(o.Seed, "faults")
+	p := &plan{seed: o.Seed, gates: map[string][]kind{}, skip: o.Skip, off: o.Calm}
 	choose := func(all []kind) (out []kind) {
 		for _, k := range all {
 			in, more := rnd.IntN(2) == 0, 25+rnd.IntN(175)
 			if k.rare {
 				in = in && rnd.IntN(4) == 0
+			}
+			if len(o.Only) > 0 {
+				in, more = slices.Contains(o.Only, k.fault), 1000
 			}
 			if in {
 				k.odds = k.odds * more / 100

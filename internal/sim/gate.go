@@ -51,6 +51,15 @@ func order(a, b *op) int {
 		cmp.Compare(a.about, b.about), cmp.Compare(a.n, b.n))
 }
 
+// Labels are all effects there are.
+func Labels() []string {
+	return []string{
+		"store/read", "store/begin", "store/commit", "store/reserve", "store/acquire", "store/origin", "store/settle",
+		"rpc/Head", "rpc/Headers", "rpc/Transfers", "rpc/Status", "rpc/Prepare", "rpc/Sign", "rpc/Broadcast", "rpc/Balances",
+		"rpc/Identify", "rpc/Inspect", "rpc/Bump", "tell/orders", "tell/books",
+	}
+}
+
 // gate is where effects wait.
 type gate struct {
 	bell chan struct{} // rung for each arrival

@@ -17,15 +17,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bursar-go/bursar/internal/sim"
+	"github.com/bursar-go/bursar/internal/sim/oracle"
 )
 
 var (
-	seeds  = flag.Int("sim.seeds", 16, "how many seeds to run")
-	blocks = flag.Int("sim.blocks", 120, "how many blocks each seed lives through")
+	seeds  = flag.Int("sim.seeds", 10, "how many seeds to run")
+	blocks = flag.Int("sim.blocks", 100, "how many blocks each seed lives through")
 	first  = flag.Uint64("sim.first", 1, "the first of the seeds")
 	seed   = flag.Uint64("sim.seed", 0, "run this seed alone")
 	skip   = flag.String("sim.skip", "", "numbers of faults to leave out, with -sim.seed")
 	twice  = flag.Int("sim.twice", 100, "run every so many seeds a second time, which must be the same")
+	every  = flag.Int("sim.every", 90, "cut the scenarios after every so many effects")
+	marks  = flag.Bool("sim.marks", false, "fail where something that can be reached never was")
 	trace  = flag.Bool("sim.trace", false, "print every step")
 )
 
@@ -77,6 +80,9 @@ func list(t *testing.T) (out []sim.Options) {
 		return []sim.Options{{Seed: *seed, Blocks: *blocks, Skip: left(t)}}
 	}
 	out = known(t)
+	if testing.Short() {
+		out, *seeds, *blocks = nil, min(*seeds, 4), min(*blocks, 60)
+	}
 	for n := range *seeds {
 		out = append(out, sim.Options{Seed: *first + uint64(n), Blocks: *blocks})
 	}
@@ -107,6 +113,27 @@ func TestSim(t *testing.T) {
 		}
 	})
 	t.Log(sum.text())
+	if *marks {
+		require.Empty(t, sum.missing(), "never reached")
+	}
+}
+
+// missing are the marks that no run reached: transitions, events and postings,
+// kinds of faults, effects.
+func (s *summary) missing() (out []string) {
+	all := oracle.AllMarks()
+	for _, f := range sim.Kinds() {
+		all = append(all, "fault "+string(f))
+	}
+	for _, label := range sim.Labels() {
+		all = append(all, "gate "+label)
+	}
+	for _, m := range all {
+		if s.marks[m] == 0 {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // A steady trade without faults is what the figure sim_rate measures.

@@ -40,6 +40,8 @@ type Options struct {
 	// Scenario, where it is set, is what happens instead; Crash is where it is cut.
 	Scenario *Scenario
 	Crash    Crash
+	// Only, where it has any, are the kinds of faults there are, ten times as often.
+	Only []Fault
 	// Skip leaves out faults by their number, to find those that matter.
 	Skip map[int]bool
 	// Rest waits until nothing in the bubble can go on by itself: synctest.Wait.
@@ -161,7 +163,7 @@ func draw(rnd *rand.Rand, o Options) params {
 func newWorld(o Options) (*world, error) {
 	w := &world{
 		o: o, gate: newGate(), sched: stream(o.Seed, "schedule"), dice: stream(o.Seed, "world"),
-		faults: newPlan(o.Seed, o.Skip, o.Calm), held: map[*op]time.Time{}, down: map[string]time.Time{},
+		faults: newPlan(o), held: map[*op]time.Time{}, down: map[string]time.Time{},
 		logs: &logbook{}, begun: time.Now(),
 	}
 	w.result = Result{Seed: o.Seed, Marks: map[string]int{}}
