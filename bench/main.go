@@ -46,6 +46,8 @@ func figures() []figure {
 		{"pg_list_1m", "ms", "median of the slowest list of 20 among 1,000,000 payments on PostgreSQL", 20, false, 2, slowestList},
 		{"watch_load_1m", "s", "start of a gateway with 1,000,000 issued addresses on PostgreSQL", 5, false, 2, watchLoad},
 		{"watch_load_1m_memory", "MB", "heap after that start", 120, false, 2, watchLoadMemory},
+		{"sim_rate", "blocks/s", "simulated blocks per second: one instance, memory store, 20 open payments, 2 transfers a block, no faults", 1000, true, 1, simRate},
+		{"sim_rate_chaos", "blocks/s", "the same with three instances and all faults", 0, true, 1, simRateChaos},
 		{"watch_memory", "MB", "heap of 1,000,000 watched addresses", 80, false, 1, watchMemory},
 	}
 }

@@ -24,8 +24,10 @@ func Run(o Options) Result {
 		w.open()
 	}
 	w.until(time.Now().Add(365*24*time.Hour), func() bool { return w.mined >= o.Blocks })
-	w.heal()
-	w.rest()
+	if !o.Brief {
+		w.heal()
+		w.rest()
+	}
 	w.leave()
 	return w.report()
 }

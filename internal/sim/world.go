@@ -42,6 +42,8 @@ type Options struct {
 	Crash    Crash
 	// Only, where it has any, are the kinds of faults there are, ten times as often.
 	Only []Fault
+	// Brief leaves out the healing and the checks at rest, to measure the rest.
+	Brief bool
 	// Skip leaves out faults by their number, to find those that matter.
 	Skip map[int]bool
 	// Rest waits until nothing in the bubble can go on by itself: synctest.Wait.
