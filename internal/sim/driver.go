@@ -199,6 +199,8 @@ func (w *world) apply(o *op, v *verdict) bool {
 		if w.sched.IntN(5) == 0 {
 			v.back *= 5
 		}
+	case RPCBranch:
+		v.pin = w.abandoned[len(w.abandoned)-1]
 	case KillBefore:
 		w.kill(o.by)
 		return false
@@ -217,7 +219,9 @@ func (w *world) hold(o *op, most time.Duration) {
 func (w *world) possible(o *op, f Fault) bool {
 	_, call, _ := strings.Cut(o.label, "/")
 	switch f {
-	case RPCLag, RPCBranch:
+	case RPCBranch:
+		return len(w.abandoned) > 0 && call != string(chaintest.MethodSign) && call != string(chaintest.MethodBroadcast)
+	case RPCLag:
 		return call != string(chaintest.MethodSign) && call != string(chaintest.MethodBroadcast)
 	case RPCCut:
 		return call == string(chaintest.MethodHeaders) || call == string(chaintest.MethodTransfers)

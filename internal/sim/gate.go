@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/internal/lifecycle"
 )
 
@@ -40,6 +41,8 @@ type verdict struct {
 	view int
 	// back is how far that view lags behind, in blocks.
 	back uint64
+	// pin is the head of the branch that it sits on; empty for the chain's own.
+	pin chain.BlockHash
 	// err is set where the op does not happen at all.
 	err error
 }

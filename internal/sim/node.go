@@ -42,8 +42,10 @@ func ask[T any](ctx context.Context, c client, m chaintest.Method, about string,
 	}
 	view := c.w.views[v.view]
 	view.Lag(v.back)
+	view.Pin(v.pin)
 	out, err := do(view)
 	view.Lag(0)
+	view.Pin("")
 	switch {
 	case v.fault == KillAfter:
 		c.p.dead.Store(true)
