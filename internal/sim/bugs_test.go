@@ -1,0 +1,357 @@
+package sim_test
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bursar-go/bursar/internal/sim"
+)
+
+var (
+	replay = flag.Bool("sim.replay", false, "build every planted bug and run the seed that found it")
+	search = flag.Bool("sim.bugs", false, "search seeds that find the planted bugs, and record them")
+	only   = flag.String("sim.bug", "", "with -sim.replay or -sim.bugs: only bugs whose names begin like this")
+	most   = flag.Int("sim.most", 1000, "with -sim.bugs: how many seeds a bug may live through")
+	hunt   = flag.Int("sim.hunt", 0, "run up to so many seeds and stop at the first that fails: what a planted bug is run with")
+)
+
+// root is the module's directory, as seen from here.
+const root = "../.."
+
+// lifetime is how long one seed may take that a bug keeps from its end.
+const lifetime = 2 * time.Minute
+
+// edit replaces one text of one file, which must be there exactly once.
+type edit struct{ file, old, new string }
+
+// bug is a mistake that somebody could have made. Its file in testdata/bugs reads
+//
+//	what it is, in one line
+//	found: seed 17, 60 blocks, by S4
+//	@@ decide.go
+//	the old text
+//	==>
+//	the new text
+//
+// with as many edits as it takes.
+type bug struct {
+	name, what string
+	edits      []edit
+	seed       uint64
+	blocks     int
+	rule       string
+}
+
+var found = regexp.MustCompile(`^found: seed (\d+), (\d+) blocks, by (.+)$`)
+
+func parse(name, text string) (b bug, err error) {
+	head, rest, _ := strings.Cut(text, "\n@@ ")
+	lines := strings.Split(head, "\n")
+	b.name, b.what = name, lines[0]
+	for _, line := range lines[1:] {
+		m := found.FindStringSubmatch(line)
+		if m == nil {
+			return b, fmt.Errorf("%s: %q is no line of a planted bug", name, line)
+		}
+		b.seed, _ = strconv.ParseUint(m[1], 10, 64) // digits, see found
+		b.blocks, _ = strconv.Atoi(m[2])
+		b.rule = m[3]
+	}
+	for part := range strings.SplitSeq(strings.TrimSuffix(rest, "\n"), "\n@@ ") {
+		file, body, ok := strings.Cut(part, "\n")
+		before, after, arrow := strings.Cut(body+"\n", "\n==>\n")
+		if !ok || !arrow {
+			return b, fmt.Errorf("%s: an edit of %q without a text or an arrow", name, file)
+		}
+		b.edits = append(b.edits, edit{file, before, strings.TrimSuffix(after, "\n")})
+	}
+	return b, nil
+}
+
+func (b bug) text() string {
+	var out strings.Builder
+	fmt.Fprintln(&out, b.what)
+	if b.seed > 0 {
+		fmt.Fprintf(&out, "found: seed %d, %d blocks, by %s\n", b.seed, b.blocks, b.rule)
+	}
+	for _, e := range b.edits {
+		fmt.Fprintf(&out, "@@ %s\n%s\n==>\n", e.file, e.old)
+		if e.new != "" {
+			fmt.Fprintln(&out, e.new)
+		}
+	}
+	return out.String()
+}
+
+func (b bug) path() string { return filepath.Join("testdata", "bugs", b.name+".txt") }
+
+// planted reads all bugs, in the order of their names.
+func planted(t *testing.T) (out []bug) {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/bugs/*.txt")
+	require.NoError(t, err)
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		b, err := parse(strings.TrimSuffix(filepath.Base(path), ".txt"), string(text))
+		require.NoError(t, err)
+		out = append(out, b)
+	}
+	slices.SortFunc(out, func(a, b bug) int { return cmp.Compare(a.name, b.name) })
+	return out
+}
+
+// plant returns the edited files by their paths in the module.
+func (b bug) plant() (map[string]string, error) {
+	out := map[string]string{}
+	for _, e := range b.edits {
+		text, ok := out[e.file]
+		if !ok {
+			raw, err := os.ReadFile(filepath.Join(root, e.file))
+			if err != nil {
+				return nil, err
+			}
+			text = string(raw)
+		}
+		if n := strings.Count(text, e.old); n != 1 {
+			return nil, fmt.Errorf("%s: %s holds the old text %d times", b.name, e.file, n)
+		}
+		out[e.file] = strings.Replace(text, e.old, e.new, 1)
+		if _, err := parser.ParseFile(token.NewFileSet(), e.file, out[e.file], 0); err != nil {
+			return nil, fmt.Errorf("%s: %w", b.name, err)
+		}
+	}
+	return out, nil
+}
+
+// TestPlantedBugsFit: each bug can be planted in the code as it is.
+func TestPlantedBugsFit(t *testing.T) {
+	t.Parallel()
+	all := planted(t)
+	whats := map[string]bool{}
+	for _, b := range all {
+		_, err := b.plant()
+		require.NoError(t, err)
+		require.False(t, whats[b.what], "%s: told twice", b.what)
+		whats[b.what] = true
+		text, err := os.ReadFile(b.path())
+		require.NoError(t, err)
+		require.Equal(t, b.text(), string(text))
+	}
+}
+
+// TestHunt is what runs in a binary with a planted bug: seed by seed, until one
+// fails.
+func TestHunt(t *testing.T) {
+	if *hunt == 0 {
+		t.Skip("a part of TestPlantedBugs")
+	}
+	for n := range *hunt {
+		o := sim.Options{Seed: *first + uint64(n), Blocks: *blocks}
+		fmt.Printf("hunt: seed %d\n", o.Seed)
+		late := time.AfterFunc(lifetime, func() {
+			fmt.Println("hunt: no end")
+			os.Exit(1) // whatever runs in the bubble: it cannot be ended
+		})
+		r := bubble(t, o)
+		late.Stop()
+		if r.Err != nil {
+			text, _, _ := strings.Cut(r.Err.Error(), "\n")
+			fmt.Printf("hunt: by %s\n", text)
+			t.FailNow()
+		}
+	}
+}
+
+// TestPlantedBugs proves that the simulation finds mistakes: each bug is built
+// into a binary of its own, and the seed that is recorded with it must fail there.
+// With -sim.bugs it looks for that seed from the first one on.
+func TestPlantedBugs(t *testing.T) {
+	if !*replay && !*search {
+		t.Skip("it takes a build for each bug: -sim.replay, or -sim.bugs to search afresh")
+	}
+	for _, b := range planted(t) {
+		if !strings.HasPrefix(b.name, *only) {
+			continue
+		}
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			bin := b.build(t)
+			if *search {
+				b.search(t, bin)
+				return
+			}
+			require.NotZero(t, b.seed, "nothing has found it yet")
+			c := b.run(t, bin, b.seed, 1, b.blocks)
+			require.NotEmpty(t, c.rule, "seed %d does not find it any more; search with -sim.bugs -sim.bug=%s", b.seed, b.name)
+		})
+	}
+}
+
+// build makes the simulation's tests with the bug.
+func (b bug) build(t *testing.T) (bin string) {
+	t.Helper()
+	files, err := b.plant()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	replace := map[string]string{}
+	for file, text := range files {
+		real, err := filepath.Abs(filepath.Join(root, file))
+		require.NoError(t, err)
+		replace[real] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		require.NoError(t, os.WriteFile(replace[real], []byte(text), 0o600))
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	require.NoError(t, err)
+	list := filepath.Join(dir, "overlay.json")
+	require.NoError(t, os.WriteFile(list, overlay, 0o600))
+	bin = filepath.Join(dir, "sim.test")
+	began := time.Now()
+	out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-overlay", list, "-ldflags=-s -w", "-o", bin, ".").CombinedOutput()
+	require.NoError(t, err, "%s does not build: %s", b.name, out)
+	t.Logf("built in %.1f s", time.Since(began).Seconds())
+	return bin
+}
+
+// catch is what ended a hunt.
+type catch struct {
+	seed uint64
+	rule string // empty where nothing was found
+	text string
+}
+
+// run hunts in a binary.
+func (b bug) run(t *testing.T, bin string, from uint64, seeds, blocks int) (c catch) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin, "-test.run=^TestHunt$", "-test.timeout=0", fmt.Sprint("-sim.hunt=", seeds),
+		fmt.Sprint("-sim.first=", from), fmt.Sprint("-sim.blocks=", blocks))
+	out, err := cmd.Output()
+	for lines := bufio.NewScanner(strings.NewReader(string(out))); lines.Scan(); {
+		line := lines.Text()
+		if text, ok := strings.CutPrefix(line, "hunt: seed "); ok {
+			c.seed, _ = strconv.ParseUint(text, 10, 64) // our own line
+		}
+		if text, ok := strings.CutPrefix(line, "hunt: by "); ok {
+			c.text, c.rule = text, ruleOf(text)
+		}
+		if line == "hunt: no end" {
+			t.Fatalf("seed %d of %s has no end", c.seed, b.name)
+		}
+		if strings.HasPrefix(line, "panic: ") && c.rule == "" {
+			c.text, c.rule = line, "panic"
+		}
+	}
+	var exit *exec.ExitError
+	if err != nil && c.rule == "" {
+		if errors.As(err, &exit) && strings.Contains(string(exit.Stderr), "panic: ") {
+			_, c.text, _ = strings.Cut(string(exit.Stderr), "panic: ")
+			c.text, _, _ = strings.Cut(c.text, "\n")
+			c.rule = "panic"
+			return c
+		}
+		t.Fatalf("%s: %v\n%s", b.name, err, out)
+	}
+	return c
+}
+
+var rules = regexp.MustCompile(`^([SQ]\d+)\b`)
+
+// ruleOf names who found a bug: a rule of the oracle, the gateway's own
+// invariants, or a call of the host that failed without a reason.
+func ruleOf(text string) string {
+	switch {
+	case rules.MatchString(text):
+		return rules.FindString(text)
+	case strings.HasPrefix(text, "a gateway says"):
+		return "the gateway's invariants"
+	case strings.HasPrefix(text, "a good request"), strings.HasPrefix(text, "Start says"):
+		return "the host's calls"
+	}
+	return "the run"
+}
+
+// search looks for the first seed that fails with the bug and not without it,
+// and records it.
+func (b bug) search(t *testing.T, bin string) {
+	t.Helper()
+	began := time.Now()
+	for from := uint64(1); from <= uint64(*most); {
+		c := b.run(t, bin, from, *most-int(from)+1, *blocks)
+		if c.rule == "" {
+			break
+		}
+		if r := bubble(t, sim.Options{Seed: c.seed, Blocks: *blocks}); r.Err != nil {
+			t.Logf("seed %d fails without the bug: %v", c.seed, r.Err)
+			from = c.seed + 1
+			continue
+		}
+		b.seed, b.blocks, b.rule = c.seed, *blocks, c.rule
+		t.Logf("found by seed %d of %d blocks in %.0f s: %s", b.seed, b.blocks, time.Since(began).Seconds(), c.text)
+		require.NoError(t, os.WriteFile(b.path(), []byte(b.text()), 0o600))
+		return
+	}
+	b.seed = 0
+	require.NoError(t, os.WriteFile(b.path(), []byte(b.text()), 0o600))
+	t.Errorf("%d seeds of %d blocks do not find it (%.0f s)", *most, *blocks, time.Since(began).Seconds())
+}
+
+const (
+	page  = root + "/docs/simulation.md"
+	above = "<!-- planted bugs: made by go test ./internal/sim -run Bug -sim.bugs -->\n"
+	below = "<!-- end of planted bugs -->\n"
+)
+
+// TestBugTable: the page lists what is planted, and what has found it.
+func TestBugTable(t *testing.T) {
+	raw, err := os.ReadFile(page)
+	require.NoError(t, err)
+	head, rest, ok := strings.Cut(string(raw), above)
+	require.True(t, ok)
+	_, tail, ok := strings.Cut(rest, below)
+	require.True(t, ok)
+	want := head + above + table(planted(t)) + below + tail
+	if *search {
+		require.NoError(t, os.WriteFile(page, []byte(want), 0o600))
+		return
+	}
+	require.Equal(t, want, string(raw), "make it anew with -run TestBugTable -sim.bugs")
+}
+
+func table(all []bug) string {
+	var out strings.Builder
+	out.WriteString("| planted in | the mistake | seed | blocks | found by |\n|---|---|---:|---:|---|\n")
+	for _, b := range all {
+		files := ""
+		for _, e := range b.edits {
+			if !strings.Contains(files, e.file) {
+				files += "`" + e.file + "` "
+			}
+		}
+		seed, blocks := strconv.FormatUint(b.seed, 10), strconv.Itoa(b.blocks)
+		if b.seed == 0 {
+			seed, blocks, b.rule = "", "", "not found yet"
+		}
+		fmt.Fprintf(&out, "| %s| %s | %s | %s | %s |\n", files, b.what, seed, blocks, b.rule)
+	}
+	return out.String()
+}
