@@ -28,7 +28,7 @@ import (
 var (
 	replay = flag.Bool("sim.replay", false, "build every planted bug and run the seed that found it")
 	search = flag.Bool("sim.bugs", false, "search seeds that find the planted bugs, and record them")
-	only   = flag.String("sim.bug", "", "with -sim.replay or -sim.bugs: only bugs whose names begin like this")
+	which  = flag.String("sim.bug", "", "with -sim.replay or -sim.bugs: only bugs whose names begin like this")
 	most   = flag.Int("sim.most", 1000, "with -sim.bugs: how many seeds a bug may live through")
 	hunt   = flag.Int("sim.hunt", 0, "run up to so many seeds and stop at the first that fails: what a planted bug is run with")
 )
@@ -189,7 +189,7 @@ func TestPlantedBugs(t *testing.T) {
 		t.Skip("it takes a build for each bug: -sim.replay, or -sim.bugs to search afresh")
 	}
 	for _, b := range planted(t) {
-		if !strings.HasPrefix(b.name, *only) {
+		if !strings.HasPrefix(b.name, *which) {
 			continue
 		}
 		t.Run(b.name, func(t *testing.T) {
@@ -214,10 +214,10 @@ func (b bug) build(t *testing.T) (bin string) {
 	dir := t.TempDir()
 	replace := map[string]string{}
 	for file, text := range files {
-		real, err := filepath.Abs(filepath.Join(root, file))
+		path, err := filepath.Abs(filepath.Join(root, file))
 		require.NoError(t, err)
-		replace[real] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
-		require.NoError(t, os.WriteFile(replace[real], []byte(text), 0o600))
+		replace[path] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		require.NoError(t, os.WriteFile(replace[path], []byte(text), 0o600))
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	require.NoError(t, err)
@@ -305,14 +305,19 @@ func (b bug) search(t *testing.T, bin string) {
 			from = c.seed + 1
 			continue
 		}
-		b.seed, b.blocks, b.rule = c.seed, *blocks, c.rule
-		t.Logf("found by seed %d of %d blocks in %.0f s: %s", b.seed, b.blocks, time.Since(began).Seconds(), c.text)
-		require.NoError(t, os.WriteFile(b.path(), []byte(b.text()), 0o600))
+		t.Logf("%s: found by seed %d of %d blocks in %.0f s: %s", b.name, c.seed, *blocks, time.Since(began).Seconds(), c.text)
+		b.record(t, c)
 		return
 	}
-	b.seed = 0
-	require.NoError(t, os.WriteFile(b.path(), []byte(b.text()), 0o600))
-	t.Errorf("%d seeds of %d blocks do not find it (%.0f s)", *most, *blocks, time.Since(began).Seconds())
+	b.record(t, catch{})
+	t.Errorf("%s: %d seeds of %d blocks do not find it (%.0f s)", b.name, *most, *blocks, time.Since(began).Seconds())
+}
+
+// record writes down what has found a bug.
+func (b bug) record(t *testing.T, c catch) {
+	t.Helper()
+	to := bug{name: b.name, what: b.what, edits: b.edits, seed: c.seed, blocks: *blocks, rule: c.rule}
+	require.NoError(t, os.WriteFile(to.path(), []byte(to.text()), 0o600))
 }
 
 const (
@@ -339,7 +344,7 @@ func TestBugTable(t *testing.T) {
 
 func table(all []bug) string {
 	var out strings.Builder
-	out.WriteString("| planted in | the mistake | seed | blocks | found by |\n|---|---|---:|---:|---|\n")
+	out.WriteString("| bug | planted in | what it is | seed | blocks | found by |\n|---|---|---|---:|---:|---|\n")
 	for _, b := range all {
 		files := ""
 		for _, e := range b.edits {
@@ -351,7 +356,7 @@ func table(all []bug) string {
 		if b.seed == 0 {
 			seed, blocks, b.rule = "", "", "not found yet"
 		}
-		fmt.Fprintf(&out, "| %s| %s | %s | %s | %s |\n", files, b.what, seed, blocks, b.rule)
+		fmt.Fprintf(&out, "| %s | %s| %s | %s | %s | %s |\n", b.name, files, b.what, seed, blocks, b.rule)
 	}
 	return out.String()
 }
