@@ -37,7 +37,7 @@ var (
 const root = "../.."
 
 // lifetime is how long one seed may take that a bug keeps from its end.
-const lifetime = 2 * time.Minute
+const lifetime = 10 * time.Minute
 
 // edit replaces one text of one file, which must be there exactly once.
 type edit struct{ file, old, new string }

@@ -75,6 +75,7 @@ func (w *world) rest() {
 	if w.failed = w.excused(w.oracle.Quiet(context.Background())); w.failed != nil {
 		return
 	}
+	w.judge(w.sales(context.Background()))
 	p := w.any()
 	if p == nil {
 		w.judge(fmt.Errorf("Q6: no instance is up at the end"))

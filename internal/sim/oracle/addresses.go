@@ -7,7 +7,8 @@ import (
 
 // Issued is S1 for an answer that a host got: owner is the payment, or the
 // customer of a permanent address, that the address was given to. Nobody else
-// ever gets it, whatever the store has forgotten since.
+// ever gets it, whatever the store has forgotten since. And it was committed before:
+// what is handed out and not stored nobody watches.
 func (o *Oracle) Issued(owner string, a chain.Address) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -15,11 +16,14 @@ func (o *Oracle) Issued(owner string, a chain.Address) error {
 		return broken("S1", "address %s of %s was issued to %s", a, was, owner)
 	}
 	o.past.issued[a] = owner
+	if row := o.m.owners[a]; !o.lossy && (row == nil || whose(row) != owner) {
+		return broken("S1", "address %s was handed out to %s, and no commit gives it to them", a, owner)
+	}
 	return nil
 }
 
-// owner is whose an address row is; empty where nobody's yet.
-func owner(row *bursar.Address) string {
+// whose is the owner of an address row; empty where there is none yet.
+func whose(row *bursar.Address) string {
 	if row.PaymentID != "" {
 		return row.PaymentID
 	}
@@ -37,14 +41,14 @@ func (o *Oracle) takeAddress(row *bursar.Address) error {
 	if other != nil && other.ID != row.ID {
 		return broken("S1", "address %s has the rows %s and %s", row.Address, other.ID, row.ID)
 	}
-	if err := o.unshared(row.Address, owner(row)); err != nil {
+	if err := o.unshared(row.Address, whose(row)); err != nil {
 		return err
 	}
 	if old == nil {
 		return follows("S7", "address", row.ID, 0, row.Version)
 	}
-	if was := owner(old); was != "" && was != owner(row) || old.Address != row.Address {
-		return broken("S1", "row %s: address %s of %q became %s of %q", row.ID, old.Address, was, row.Address, owner(row))
+	if was := whose(old); was != "" && was != whose(row) || old.Address != row.Address {
+		return broken("S1", "row %s: address %s of %q became %s of %q", row.ID, old.Address, was, row.Address, whose(row))
 	}
 	return follows("S7", "address", row.ID, old.Version, row.Version)
 }
@@ -64,7 +68,7 @@ func (o *Oracle) addressed(p *bursar.Payment) error {
 		return broken("S1", "payment %s has the address %s, which has no row", p.ID, p.Address)
 	}
 	if row.PaymentID != p.ID {
-		return broken("S1", "payment %s has the address %s of %q", p.ID, p.Address, owner(row))
+		return broken("S1", "payment %s has the address %s of %q", p.ID, p.Address, whose(row))
 	}
 	return o.unshared(p.Address, p.ID)
 }

@@ -41,6 +41,13 @@ func TestAnAddressHasOneOwnerForEver(t *testing.T) {
 	says(t, "S1", s.o.Committed(bursar.Batch{Payments: []bursar.Payment{p}, Addresses: []bursar.Address{a}, Events: []bursar.Event{e}}))
 }
 
+func TestWhatIsHandedOutIsStored(t *testing.T) {
+	s := newScript(t)
+	says(t, "S1", s.o.Issued("pay_1", s.address.Address))
+	s.begin()
+	require.NoError(t, s.o.Issued("pay_1", s.address.Address))
+}
+
 func TestAnAddressThatNobodyWasToldIsFreeAfterALoss(t *testing.T) {
 	s := newScript(t)
 	s.begin()

@@ -124,6 +124,9 @@ func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 	}
 	if old == nil {
 		old = &bursar.Payout{Group: 1}
+		if err := o.covers(p); err != nil {
+			return err
+		}
 	}
 	if err := follows("S7", "payout", p.ID, old.Version, p.Version); err != nil {
 		return err
@@ -139,6 +142,16 @@ func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 		return broken("S9", "payout %s cost %s, at most %s may be spent", p.ID, p.Fee, p.MaxFee)
 	}
 	return o.carried(b, old, p)
+}
+
+// covers is S4 for what is swept: deposits that are final when it is decided.
+func (o *Oracle) covers(p *bursar.Payout) error {
+	for _, it := range p.Items {
+		if t := o.m.txs[it.TransactionID]; t == nil || !t.Live() || !t.Final {
+			return broken("S4", "payout %s covers transaction %s, which is not final", p.ID, it.TransactionID)
+		}
+	}
+	return nil
 }
 
 // of returns the part of a table that a batch can use: only the scanner moves a

@@ -50,7 +50,7 @@ func (o *Oracle) Quiet(ctx context.Context) error {
 	}
 	o.canonical(d)
 	for _, rule := range []func(*dump) error{
-		o.same, o.atHead, o.silent, o.bijection, o.conserved, o.nothingLeft, o.nothingUnderWay, o.everybodyTold, o.receivers, o.statuses,
+		o.same, o.atHead, o.silent, o.bijection, o.conserved, o.nothingLeft, o.nothingUnderWay, o.everybodyTold, o.receivers, o.statuses, o.renewals,
 	} {
 		if err := rule(d); err != nil {
 			return err

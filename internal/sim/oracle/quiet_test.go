@@ -173,6 +173,8 @@ func unrests() []unrest {
 		}},
 		{"Q7", "a receiver that ends elsewhere", (*Oracle).receivers, func(_ *world, d *dump) { d.one(settled).Status = confirmed }},
 
+		{"Q7", "a renewal of what does not name it", (*Oracle).renewals, func(_ *world, d *dump) { d.one(settled).Previous = d.one(expired).ID }},
+
 		{"S8", "a canary somewhere in a row", (*Oracle).silent, func(_ *world, d *dump) {
 			d.one(settled).Metadata = map[string]string{"k": "xprv-canary"}
 		}},

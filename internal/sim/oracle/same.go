@@ -24,7 +24,7 @@ func (o *Oracle) same(d *dump) error {
 	f.note(each(d.payouts, o.samePayout))
 	f.note(each(d.entries, o.sameEntry))
 	f.note(each(d.addresses, func(a *bursar.Address) error {
-		if w := m.addresses[a.ID]; w == nil || w.Version != a.Version || w.Address != a.Address || owner(w) != owner(a) {
+		if w := m.addresses[a.ID]; w == nil || w.Version != a.Version || w.Address != a.Address || whose(w) != whose(a) {
 			return broken("Q6", "address %s is not as it was committed", a.ID)
 		}
 		return nil

@@ -86,6 +86,18 @@ func judged(p *bursar.Payment, t *bursar.Transaction) error {
 	return nil
 }
 
+// renewals is Q7 for attempts at one order: each has one next attempt at most, and
+// both name each other.
+func (*Oracle) renewals(d *dump) error {
+	for i := range d.payments {
+		p := &d.payments[i]
+		if was := d.payment[p.Previous]; p.Previous != "" && (was == nil || was.Next != p.ID) {
+			return broken("Q7", "payment %s says that it renews %q, which does not name it", p.ID, p.Previous)
+		}
+	}
+	return nil
+}
+
 // take adds a transfer.
 func (a *account) take(t deposit, row *bursar.Transaction, deep bool) {
 	if row.Suspense {

@@ -112,7 +112,21 @@ func (o *Oracle) takeChain(b *bursar.Batch, st *bursar.ChainState) error {
 	if len(b.Fences) == 0 {
 		return broken("S6", "the cursor of %s was moved without a lease", st.Chain)
 	}
+	if n := gone(old, st); n > 0 && n >= o.cfg.Confirmations && st.Halted == "" {
+		return broken("S4", "%s left %d blocks, %d make a confirmation, and it goes on", st.Chain, n, o.cfg.Confirmations)
+	}
 	return o.chained(st)
+}
+
+// gone counts the blocks of the old cursor that are not under the new one.
+func gone(old, st *bursar.ChainState) (n uint64) {
+	for _, ref := range old.Recent {
+		from := st.Recent[0].Height
+		if i := ref.Height - from; ref.Height >= from && (i >= uint64(len(st.Recent)) || st.Recent[i].Hash != ref.Hash) {
+			n++
+		}
+	}
+	return n
 }
 
 // chained checks the blocks of a cursor against those of the chain.
