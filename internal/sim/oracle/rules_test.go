@@ -35,7 +35,8 @@ func breaches() []breach {
 		{"S1", "create", "another payment's address", all, func(_ *script, b *bursar.Batch) { b.Addresses[0].PaymentID = "pay_2" }},
 		{"S1", "create", "issued before to somebody else", all, func(s *script, _ *bursar.Batch) { _ = s.o.Issued("pay_9", s.address.Address) }},
 
-		{"S4", "plan", "a sweep of what is not final", all, func(s *script, _ *bursar.Batch) { s.o.m.txs["tx_1"].Final = false }},
+		{"S4", "orphan", "a deep reorg that does not halt", lost, func(_ *script, b *bursar.Batch) { b.Chains[0].Halted = "" }},
+		{"S4", "plan", "a sweep of what is not final", all, func(_ *script, b *bursar.Batch) { b.Transactions[0].Final = false }},
 		{"S4", "plan", "a sweep of nothing", all, func(_ *script, b *bursar.Batch) { b.Payouts[0].Items[0].TransactionID = "tx_9" }},
 
 		{"S2", "confirm", "an entry twice", all, func(_ *script, b *bursar.Batch) { b.Entries[0].ID = "le_1_1" }},

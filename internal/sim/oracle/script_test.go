@@ -209,8 +209,10 @@ func (s *script) orphan() {
 	p.HoldUntil = s.chain.Now().Add(time.Hour)
 	events := s.told(bursar.TransactionOrphaned, bursar.PaymentReverted)
 	events[1].Data.From = bursar.StatusConfirmed
+	halted := s.scanned()
+	halted.Halted = "deep_reorg" // until the next look at it
 	s.commit("orphan", bursar.Batch{
-		Fences: s.fence(), Chains: []bursar.ChainState{s.scanned()}, Transactions: []bursar.Transaction{*t}, Payments: []bursar.Payment{*p},
+		Fences: s.fence(), Chains: []bursar.ChainState{halted}, Transactions: []bursar.Transaction{*t}, Payments: []bursar.Payment{*p},
 		Entries: entries, Events: events,
 	})
 	t.Version++
