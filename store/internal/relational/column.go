@@ -145,7 +145,7 @@ func (c *column) value(d *Dialect, row reflect.Value) (any, error) {
 	}
 	if pairs, ok := f.Interface().(map[string]string); ok {
 		for _, name := range slices.Sorted(maps.Keys(pairs)) {
-			if err := Storable(c.name, name+pairs[name]); err != nil {
+			if err := storablePair(c.name, name, pairs[name]); err != nil {
 				return nil, err
 			}
 		}
@@ -161,6 +161,15 @@ func Storable(name, s string) error {
 		return &bursar.FieldError{Field: name, Code: bursar.CodeInvalid, Reason: fmt.Sprintf("%.80q is not UTF-8, or holds a NUL", s)}
 	}
 	return nil
+}
+
+// storablePair checks both by themselves: halves of a character join to a valid
+// text.
+func storablePair(column, name, value string) error {
+	if err := Storable(column, name); err != nil {
+		return err
+	}
+	return Storable(column, value)
 }
 
 // encode writes a field with a structure; nothing is NULL.

@@ -75,7 +75,7 @@ func (r *Reader) Payments(ctx context.Context, p bursar.PaymentQuery) ([]bursar.
 	q.between("created_at", p.Since, p.Until)
 	if len(p.Metadata) > 0 {
 		for _, name := range slices.Sorted(maps.Keys(p.Metadata)) {
-			if err := Storable("metadata", name+p.Metadata[name]); err != nil {
+			if err := storablePair("metadata", name, p.Metadata[name]); err != nil {
 				return nil, err
 			}
 		}
