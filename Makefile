@@ -22,7 +22,7 @@ bench: ## the figures, each with its bound; fails where one is missed
 	go run ./bench -check
 
 sim: ## the long simulation: thousands of seeds; fails where something that can happen never did
-	go test ./internal/sim -v -run 'TestSim$$|EveryCrashPoint' -timeout 4h -sim.seeds=3000 -sim.blocks=300 -sim.every=1 -sim.marks
+	GOGC=400 go test ./internal/sim -v -run 'TestSim$$|EveryCrashPoint' -timeout 4h -sim.seeds=3000 -sim.blocks=300 -sim.every=1 -sim.marks
 
 cover: ## statement coverage of the root module
 	@scripts/cover.sh

@@ -37,8 +37,9 @@ fi
 # them several times; below they run shortened under it.
 step "long random runs" 900 go test -timeout 14m -run 'Random|Sequences|Storm|Crash|KeysAhead' . ./sweeper ./scanner ./storetest ./store/... || status=1
 
-# Hundreds of seeds, and every crash point of the scenarios; make sim does more.
-step "simulation" 1500 go test -timeout 24m ./internal/sim -sim.seeds=300 -sim.blocks=300 -sim.every=1 || status=1
+# Hundreds of seeds, and every crash point of the scenarios; make sim does more. It
+# makes much garbage and keeps little.
+GOGC=400 step "simulation" 1500 go test -timeout 24m ./internal/sim -sim.seeds=300 -sim.blocks=300 -sim.every=1 || status=1
 
 # Processes that are killed, with all their worlds at once; below, under the race
 # detector, a few.
