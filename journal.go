@@ -337,20 +337,24 @@ func (j *journal) Signed(ctx context.Context, jobID string, draft chain.Draft, s
 		if err != nil {
 			return err
 		}
+		fact := payoutSign
+		if len(draft.Intent.Reuse) > 0 {
+			fact = payoutBump
+		}
+		if _, ok := nextPayout(p.Status, fact); !ok {
+			// It was read before the scanner saw it in a block, or gave it up.
+			return fmt.Errorf("%w: payout %s is %s by now", ErrConflict, p.ID, p.Status)
+		}
 		if err := j.lockable(d, p, draft, s); err != nil {
 			return err
 		}
-		again := len(draft.Intent.Reuse) > 0
 		p.attempts = append(p.attempts, Attempt{
 			ID: string(s.Chain) + ":" + string(s.ID), PayoutID: p.ID, Group: p.Group, Chain: s.Chain, TxID: s.ID,
 			Raw: s.Raw, Locks: s.Locks, MaxFee: draft.Fee, Open: true, CreatedAt: d.now,
 		})
 		p.Failures, p.NotBefore, p.FailureCode, p.FailureReason = 0, time.Time{}, "", ""
 		p.TxID = s.ID
-		if again {
-			return d.move(p, payoutBump, string(s.ID))
-		}
-		return d.move(p, payoutSign, string(s.ID))
+		return d.move(p, fact, string(s.ID))
 	})
 }
 
