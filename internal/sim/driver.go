@@ -60,10 +60,7 @@ func (w *world) call(name string, fn func(ctx context.Context) (then func())) (c
 		w.answers.mu.Lock()
 		defer w.answers.mu.Unlock()
 		w.answers.list = append(w.answers.list, answer{n, then})
-		select {
-		case w.gate.bell <- struct{}{}:
-		default:
-		}
+		w.gate.ring()
 	}()
 	return cancel
 }
@@ -118,7 +115,7 @@ func (w *world) awake(o *op) bool {
 		return false
 	}
 	until, ok := w.held[o]
-	return !ok || !time.Now().Before(until) || o.by.dead.Load()
+	return !ok || o.over != nil || !time.Now().Before(until) || o.by.dead.Load()
 }
 
 // sleep lets time pass until something can happen.
@@ -148,6 +145,12 @@ func (w *world) step(ops []*op) {
 	}
 	if o.by.dead.Load() {
 		w.gate.release(o, verdict{err: errKilled})
+		return
+	}
+	if err := w.gate.over(o); err != nil {
+		delete(w.held, o)
+		w.note("%s %s %s %s %v", o.by.name, o.lane, o.label, o.about, err)
+		w.gate.release(o, verdict{err: err})
 		return
 	}
 	v := verdict{}

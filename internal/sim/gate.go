@@ -27,6 +27,7 @@ type op struct {
 	pass  chan verdict
 	turn  uint64 // when its turn is; 0: not drawn yet
 	drawn bool   // its fault was drawn
+	over  error  // its context has ended; under the gate's lock
 }
 
 // place names an op by what it is and not by what was before it elsewhere.
@@ -75,7 +76,8 @@ type gate struct {
 func newGate() *gate { return &gate{bell: make(chan struct{}, 1), count: map[string]uint64{}} }
 
 // enter waits until the driver lets the caller pass. The end of ctx is a way out
-// with nothing done.
+// with nothing done, and the driver opens that one too: of several calls whose time
+// ends at once, one goes first.
 func (g *gate) enter(ctx context.Context, p *process, label, about string) verdict {
 	if p.dead.Load() {
 		return verdict{err: errKilled}
@@ -90,17 +92,31 @@ func (g *gate) enter(ctx context.Context, p *process, label, about string) verdi
 	o.n = g.count[same]
 	g.parked = append(g.parked, o)
 	g.mu.Unlock()
-	select {
-	case g.bell <- struct{}{}:
-	default:
-	}
+	g.ring()
 	select {
 	case v := <-o.pass:
 		return v
 	case <-ctx.Done():
-		g.remove(o)
-		return verdict{err: ctx.Err()}
+		g.mu.Lock()
+		o.over = ctx.Err()
+		g.mu.Unlock()
+		g.ring()
+		return <-o.pass
 	}
+}
+
+func (g *gate) ring() {
+	select {
+	case g.bell <- struct{}{}:
+	default:
+	}
+}
+
+// over is why an op will not happen any more: the end of its context.
+func (g *gate) over(o *op) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return o.over
 }
 
 func (g *gate) remove(o *op) {
