@@ -57,10 +57,11 @@ func (s *sink) capital(ctx context.Context, step scanner.Step) (*opening, error)
 	for _, h := range of {
 		amounts, err := reader.Balances(ctx, at, []chain.Holding{h})
 		switch {
-		case errors.Is(err, chain.ErrNotFound) && s.net.mayAppear(h.Asset):
-			return nil, fmt.Errorf("%w: %s at block %s: %w", chain.ErrTransient, h.Asset.Symbol, at, err)
-		case errors.Is(err, chain.ErrNotFound):
+		case errors.Is(err, chain.ErrNoContract):
 			continue
+		case errors.Is(err, chain.ErrNotFound) && !errors.Is(err, chain.ErrPruned):
+			// It lags behind: the chain begins when it knows the block.
+			return nil, fmt.Errorf("%w: %s at block %s: %w", chain.ErrTransient, h.Asset.Symbol, at, err)
 		case errors.Is(err, chain.ErrTransient), ctx.Err() != nil:
 			return nil, err
 		case err == nil && len(amounts) != 1:
@@ -76,26 +77,6 @@ func (s *sink) capital(ctx context.Context, step scanner.Step) (*opening, error)
 	}
 	return o, nil
 }
-
-// mayAppear reports whether it is worth asking again for a balance that a node did
-// not find. A node that lags behind does not know the block yet and says the same as
-// one that knows no such contract in it: the coin is always there, and a token is
-// taken for absent when it was not found several times.
-func (n *network) mayAppear(a chain.Asset) bool {
-	if a.Native() {
-		return true
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.absent == nil {
-		n.absent = map[chain.AssetID]int{}
-	}
-	n.absent[a.ID]++
-	return n.absent[a.ID] <= capitalTries
-}
-
-// capitalTries is how often a token is asked for in vain: some minutes.
-const capitalTries = 8
 
 // begins returns the block before the first one of a page that has none of ours
 // before it. ok is false where the page goes on from what was scanned.

@@ -35,8 +35,6 @@ type network struct {
 	// lease; term counts the times that it was got anew. A lease that ended and
 	// was taken again before anybody else did goes on in the same term.
 	led, term int64
-	// absent counts how often a balance of a token was not found; see mayAppear.
-	absent map[chain.AssetID]int
 	// sweeping is the term in which the sweeper's round began.
 	sweeping int64
 }

@@ -14,6 +14,12 @@ var (
 	// ErrNotFound: the node does not have it (yet): a height above the head, an
 	// unknown block hash, a contract that is not there.
 	ErrNotFound = errors.New("chain: not found")
+	// ErrNoContract: the node has the block, and in it there is no contract at that
+	// address. It is an ErrNotFound too.
+	ErrNoContract = fmt.Errorf("%w: no contract there", ErrNotFound)
+	// ErrPruned: the node had that block's state and does not keep it any more. It is
+	// an ErrNotFound too.
+	ErrPruned = fmt.Errorf("%w: state no longer kept", ErrNotFound)
 	// ErrReorg: the branch changed while it was read. Ask again.
 	ErrReorg = errors.New("chain: the branch changed while reading")
 	// ErrTransient: the node failed or answered incoherently. Ask again later.

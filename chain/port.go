@@ -115,7 +115,9 @@ type Holding struct {
 // has the state of. Chains of unspent outputs cannot.
 type BalanceReader interface {
 	// Balances returns one amount for each holding, at the block with that
-	// hash; an empty hash means the newest block.
+	// hash; an empty hash means the newest block. ErrNotFound where the node does
+	// not have the block (yet), ErrPruned where it does not keep its state any more,
+	// ErrNoContract where the contract of a token is not there in it.
 	Balances(ctx context.Context, at BlockHash, of []Holding) ([]Amount, error)
 }
 
@@ -133,8 +135,8 @@ type Identifier interface {
 
 // TokenInspector is a client that can look at a token's contract.
 type TokenInspector interface {
-	// Inspect returns what the contract says of itself; ErrNotFound where there
-	// is no contract at that address.
+	// Inspect returns what the contract says of itself; ErrNoContract where
+	// there is none at that address.
 	Inspect(ctx context.Context, a Asset) (Token, error)
 }
 

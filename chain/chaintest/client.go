@@ -263,7 +263,7 @@ func (c *Chain) tokenOf(a chain.Asset) (common.Address, error) {
 		return raw, &chain.FormatError{What: "contract", Text: string(a.Contract), Reason: "no EVM address"}
 	}
 	if _, ok := c.contracts[raw].(*token); !ok {
-		return raw, fmt.Errorf("token %s: %w", a.Contract, chain.ErrNotFound)
+		return raw, fmt.Errorf("token %s: %w", a.Contract, chain.ErrNoContract)
 	}
 	return raw, nil
 }
@@ -282,7 +282,7 @@ func (l *Client) Inspect(ctx context.Context, a chain.Asset) (chain.Token, error
 			raw, ok := rawAddress(a.Contract)
 			t, found := l.chain.contracts[raw].(*token)
 			if !ok || !found {
-				err = fmt.Errorf("token %q: %w", a.Contract, chain.ErrNotFound)
+				err = fmt.Errorf("token %q: %w", a.Contract, chain.ErrNoContract)
 				return
 			}
 			out = chain.Token{Decimals: t.spec.Decimals, Symbol: t.spec.Symbol, CodeHash: t.codeHash()}

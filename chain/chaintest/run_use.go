@@ -102,7 +102,7 @@ func checkInspect(s *suite) {
 	a.ID, err = chain.MakeAssetID(s.info.ID, a.ID.Namespace(), string(a.Contract))
 	require.NoError(s, err)
 	_, err = inspector.Inspect(s.ctx, a)
-	require.ErrorIs(s, err, chain.ErrNotFound)
+	require.ErrorIs(s, err, chain.ErrNoContract)
 }
 
 func checkDryRun(s *suite) {

@@ -64,7 +64,8 @@ func (c *Client) wrongNumber(got uint64) error {
 
 // Balances returns one amount for each holding at the block with that hash, or
 // at the newest block. chain.ErrNotFound means that the node does not have that
-// block, or not its state any more, or that a token's contract is not there.
+// block (yet), chain.ErrPruned that it does not keep its state any more,
+// chain.ErrNoContract that a token's contract is not there in it.
 func (c *Client) Balances(ctx context.Context, at chain.BlockHash, of []chain.Holding) ([]chain.Amount, error) {
 	block, err := blockParam(at)
 	if err != nil {
@@ -81,7 +82,9 @@ func (c *Client) Balances(ctx context.Context, at chain.BlockHash, of []chain.Ho
 	switch {
 	case err == nil:
 		return amounts, nil
-	case isUnknownBlock(err), isPruned(err):
+	case isPruned(err):
+		return nil, fmt.Errorf("%w: %w", chain.ErrPruned, err)
+	case isUnknownBlock(err):
 		return nil, fmt.Errorf("%w: %w", chain.ErrNotFound, err)
 	case errors.Is(err, chain.ErrNotFound):
 		return nil, err
@@ -125,7 +128,7 @@ func (c *Client) balanceCall(h chain.Holding, block any, dst *chain.Amount) (*ca
 			*dst = amountOfWord(&word)
 		case n == 0:
 			// A call to an account without code succeeds and returns nothing.
-			r.err = fmt.Errorf("evm: no token contract at %s: %w", contract, chain.ErrNotFound)
+			r.err = fmt.Errorf("evm: no token at %s: %w", contract, chain.ErrNoContract)
 		default:
 			r.err = &IncoherentError{Reason: "balanceOf of " + string(contract) + " is no number"}
 		}
@@ -174,7 +177,7 @@ func (c *Client) Inspect(ctx context.Context, a chain.Asset) (chain.Token, error
 		return chain.Token{}, readError(err)
 	}
 	if len(code) == 0 {
-		return chain.Token{}, fmt.Errorf("evm: no contract at %s: %w", contract, chain.ErrNotFound)
+		return chain.Token{}, fmt.Errorf("evm: nothing at %s: %w", contract, chain.ErrNoContract)
 	}
 	if err := calls[1].err; err != nil && !isRevert(err) {
 		return chain.Token{}, readError(err)
