@@ -3,12 +3,11 @@ package bursar
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/bursar-go/bursar/internal/lifecycle"
 )
 
 // Bounds of the outbox.
@@ -113,7 +112,7 @@ type shift struct {
 	// under are the ids of the events whose calls are under way or not recorded
 	// yet: at most maxCalls, so that back never blocks.
 	under map[string]bool
-	back  chan job
+	crew  *crew
 	// done have returned and are not recorded.
 	done []job
 	// until is when a notifier that took nothing is asked again.
@@ -124,7 +123,7 @@ type shift struct {
 
 // run is the pump's lane.
 func (p *pump) run(ctx context.Context) error {
-	s := &shift{pump: p, under: map[string]bool{}, back: make(chan job, maxCalls)}
+	s := &shift{pump: p, under: map[string]bool{}, crew: newCrew(p)}
 	for ctx.Err() == nil {
 		s.turn(ctx)
 		s.wait(ctx)
@@ -132,7 +131,7 @@ func (p *pump) run(ctx context.Context) error {
 	// The calls under way see the end of their context. What was delivered is
 	// recorded all the same, or it would be delivered once more.
 	for len(s.under) > len(s.done) {
-		s.done = append(s.done, <-s.back)
+		s.done = append(s.done, <-s.crew.back)
 	}
 	s.exchange(ctx, 0)
 	return nil
@@ -161,7 +160,7 @@ func (s *shift) turn(ctx context.Context) {
 func (s *shift) gather() {
 	for {
 		select {
-		case j := <-s.back:
+		case j := <-s.crew.back:
 			s.done = append(s.done, j)
 		default:
 			return
@@ -186,21 +185,9 @@ func (s *shift) exchange(ctx context.Context, most int) bool {
 	s.done = s.done[:0]
 	for _, j := range jobs {
 		s.under[j.event.ID] = true
-		s.call(ctx, j, s.back)
+		s.crew.call(ctx, j)
 	}
 	return true
-}
-
-// call runs a notifier in a goroutine of its own; the job comes back whatever
-// the notifier does.
-func (p *pump) call(ctx context.Context, j job, back chan<- job) {
-	spread := p.roll()
-	j.said = verdict{text: "the notifier ended its goroutine", spread: spread}
-	lifecycle.Go(ctx, "call", func(ctx context.Context) error {
-		j.said = p.notify(ctx, j)
-		j.said.spread = spread
-		return nil
-	}, func(error) { back <- j })
 }
 
 // wait sleeps until there is something to do.
@@ -214,7 +201,7 @@ func (s *shift) wait(ctx context.Context) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
-	case j := <-s.back:
+	case j := <-s.crew.back:
 		s.done = append(s.done, j)
 	case <-wake:
 	case <-timer.C:
@@ -246,6 +233,7 @@ func refused(jobs []job) time.Duration {
 // drain delivers in the caller's goroutine until nothing is due.
 func (p *pump) drain(ctx context.Context) error {
 	var done []job
+	crew := newCrew(p)
 	for behind := false; ; {
 		if pause := refused(done); len(done) > 0 && (!behind || pause > 0) {
 			if _, err := p.exchange(ctx, done, 0, nil); err != nil || pause > 0 {
@@ -261,12 +249,11 @@ func (p *pump) drain(ctx context.Context) error {
 		if err != nil || len(jobs)+len(done) == 0 {
 			return err
 		}
-		back := make(chan job, len(jobs))
 		for _, j := range jobs {
-			p.call(ctx, j, back)
+			crew.call(ctx, j)
 		}
 		for i := range jobs {
-			jobs[i] = <-back
+			jobs[i] = <-crew.back
 		}
 		done, behind = jobs, len(jobs) == p.most
 	}
@@ -324,12 +311,50 @@ func (p *pump) trade(ctx context.Context, done []job, most int, skip map[string]
 	return rows, jobs, err
 }
 
-// claim returns due deliveries as they are to be stored, taken so that other
-// instances keep off, and what is to be done.
+// claim takes due deliveries so that other instances keep off. It returns what is to
+// be stored about them, and what is to be done.
 func (p *pump) claim(ctx context.Context, tx Tx, most int, skip map[string]bool) (rows []Delivery, jobs []job, err error) {
 	if most == 0 {
 		return nil, nil, nil
 	}
+	var taken, untaken []Delivery
+	var events []Event
+	if c, ok := tx.(DeliveryClaimer); ok {
+		taken, events, err = c.ClaimDeliveries(ctx, p.name, claimFor, most, slices.Collect(maps.Keys(skip)))
+	} else {
+		untaken, events, err = p.due(ctx, tx, most, skip)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	of := make(map[string]*Event, len(events))
+	for i := range events {
+		of[events[i].ID] = &events[i]
+	}
+	now := tx.Now()
+	for _, row := range untaken {
+		if of[row.EventID] != nil {
+			row.LeasedUntil, row.LastAt = now.Add(claimFor), now
+			setOnce(&row.FirstAt, now)
+			rows = append(rows, row)
+			row.Version++
+		}
+		taken = append(taken, row)
+	}
+	for _, row := range taken {
+		if e := of[row.EventID]; e != nil {
+			jobs = append(jobs, job{row: row, event: *e})
+			continue
+		}
+		// It cannot be delivered, and it must not keep others from it.
+		row.Status, row.DoneAt, row.LeasedUntil, row.LastError = DeliveryDead, now, time.Time{}, "the event is gone"
+		rows = append(rows, row)
+	}
+	return rows, jobs, nil
+}
+
+// due reads what a store cannot claim by itself.
+func (p *pump) due(ctx context.Context, tx Tx, most int, skip map[string]bool) (rows []Delivery, events []Event, err error) {
 	due, err := tx.Deliveries(ctx, DeliveryQuery{Endpoint: p.name, Due: true, Claim: true, Limit: most + len(skip)})
 	if err != nil {
 		return nil, nil, err
@@ -340,31 +365,10 @@ func (p *pump) claim(ctx context.Context, tx Tx, most int, skip map[string]bool)
 			rows, ids = append(rows, row), append(ids, row.EventID)
 		}
 	}
-	if len(rows) == 0 {
-		return nil, nil, nil
+	if len(rows) > 0 {
+		events, err = tx.Events(ctx, EventQuery{IDs: ids})
 	}
-	events, err := tx.Events(ctx, EventQuery{IDs: ids})
-	if err != nil {
-		return nil, nil, err
-	}
-	of := make(map[string]Event, len(events))
-	for _, e := range events {
-		of[e.ID] = e
-	}
-	for i := range rows {
-		e, ok := of[rows[i].EventID]
-		if !ok {
-			// It cannot be delivered, and it must not keep others from it.
-			rows[i].Status, rows[i].DoneAt, rows[i].LastError = DeliveryDead, tx.Now(), "the event is gone"
-			continue
-		}
-		rows[i].LeasedUntil, rows[i].LastAt = tx.Now().Add(claimFor), tx.Now()
-		setOnce(&rows[i].FirstAt, tx.Now())
-		claimed := rows[i]
-		claimed.Version++
-		jobs = append(jobs, job{row: claimed, event: e})
-	}
-	return rows, jobs, nil
+	return rows, events, err
 }
 
 // record returns the outcomes as they are to be stored. Rows that another instance

@@ -31,6 +31,17 @@ type TxReserver interface {
 	Reserve(ctx context.Context, pool string, n uint32) (first uint32, err error)
 }
 
+// DeliveryClaimer is a Tx that takes due deliveries, and reads their events, in one
+// statement. On one that lacks it the gateway reads both and writes the former.
+type DeliveryClaimer interface {
+	// ClaimDeliveries is Deliveries with Due and Claim, and writes at once that the
+	// rows are taken: LeasedUntil is d from Now, LastAt is Now, FirstAt too where it
+	// is empty, and Version is one higher. It returns at most most of them as they are
+	// then, in any order and without those of the events in skip, and their events; an
+	// event that is gone is missing. It is undone where the transaction fails.
+	ClaimDeliveries(ctx context.Context, endpoint string, d time.Duration, most int, skip []string) ([]Delivery, []Event, error)
+}
+
 // Original is a Store that can tell whether its data are where they were
 // written: a database that was restored from a backup, or copied, has forgotten
 // what happened since, and must not issue the addresses of that time again. A

@@ -51,7 +51,11 @@ func (s *watchedStore) Write(ctx context.Context, fn func(Tx) error) error {
 	var tx *watchedTx
 	err := s.Store.Write(ctx, func(inner Tx) error {
 		tx = &watchedTx{Tx: inner}
-		tx.said = fn(tx)
+		if c, ok := inner.(DeliveryClaimer); ok {
+			tx.said = fn(&watchedClaimer{tx, c})
+		} else {
+			tx.said = fn(tx)
+		}
 		return tx.said
 	})
 	switch {
@@ -76,6 +80,19 @@ func (t *watchedTx) Apply(ctx context.Context, b Batch) error {
 	err := t.Tx.Apply(ctx, b)
 	t.wrote, t.refused = true, t.refused || err != nil
 	return err
+}
+
+// watchedClaimer is a watchedTx of a store that can claim.
+type watchedClaimer struct {
+	*watchedTx
+	claimer DeliveryClaimer
+}
+
+// ClaimDeliveries implements DeliveryClaimer.
+func (t *watchedClaimer) ClaimDeliveries(ctx context.Context, endpoint string, d time.Duration, most int, skip []string) ([]Delivery, []Event, error) {
+	rows, events, err := t.claimer.ClaimDeliveries(ctx, endpoint, d, most, skip)
+	t.wrote, t.refused = t.wrote || len(rows) > 0, t.refused || err != nil
+	return rows, events, err
 }
 
 // Reserve implements Store.

@@ -1,7 +1,10 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -54,6 +57,8 @@ func deliveryChecks() []check {
 		{"a delivery put back to pending leads its lane again", replayed},
 		{"numbers order as numbers, not as text", numericOrder},
 		{"due at the transaction's time is due by its Now", dueNow},
+		{"a claim in one statement takes what is due, with its events", claimed},
+		{"a claim ends with its transaction", claimUndone},
 	}
 }
 
@@ -168,4 +173,89 @@ func dueNow(k *kit) {
 		require.NoError(k, k.s.Read(k.ctx, look))
 		require.NoError(k, k.s.Write(k.ctx, func(tx bursar.Tx) error { return look(tx) }))
 	}
+}
+
+// claim is a claim in one statement; ok is false where the store has none.
+func (k *kit) claim(tx bursar.Tx, most int, skip ...string) (rows []bursar.Delivery, events []bursar.Event, ok bool) {
+	c, ok := tx.(bursar.DeliveryClaimer)
+	if !ok {
+		return nil, nil, false
+	}
+	rows, events, err := c.ClaimDeliveries(k.ctx, "claim", time.Minute, most, skip)
+	require.NoError(k, err)
+	slices.SortFunc(rows, func(a, b bursar.Delivery) int { return strings.Compare(a.EventID, b.EventID) })
+	slices.SortFunc(events, func(a, b bursar.Event) int { return strings.Compare(a.ID, b.ID) })
+	return rows, events, true
+}
+
+func claimed(k *kit) {
+	tried := later(3)
+	told := []bursar.Event{
+		full(1, func(e *bursar.Event) { e.ID, e.Subject, e.Seq = "a1", "a", 1 }), full(2, func(e *bursar.Event) { e.ID, e.Subject, e.Seq = "a2", "a", 2 }),
+		event("a3", "a", 3), event("b1", "b", 1), event("c1", "c", 1), event("d1", "d", 1), event("e1", "e", 1),
+	}
+	at := func(endpoint, subject string, seq int64, edits ...func(*bursar.Delivery)) bursar.Delivery {
+		return delivery(fmt.Sprint(subject, seq), endpoint, subject, seq, edits...)
+	}
+	far := time.Now().UTC().AddDate(1, 0, 0).Truncate(time.Microsecond)
+	due := []bursar.Delivery{
+		at("claim", "a", 2, func(d *bursar.Delivery) { d.FirstAt, d.LastAt, d.LeasedUntil, d.Attempts = tried, tried, later(60), 1 }),
+		at("claim", "b", 1, func(d *bursar.Delivery) { d.Status, d.NextAt = bursar.DeliveryParked, later(9) }),
+		at("claim", "gone", 1, func(d *bursar.Delivery) { d.NextAt = later(5) }),
+	}
+	k.write(bursar.Batch{Events: told, Deliveries: append([]bursar.Delivery{
+		at("claim", "a", 1, func(d *bursar.Delivery) { d.Status = bursar.DeliveryDone }), at("claim", "a", 3),
+		at("claim", "c", 1, func(d *bursar.Delivery) { d.LeasedUntil = far }), at("claim", "d", 1, func(d *bursar.Delivery) { d.NextAt = far }),
+		at("claim", "e", 1), at("other", "a", 2),
+	}, due...)})
+	before := k.state()
+	can := true
+	require.NoError(k, k.s.Write(k.ctx, func(tx bursar.Tx) error {
+		rows, events, ok := k.claim(tx, 10, "e1", "nobody")
+		if can = ok; !can {
+			return nil
+		}
+		want := slices.Clone(due)
+		for i := range want {
+			want[i].Version, want[i].LastAt, want[i].LeasedUntil = 2, tx.Now(), tx.Now().Add(time.Minute)
+			if want[i].FirstAt.IsZero() {
+				want[i].FirstAt = tx.Now()
+			}
+		}
+		require.Equal(k, want, rows)
+		require.Equal(k, []bursar.Event{told[1], told[3]}, events, "an event that is gone is missing")
+		rows[2].Status = bursar.DeliveryDead
+		return tx.Apply(k.ctx, bursar.Batch{Deliveries: rows[2:]})
+	}))
+	if !can {
+		require.Empty(k, differ(before, k.state()))
+		return
+	}
+	k.read(func(v view) {
+		for _, d := range v.deliveries(bursar.DeliveryQuery{EventIDs: []string{"a2", "b1", "gone1"}, Endpoint: "claim"}) {
+			require.Equal(k, d.EventID == "gone1", d.Status == bursar.DeliveryDead, "what the transaction wrote after its claim")
+			require.Equal(k, d.EventID == "gone1", d.Version == 3)
+		}
+	})
+	require.NoError(k, k.s.Write(k.ctx, func(tx bursar.Tx) error {
+		rows, events, _ := k.claim(tx, 10)
+		require.Equal(k, []string{"e1"}, ids(rows, func(d bursar.Delivery) string { return d.EventID }), "the others are taken, or behind one that is")
+		require.Equal(k, told[6:], events)
+		return nil
+	}))
+}
+
+func claimUndone(k *kit) {
+	k.write(bursar.Batch{Events: []bursar.Event{event("a1", "a", 1), event("b1", "b", 1)}, Deliveries: []bursar.Delivery{
+		delivery("a1", "claim", "a", 1, func(d *bursar.Delivery) { d.NextAt = later(7) }), delivery("b1", "claim", "b", 1),
+	}})
+	before := k.state()
+	refused := errors.New("the host says no")
+	err := k.s.Write(k.ctx, func(tx bursar.Tx) error {
+		rows, _, ok := k.claim(tx, 1)
+		require.True(k, !ok || len(rows) == 1 && rows[0].EventID == "b1", "the first in turn alone")
+		return refused
+	})
+	require.ErrorIs(k, err, refused)
+	require.Empty(k, differ(before, k.state()))
 }

@@ -61,8 +61,9 @@ func dialect(schema string) *relational.Dialect {
 			q.And("metadata @> " + q.Arg(string(b)) + "::jsonb")
 			return nil
 		},
-		Now:  "now()",
-		Skip: " FOR UPDATE SKIP LOCKED",
-		Lock: " FOR SHARE",
+		Now:   "now()",
+		After: func(placeholder string) string { return "now() + make_interval(secs => " + placeholder + "::float8)" },
+		Skip:  " FOR UPDATE SKIP LOCKED",
+		Lock:  " FOR SHARE",
 	}
 }

@@ -246,7 +246,7 @@ func TestThreat_D5_WorkersDoNotWaitForEachOther(t *testing.T) {
 	s := open(t, prepared(t))
 	require.NoError(t, write(t.Context(), s, bursar.Batch{Deliveries: []bursar.Delivery{delivery("a", 1), delivery("b", 1), delivery("b", 2)}}))
 	claim := func(tx bursar.Tx) (subjects []string) {
-		rows, err := tx.Deliveries(t.Context(), bursar.DeliveryQuery{Endpoint: "shop", DueBy: t0, Claim: true, Limit: 1})
+		rows, _, err := tx.(bursar.DeliveryClaimer).ClaimDeliveries(t.Context(), "shop", time.Minute, 1, nil)
 		require.NoError(t, err)
 		for _, r := range rows {
 			subjects = append(subjects, r.Subject)

@@ -33,6 +33,8 @@ type session struct {
 	// nothing, where it was not asked for anything before its commit, and on servers
 	// that number nothing.
 	xid string
+	// wrote is true where a statement has changed rows before the commit.
+	wrote bool
 	// failed is why it could not begin.
 	failed error
 	over   bool
@@ -250,6 +252,16 @@ func (o *once) Apply(ctx context.Context, b bursar.Batch) error {
 	return o.Tx.Apply(ctx, b)
 }
 
+// ClaimDeliveries implements bursar.DeliveryClaimer.
+func (o *once) ClaimDeliveries(ctx context.Context, endpoint string, d time.Duration, most int, skip []string) ([]bursar.Delivery, []bursar.Event, error) {
+	if o.n.over {
+		return nil, nil, errOver
+	}
+	rows, events, err := o.ClaimDue(ctx, endpoint, d, most, skip)
+	o.n.wrote = o.n.wrote || len(rows) > 0
+	return rows, events, err
+}
+
 // try runs the closure once and commits what it applied. again tells that another
 // run may succeed.
 func (s *Store) try(ctx context.Context, fn func(bursar.Tx) error) (again bool, err error) {
@@ -268,7 +280,7 @@ func (s *Store) try(ctx context.Context, fn func(bursar.Tx) error) (again bool, 
 	if n.failed != nil {
 		return broke(n.failed), explain(n.failed)
 	}
-	if err := ctx.Err(); err != nil || len(tx.Ops) == 0 {
+	if err := ctx.Err(); err != nil || len(tx.Ops) == 0 && !n.wrote {
 		return false, err
 	}
 	sent, err := n.commit(ctx, tx.Ops)

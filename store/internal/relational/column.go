@@ -206,6 +206,19 @@ func newCells(d *Dialect, columns []column) *cells {
 	return c
 }
 
+// fill puts what was read into a row. Objects wait in later, for place n of the rows.
+func (c *cells) fill(row reflect.Value, n int, columns []column, later *[]undecoded) error {
+	for i, put := range c.put {
+		if columns[i].kind == object {
+			text, _ := c.dest[i].(**string)
+			*later = append(*later, undecoded{row: n, column: i, text: *text})
+		} else if err := put(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // cell returns where a column is read to, and what puts it into its field.
 func (c *column) cell(d *Dialect) (dest any, put func(reflect.Value) error) {
 	field := func(row reflect.Value) reflect.Value { return row.FieldByIndex(c.path) }
@@ -237,15 +250,18 @@ func (c *column) cell(d *Dialect) (dest any, put func(reflect.Value) error) {
 		return v, func(row reflect.Value) error { field(row).SetBytes(append([]byte(nil), *v...)); return nil }
 	}
 	v := new(*string)
-	return v, func(row reflect.Value) error {
-		if *v == nil {
-			return nil
-		}
-		if err := json.Unmarshal([]byte(**v), field(row).Addr().Interface()); err != nil {
-			return c.corrupt(**v, err)
-		}
+	return v, func(row reflect.Value) error { return c.decode(*v, row) }
+}
+
+// decode puts what an object holds into its field; nil is NULL, and leaves it empty.
+func (c *column) decode(text *string, row reflect.Value) error {
+	if text == nil {
 		return nil
 	}
+	if err := json.Unmarshal([]byte(*text), row.FieldByIndex(c.path).Addr().Interface()); err != nil {
+		return c.corrupt(*text, err)
+	}
+	return nil
 }
 
 func (c *column) setInt(f reflect.Value, n int64) error {

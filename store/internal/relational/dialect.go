@@ -30,6 +30,8 @@ type Dialect struct {
 	Moment func() (dest any, read func() time.Time)
 	// Now is the time of the transaction as SQL has it; empty where only Tx.Now does.
 	Now string
+	// After is Now and as many seconds as an argument says, where Now is something.
+	After func(placeholder string) string
 	// OneOf is a condition that a column is among the values of List.
 	OneOf func(column, placeholder string) string
 	List  func(values []string) any

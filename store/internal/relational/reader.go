@@ -236,14 +236,9 @@ func (r *Reader) Deliveries(ctx context.Context, d bursar.DeliveryQuery) ([]burs
 		if d.Due {
 			by = func() string { return r.S.d.Now }
 		}
-		q.And("next_at <= " + by())
-		q.And("(leased_until IS NULL OR leased_until <= " + by() + ")")
-		own := r.S.d.Table("deliveries")
-		q.And("status IN ('pending', 'parked')") // what its index has
-		q.And("(status = 'parked' OR status = 'pending' AND NOT EXISTS (SELECT 1 FROM " + own + " AS o WHERE o.status = 'pending' AND o.endpoint = " +
-			own + ".endpoint AND o.subject = " + own + ".subject AND (o.seq, o.event_id) < (" + own + ".seq, " + own + ".event_id)))")
+		r.S.due(q, by)
 	}
-	q.tail = " ORDER BY next_at, endpoint, subject, seq, event_id"
+	q.tail = inTurn
 	q.limit(d.Limit)
 	if d.Claim && r.Writes && due {
 		q.tail += r.S.d.Skip

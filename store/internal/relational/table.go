@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/bursar-go/bursar"
 )
@@ -205,20 +208,52 @@ func (t *table[T]) read(ctx context.Context, c Conn, q *Query) ([]T, error) {
 	defer rows.Close() //nolint:errcheck // Err below tells what there is to tell.
 	cells := newCells(t.d, t.columns)
 	out := []T{}
+	var later []undecoded
 	for rows.Next() {
 		if err := rows.Scan(cells.dest...); err != nil {
 			return nil, fmt.Errorf("%s: %w", t.name, err)
 		}
 		var row T
-		v := reflect.ValueOf(&row).Elem()
-		for _, put := range cells.put {
-			if err := put(v); err != nil {
-				return nil, fmt.Errorf("%s: %w", t.name, err)
-			}
+		if err := cells.fill(reflect.ValueOf(&row).Elem(), len(out), t.columns, &later); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.name, err)
 		}
 		out = append(out, row)
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return out, t.decode(out, later)
+}
+
+// undecoded is an object of a row that was read.
+type undecoded struct {
+	row, column int
+	text        *string
+}
+
+// apiece is how many objects are worth a goroutine.
+const apiece = 16
+
+// decode puts objects into their rows. It is most of the work of reading many rows
+// and the connection has nothing to do meanwhile, so that all processors share it.
+func (t *table[T]) decode(out []T, objects []undecoded) error {
+	var group errgroup.Group
+	share := max(apiece, (len(objects)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	for part := range slices.Chunk(objects, share) {
+		decode := func() error {
+			for _, o := range part {
+				if err := t.columns[o.column].decode(o.text, reflect.ValueOf(&out[o.row]).Elem()); err != nil {
+					return fmt.Errorf("%s: %w", t.name, err)
+				}
+			}
+			return nil
+		}
+		if len(part) == len(objects) {
+			return decode()
+		}
+		group.Go(decode)
+	}
+	return group.Wait()
 }
 
 // Query is what follows after FROM.
