@@ -39,7 +39,7 @@ func (c *crew) hire(ctx context.Context) {
 	}
 	h := &hand{crew: c}
 	work := func(lane context.Context) error { h.work(lane, ctx); return nil }
-	lifecycle.Go(ctx, "call", work, func(error) { h.leave(ctx) })
+	lifecycle.Go(ctx, "call", work, func(error) { h.leave() })
 }
 
 // hand is one goroutine of a crew.
@@ -70,15 +70,12 @@ func (h *hand) work(lane, ctx context.Context) {
 	}
 }
 
-// leave returns the job of a goroutine that a notifier has ended, which may leave
-// others behind.
-func (h *hand) leave(ctx context.Context) {
+// leave returns the job of a goroutine that a notifier has ended. Whoever was to be
+// called next has been hired before.
+func (h *hand) leave() {
 	if !h.busy {
 		return
 	}
 	h.job.said.text = "the notifier ended its goroutine"
 	h.back <- h.job
-	if len(h.todo) > 0 {
-		h.hire(ctx)
-	}
 }
