@@ -164,18 +164,6 @@ func TestThreat_D12_BackupOverwritesNothing(t *testing.T) {
 	require.Len(t, files, 3, "%v", files)
 }
 
-// D12: a backup for which there is no room leaves no half of a file.
-func TestThreat_D12_BackupOnAFullDisk(t *testing.T) {
-	s := openAt(t, fileIn(t))
-	require.NoError(t, put(t.Context(), s, big("heavy", 4<<20)))
-	dir, _ := smallDisk(t, 1)
-	require.ErrorContains(t, s.Backup(t.Context(), filepath.Join(dir, "b")), "disk")
-	files, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.Empty(t, files)
-	require.NoError(t, s.Backup(t.Context(), filepath.Join(t.TempDir(), "b")))
-}
-
 // D13: after a backup was put back, the file beside the database still knows what
 // was handed out since.
 func TestThreat_D13_RestoreInPlace(t *testing.T) {
