@@ -31,6 +31,7 @@ var (
 	which  = flag.String("sim.bug", "", "with -sim.replay or -sim.bugs: only bugs whose names begin like this")
 	most   = flag.Int("sim.most", 1000, "with -sim.bugs: how many seeds a bug may live through")
 	hunt   = flag.Int("sim.hunt", 0, "run up to so many seeds and stop at the first that fails: what a planted bug is run with")
+	story  = flag.String("sim.story", "", "with -sim.hunt: not seeds but the scenario of that name; *: one after the other")
 )
 
 // root is the module's directory, as seen from here.
@@ -46,27 +47,42 @@ type edit struct{ file, old, new string }
 //
 //	what it is, in one line
 //	found: seed 17, 60 blocks, by S4
+//	found: scenario two halves, by S4
 //	@@ decide.go
 //	the old text
 //	==>
 //	the new text
 //
-// with as many edits as it takes.
+// with one of the two lines at most, and as many edits as it takes.
 type bug struct {
 	name, what string
 	edits      []edit
-	seed       uint64
-	blocks     int
-	rule       string
+	catch
+	blocks int
 }
 
-var found = regexp.MustCompile(`^found: seed (\d+), (\d+) blocks, by (.+)$`)
+// catch is what finds a bug: a seed, or else a scenario.
+type catch struct {
+	seed  uint64
+	story string
+	rule  string // empty where nothing was found
+	says  string
+}
+
+var (
+	found = regexp.MustCompile(`^found: seed (\d+), (\d+) blocks, by (.+)$`)
+	shown = regexp.MustCompile(`^found: scenario (.+), by (.+)$`)
+)
 
 func parse(name, text string) (b bug, err error) {
 	head, rest, _ := strings.Cut(text, "\n@@ ")
 	lines := strings.Split(head, "\n")
 	b.name, b.what = name, lines[0]
 	for _, line := range lines[1:] {
+		if m := shown.FindStringSubmatch(line); m != nil {
+			b.story, b.rule = m[1], m[2]
+			continue
+		}
 		m := found.FindStringSubmatch(line)
 		if m == nil {
 			return b, fmt.Errorf("%s: %q is no line of a planted bug", name, line)
@@ -89,8 +105,11 @@ func parse(name, text string) (b bug, err error) {
 func (b bug) text() string {
 	var out strings.Builder
 	fmt.Fprintln(&out, b.what)
-	if b.seed > 0 {
+	switch {
+	case b.seed > 0:
 		fmt.Fprintf(&out, "found: seed %d, %d blocks, by %s\n", b.seed, b.blocks, b.rule)
+	case b.story != "":
+		fmt.Fprintf(&out, "found: scenario %s, by %s\n", b.story, b.rule)
 	}
 	for _, e := range b.edits {
 		fmt.Fprintf(&out, "@@ %s\n%s\n==>\n", e.file, e.old)
@@ -158,15 +177,36 @@ func TestPlantedBugsFit(t *testing.T) {
 	}
 }
 
-// TestHunt is what runs in a binary with a planted bug: seed by seed, until one
-// fails.
+// stories are the scenarios that a hunt is about, as runs without a crash.
+func stories(name string) (out []sim.Options) {
+	for _, s := range sim.Scenarios() {
+		if name == "*" || name == s.Name {
+			out = append(out, told(s))
+		}
+	}
+	return out
+}
+
+func told(s sim.Scenario) sim.Options {
+	return sim.Options{Seed: 1, Blocks: s.Blocks, Calm: true, Scenario: &s}
+}
+
+// TestHunt is what runs in a binary with a planted bug: seed by seed, or scenario by
+// scenario, until one fails.
 func TestHunt(t *testing.T) {
 	if *hunt == 0 {
 		t.Skip("a part of TestPlantedBugs")
 	}
-	for n := range *hunt {
-		o := sim.Options{Seed: *first + uint64(n), Blocks: *blocks}
-		fmt.Printf("hunt: seed %d\n", o.Seed)
+	all := stories(*story)
+	for n := 0; *story == "" && n < *hunt; n++ {
+		all = append(all, sim.Options{Seed: *first + uint64(n), Blocks: *blocks})
+	}
+	for _, o := range all {
+		if o.Scenario != nil {
+			fmt.Printf("hunt: scenario %s\n", o.Scenario.Name)
+		} else {
+			fmt.Printf("hunt: seed %d\n", o.Seed)
+		}
 		late := time.AfterFunc(lifetime, func() {
 			fmt.Println("hunt: no end")
 			os.Exit(1) // whatever runs in the bubble: it cannot be ended
@@ -182,8 +222,8 @@ func TestHunt(t *testing.T) {
 }
 
 // TestPlantedBugs proves that the simulation finds mistakes: each bug is built
-// into a binary of its own, and the seed that is recorded with it must fail there, or
-// one of the first few where the code has moved on.
+// into a binary of its own, and the seed or scenario that is recorded with it must fail
+// there, or one of the first few seeds where the code has moved on.
 // With -sim.bugs it looks for that seed from the first one on.
 func TestPlantedBugs(t *testing.T) {
 	if !*replay && !*search {
@@ -195,8 +235,8 @@ func TestPlantedBugs(t *testing.T) {
 		}
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
-			if *replay && b.seed == 0 {
-				t.Skip("nothing has found it yet")
+			if !*search {
+				require.NotEmpty(t, b.rule, "nothing has found it yet")
 			}
 			bin := b.build(t)
 			if *search {
@@ -212,15 +252,15 @@ func TestPlantedBugs(t *testing.T) {
 // code moved everything that follows from a seed.
 const retries = 20
 
-// replay runs the seed that found the bug.
+// replay runs what found the bug.
 func (b bug) replay(t *testing.T, bin string) {
 	t.Helper()
-	c := b.run(t, bin, b.seed, 1, b.blocks)
-	if c.rule == "" {
-		c = b.run(t, bin, 1, retries, b.blocks)
+	c := b.run(t, bin, b.story, b.seed, 1, b.blocks)
+	if c.rule == "" && b.story == "" {
+		c = b.run(t, bin, "", 1, retries, b.blocks)
 		t.Logf("seed %d does not find it any more, seed %d does by %s; record it with -sim.bugs -sim.bug=%s", b.seed, c.seed, c.rule, b.name)
 	}
-	require.NotEmpty(t, c.rule, "neither seed %d nor the first %d find it any more", b.seed, retries)
+	require.NotEmpty(t, c.rule, "neither seed %d %s nor the first %d find it any more", b.seed, b.story, retries)
 }
 
 // build makes the simulation's tests with the bug.
@@ -248,41 +288,37 @@ func (b bug) build(t *testing.T) (bin string) {
 	return bin
 }
 
-// catch is what ended a hunt.
-type catch struct {
-	seed uint64
-	rule string // empty where nothing was found
-	text string
-}
-
-// run hunts in a binary.
-func (b bug) run(t *testing.T, bin string, from uint64, seeds, blocks int) (c catch) {
+// run hunts in a binary: in scenarios where one is named, or all (*), else in seeds.
+func (b bug) run(t *testing.T, bin, story string, from uint64, seeds, blocks int) (c catch) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, "-test.run=^TestHunt$", "-test.timeout=0", fmt.Sprint("-sim.hunt=", seeds),
-		fmt.Sprint("-sim.first=", from), fmt.Sprint("-sim.blocks=", blocks))
+		fmt.Sprint("-sim.first=", from), fmt.Sprint("-sim.blocks=", blocks), "-sim.story="+story)
 	out, err := cmd.Output()
 	for lines := bufio.NewScanner(strings.NewReader(string(out))); lines.Scan(); {
 		line := lines.Text()
 		if text, ok := strings.CutPrefix(line, "hunt: seed "); ok {
 			c.seed, _ = strconv.ParseUint(text, 10, 64) // our own line
 		}
+		if text, ok := strings.CutPrefix(line, "hunt: scenario "); ok {
+			c.story = text
+		}
 		if text, ok := strings.CutPrefix(line, "hunt: by "); ok {
-			c.text, c.rule = text, ruleOf(text)
+			c.says, c.rule = text, ruleOf(text)
 		}
 		if line == "hunt: no end" {
-			t.Fatalf("seed %d of %s has no end", c.seed, b.name)
+			t.Fatalf("seed %d %s of %s has no end", c.seed, c.story, b.name)
 		}
 		if strings.HasPrefix(line, "panic: ") && c.rule == "" {
-			c.text, c.rule = line, "panic"
+			c.says, c.rule = line, "panic"
 		}
 	}
 	var exit *exec.ExitError
 	if err != nil && c.rule == "" {
 		if errors.As(err, &exit) && strings.Contains(string(exit.Stderr), "panic: ") {
-			_, c.text, _ = strings.Cut(string(exit.Stderr), "panic: ")
-			c.text, _, _ = strings.Cut(c.text, "\n")
+			_, c.says, _ = strings.Cut(string(exit.Stderr), "panic: ")
+			c.says, _, _ = strings.Cut(c.says, "\n")
 			c.rule = "panic"
 			return c
 		}
@@ -307,13 +343,13 @@ func ruleOf(text string) string {
 	return "the run"
 }
 
-// search looks for the first seed that fails with the bug and not without it,
-// and records it.
+// search looks for the first seed that fails with the bug and not without it, or
+// else for the first scenario, and records it.
 func (b bug) search(t *testing.T, bin string) {
 	t.Helper()
 	began := time.Now()
 	for from := uint64(1); from <= uint64(*most); {
-		c := b.run(t, bin, from, *most-int(from)+1, *blocks)
+		c := b.run(t, bin, "", from, *most-int(from)+1, *blocks)
 		if c.rule == "" {
 			break
 		}
@@ -322,7 +358,12 @@ func (b bug) search(t *testing.T, bin string) {
 			from = c.seed + 1
 			continue
 		}
-		t.Logf("%s: found by seed %d of %d blocks in %.0f s: %s", b.name, c.seed, *blocks, time.Since(began).Seconds(), c.text)
+		t.Logf("%s: found by seed %d of %d blocks in %.0f s: %s", b.name, c.seed, *blocks, time.Since(began).Seconds(), c.says)
+		b.record(t, c)
+		return
+	}
+	if c := b.run(t, bin, "*", 1, 1, *blocks); c.rule != "" {
+		t.Logf("%s: found by the scenario %s in %.0f s: %s", b.name, c.story, time.Since(began).Seconds(), c.says)
 		b.record(t, c)
 		return
 	}
@@ -333,7 +374,7 @@ func (b bug) search(t *testing.T, bin string) {
 // record writes down what has found a bug.
 func (b bug) record(t *testing.T, c catch) {
 	t.Helper()
-	to := bug{name: b.name, what: b.what, edits: b.edits, seed: c.seed, blocks: *blocks, rule: c.rule}
+	to := bug{name: b.name, what: b.what, edits: b.edits, catch: c, blocks: *blocks}
 	require.NoError(t, os.WriteFile(to.path(), []byte(to.text()), 0o600))
 }
 
@@ -361,7 +402,7 @@ func TestBugTable(t *testing.T) {
 
 func table(all []bug) string {
 	var out strings.Builder
-	out.WriteString("| bug | planted in | what it is | seed | blocks | found by |\n|---|---|---|---:|---:|---|\n")
+	out.WriteString("| bug | planted in | what it is | seed, blocks or scenario | found by |\n|---|---|---|---|---|\n")
 	for _, b := range all {
 		files := ""
 		for _, e := range b.edits {
@@ -369,11 +410,14 @@ func table(all []bug) string {
 				files += "`" + e.file + "` "
 			}
 		}
-		seed, blocks := strconv.FormatUint(b.seed, 10), strconv.Itoa(b.blocks)
-		if b.seed == 0 {
-			seed, blocks, b.rule = "", "", "not found yet"
+		where := b.story
+		switch {
+		case b.seed > 0:
+			where = fmt.Sprintf("%d, %d", b.seed, b.blocks)
+		case where == "":
+			b.rule = "not found yet"
 		}
-		fmt.Fprintf(&out, "| %s | %s| %s | %s | %s | %s |\n", b.name, files, b.what, seed, blocks, b.rule)
+		fmt.Fprintf(&out, "| %s | %s| %s | %s | %s |\n", b.name, files, b.what, where, b.rule)
 	}
 	return out.String()
 }

@@ -18,11 +18,13 @@ func TestThreat_D1_EveryCrashPointOfEveryScenario(t *testing.T) {
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			whole := bubble(t, sim.Options{Seed: 1, Blocks: s.Blocks, Calm: true, Scenario: &s})
+			whole := bubble(t, told(s))
 			require.NoError(t, whole.Err)
 			require.Greater(t, whole.Lasting, 15)
 			for n := 1; n <= whole.Lasting; n += *every {
-				r := bubble(t, sim.Options{Seed: 1, Blocks: s.Blocks, Calm: true, Scenario: &s, Crash: sim.Crash{N: n}})
+				o := told(s)
+				o.Crash = sim.Crash{N: n}
+				r := bubble(t, o)
 				require.NoError(t, r.Err, "crash after effect %d of %d", n, whole.Lasting)
 			}
 			t.Logf("%d crash points", whole.Lasting)

@@ -44,6 +44,7 @@ type database struct {
 	reserved  map[string]uint32
 	seed      uint64
 	told      func(bursar.Batch) // of each batch, once it is committed
+	leased    func(holder string, f bursar.Fence)
 }
 
 func newDatabase(remembers bool, seed uint64, told func(bursar.Batch)) *database {
@@ -141,6 +142,9 @@ func (d *database) acquire(ctx context.Context, name, holder string, ttl time.Du
 	fence, err := d.store.Acquire(ctx, name, holder, ttl)
 	if err == nil {
 		d.note(record{name: name, holder: holder, ttl: ttl})
+		if d.replay.IsZero() {
+			d.leased(holder, fence)
+		}
 	}
 	return fence, err
 }

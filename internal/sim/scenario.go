@@ -79,9 +79,30 @@ func Scenarios() []Scenario {
 		story("a permanent address", 20, map[int]func(*Stage){
 			2: func(s *Stage) { s.Address() }, 5: func(s *Stage) { s.Deposit() }, 7: func(s *Stage) { s.Deposit() },
 		}),
-		story("gas that grows dear while a sweep waits", 24, map[int]func(*Stage){2: sell(eth), 4: pay(1, 1), 11: func(s *Stage) { s.Dear(6) }}),
+		story("gas that grows dear while a sweep waits", 24, map[int]func(*Stage){2: sell(eth), 4: pay(1, 1), 11: func(s *Stage) { s.Dear(50, 6) }}),
 		story("a mempool that forgets", 24, map[int]func(*Stage){2: sell(usdc), 4: pay(1, 1), 11: func(s *Stage) { s.Evict() }, 13: func(s *Stage) { s.Evict() }}),
 		story("a receiver that is down", 20, map[int]func(*Stage){2: func(s *Stage) { s.Down(); s.Sell(eth, 20*time.Minute, 0) }, 4: pay(1, 1)}),
+		story("accepted while a part is unconfirmed", 64, map[int]func(*Stage){
+			2: sell(eth), 50: pay(1, 2), 52: pay(1, 2), 53: func(s *Stage) { s.Accept(0) },
+		}),
+		story("renewed twice", 64, map[int]func(*Stage){
+			2: sell(usdc), 48: func(s *Stage) { s.Renew(0) }, 50: func(s *Stage) { s.Renew(0) }, 52: func(s *Stage) { s.Pay(1, 1, 1) },
+		}),
+		story("canceled while a reorg keeps the money away", 20, map[int]func(*Stage){
+			2: sell(eth), 4: pay(1, 1), 5: func(s *Stage) { s.Reorg(1, true); s.Cancel(0) }, 6: func(s *Stage) { s.Back() },
+		}),
+		story("a remainder that is not worth a sweep", 36, map[int]func(*Stage){2: sell(eth), 4: pay(999, 1000), 24: pay(1, 1000)}),
+		story("a sweep that fails, and one that a reorg takes back", 40, map[int]func(*Stage){
+			2: sell(usdc), 4: pay(1, 1), 11: func(s *Stage) { s.Pause(usdc, true) }, 12: func(s *Stage) { s.Pause(usdc, false) },
+			21: func(s *Stage) { s.Reorg(2, false) },
+		}),
+		story("a final sweep that a reorg takes back", 40, map[int]func(*Stage){2: sell(eth), 4: pay(1, 1), 20: func(s *Stage) { s.Reorg(10, false) }}),
+		story("a deposit that is lost while its sweep waits", 40, map[int]func(*Stage){
+			2: sell(eth), 4: pay(1, 1), 9: func(s *Stage) { s.Dear(15_000, 12) }, 14: func(s *Stage) { s.Reorg(11, true) },
+		}),
+		story("a backup is restored", 24, map[int]func(*Stage){
+			2: func(s *Stage) { s.Backup() }, 3: sell(eth), 8: func(s *Stage) { s.Restore() }, 10: sell(usdc), 14: func(s *Stage) { s.Pay(1, 1, 1) },
+		}),
 		{Name: "two instances", Blocks: 18, Instances: 2, Acts: map[int]func(*Stage){2: sell(usdc), 4: pay(1, 1)}},
 	}
 }
@@ -183,6 +204,7 @@ func (s *Stage) try(it *sale, call func(context.Context, *bursar.Gateway, string
 			switch {
 			case err != nil && w.healing:
 			case err != nil:
+				w.mayFail(err)
 				again()
 			case got.ID != it.payment.ID:
 				w.orders = append(w.orders, &sale{asset: it.asset, payment: got, known: true})
@@ -238,12 +260,37 @@ func (s *Stage) Reorg(depth int, drop bool) {
 // Back makes the branch that was left win again.
 func (s *Stage) Back() { s.w.goBack() }
 
-// Dear makes gas dear for some blocks.
-func (s *Stage) Dear(blocks int) {
+// Dear makes gas cost so many billionths of a coin for some blocks.
+func (s *Stage) Dear(gwei uint64, blocks int) {
 	fees := s.w.fees
-	fees.BaseFee = chain.NewAmount(50e9)
+	fees.BaseFee = chain.NewAmount(gwei * 1e9)
 	s.w.chain.SetFees(fees)
 	s.w.after(time.Duration(blocks)*s.w.params.blockTime, func() { s.w.chain.SetFees(s.w.fees) })
+}
+
+// Pause has a token refuse every transfer, or take them again.
+func (s *Stage) Pause(asset int, paused bool) { s.w.chain.Pause(s.w.assets()[asset], paused) }
+
+// Backup is what Restore goes back to. An empty database has nothing that tells
+// that it is another one: the first mark of its place comes before.
+func (s *Stage) Backup() {
+	if s.w.db.written == "" {
+		s.w.after(time.Second, s.Backup)
+		return
+	}
+	s.w.backup = len(s.w.db.journal)
+}
+
+// Restore has the store forget all since the backup, while no process is up.
+func (s *Stage) Restore() {
+	for _, p := range s.w.processes {
+		if p != nil && !p.dead.Load() {
+			s.w.kill(p)
+		}
+	}
+	if s.w.backup > 0 {
+		s.w.rewind(len(s.w.db.journal) - s.w.backup)
+	}
 }
 
 // Evict empties the mempool.

@@ -114,6 +114,7 @@ type world struct {
 	hostCancel       bool
 	lastReturnHeight uint64
 	rewound          bool // the store has forgotten commits
+	backup           int  // how many commits a backup of a scenario holds
 }
 
 // params are what differs between seeds beside faults.
@@ -178,13 +179,18 @@ func newWorld(o Options) (*world, error) {
 	w.fees = chaintest.Fees{BaseFee: chain.NewAmount(1e9), Tip: chain.NewAmount(1e8)}
 	w.eth = w.chain.Info().Native
 	w.eth.SweepMinimum = chain.NewAmount(1e15)
-	w.usdc = w.chain.DeployToken(chaintest.TokenSpec{Symbol: "USDC", Decimals: 6})
+	usdc := chaintest.TokenSpec{Symbol: "USDC", Decimals: 6}
+	if o.Scenario != nil {
+		usdc.Kind = chaintest.TokenPausable
+	}
+	w.usdc = w.chain.DeployToken(usdc)
 	w.usdt = w.chain.DeployToken(chaintest.TokenSpec{Kind: chaintest.TokenNoReturn, Symbol: "USDT", Decimals: 6})
 	w.treasury = w.chain.Payer("treasury")
 	for range 3 {
 		w.views = append(w.views, w.chain.Client())
 	}
 	w.db = newDatabase(w.params.remembers, o.Seed, func(b bursar.Batch) { w.judge(w.oracle.Committed(b)) })
+	w.db.leased = func(holder string, f bursar.Fence) { w.judge(w.oracle.Leased(holder, f)) }
 	var err error
 	if w.wallet, err = hdwallet.FromMnemonic(mnemonic, ""); err != nil {
 		return nil, err

@@ -13,10 +13,10 @@
 //	                  S3 one credit for each transfer       ledger.go
 //	                  S4 credits lie deep in a real branch  truth.go
 //	                  S5 what is broadcast was written down broadcast.go
-//	                  S6 one lock, one intent; one writer   locks.go
-//	                  S7 states move by their tables        payments.go, moves.go
+//	                  S6 one lock, one intent; one writer   locks.go, sweeps.go
+//	                  S7 states move by their tables        payments.go, moves.go, sweeps.go
 //	                  S8 no secret leaves                   secrets.go
-//	                  S9 fees stay below their caps         locks.go, broadcast.go
+//	                  S9 fees stay below their caps         locks.go, broadcast.go, sweeps.go
 //	                  S10 no verdict before its time        verdict.go
 //	                  S11 answers never go backwards        seen.go
 //	at rest           Q1 credits are the deposits           bijection.go

@@ -28,6 +28,20 @@ func (o *Oracle) takeFences(b *bursar.Batch) error {
 	return nil
 }
 
+// Leased is S6 for the leases themselves: it tells that a store gave a lease to
+// somebody under an epoch. Nobody else ever has it under the same one, or else who
+// lost it could go on writing.
+func (o *Oracle) Leased(holder string, f bursar.Fence) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	at := bursar.Fence{Name: f.Name, Epoch: f.Epoch}
+	if was, ok := o.m.holders[at]; ok && was != holder {
+		return broken("S6", "the lease %s was given to %s under epoch %d, as to %s before", f.Name, holder, f.Epoch, was)
+	}
+	o.m.holders[at] = holder
+	return nil
+}
+
 // takeAttempt is S6 for what is signed: it is never changed, and each of its
 // locks serves one attempt group for ever. What a lost commit held is not known
 // to the gateway any more and does not bind it.
@@ -36,6 +50,9 @@ func (o *Oracle) takeAttempt(a *bursar.Attempt) error {
 	old := m.attempts[a.ID]
 	m.attempts[a.ID] = a
 	o.past.attempts[a.TxID] = a
+	if old == nil {
+		m.signed[a.PayoutID] = append(m.signed[a.PayoutID], a.ID)
+	}
 	mine := intent{a.PayoutID, a.Group}
 	taken := intent{}
 	for _, l := range a.Locks {

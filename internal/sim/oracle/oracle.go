@@ -134,6 +134,8 @@ func (o *Oracle) take(b *bursar.Batch) error {
 	if !o.replaying {
 		f.note(o.balanced(b))
 		f.note(o.numbered(b))
+		f.note(o.sweeps(b))
+		f.note(ranked(b))
 		f.note(o.clean(b))
 	}
 	return f.err

@@ -31,10 +31,15 @@ func (o *Oracle) takePayment(b *bursar.Batch, p *bursar.Payment) error {
 	if err := o.counted(old, p, path); err != nil {
 		return err
 	}
-	if err := o.booked(p); err != nil {
-		return err
+	for _, check := range []func() error{
+		func() error { return o.booked(p) }, func() error { return o.earned(p, path) },
+		func() error { return excessTold(b, old, p) }, func() error { return o.due(p, path) },
+	} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	return o.due(p, path)
+	return nil
 }
 
 // told is the status that an event announces; reverted ones say it themselves.
@@ -118,7 +123,8 @@ func (o *Oracle) counted(old, p *bursar.Payment, path []step) error {
 // takePayout is S7 for a payout, and S9 for what it cost.
 func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 	old := o.m.payouts[p.ID]
-	o.m.payouts[p.ID], o.past.payouts[p.ID] = p, p
+	o.m.index(p)
+	o.past.payouts[p.ID] = p
 	if o.replaying {
 		return nil
 	}

@@ -92,6 +92,10 @@ func breaches() []breach {
 		}},
 		{"S4", "included", "another fee", all, func(s *script, b *bursar.Batch) { b.Payouts[0].Fee = chain.NewAmount(1) }},
 
+		{"S4", "included", "moved more than it did", all, func(_ *script, b *bursar.Batch) { b.Payouts[0].Moved = twice(b.Payouts[0].Moved) }},
+		{"S4", "expire", "goes on before the new branch is final", lost, func(_ *script, b *bursar.Batch) { b.Chains[0].Final = 8 }},
+		{"S4", "expire", "calls the new branch final too early", lost, func(s *script, _ *bursar.Batch) { s.o.cfg.Finality = 40 }},
+
 		{"S6", "confirm", "a cursor without a lease", all, func(_ *script, b *bursar.Batch) { b.Fences = nil }},
 		{"S6", "sign", "a signature without a lease", all, func(_ *script, b *bursar.Batch) { b.Fences = nil }},
 		{"S6", "sign", "of an unknown payout", all, func(_ *script, b *bursar.Batch) { b.Attempts[0].PayoutID = "po_9" }},
@@ -110,6 +114,8 @@ func breaches() []breach {
 			a.ID, a.TxID, a.Version, a.Locks = "other", "0x2", 0, []chain.Lock{"nonce:x:9"}
 			b.Attempts = append(b.Attempts, a)
 		}},
+		{"S6", "send", "forgotten while it may be mined", all, func(_ *script, b *bursar.Batch) { b.Attempts[0].Open = false }},
+		{"S6", "sign", "nothing", all, func(_ *script, b *bursar.Batch) { b.Attempts = nil }},
 		{"S6", "send", "a new group without a failure", all, func(_ *script, b *bursar.Batch) { b.Payouts[0].Group = 2 }},
 		{"S6", "swept", "a writer from before", all, func(s *script, b *bursar.Batch) { b.Fences[0].Epoch = 0 }},
 
@@ -140,6 +146,16 @@ func breaches() []breach {
 		{"S7", "detect", "after a cancel, and counts", all, func(s *script, b *bursar.Batch) {
 			s.o.m.payments["pay_1"].CanceledAt = s.tx.BlockTime.Add(-time.Hour)
 		}},
+		{"S7", "detect", "accepted while it is unconfirmed", all, func(_ *script, b *bursar.Batch) { b.Transactions[0].Accepted = true }},
+		{"S7", "confirm", "what became of it before what happened", all, func(_ *script, b *bursar.Batch) {
+			b.Events[0].Kind, b.Events[1].Kind = b.Events[1].Kind, b.Events[0].Kind
+		}},
+		{"S7", "plan", "nothing reserved", all, func(_ *script, b *bursar.Batch) { b.Transactions[0].Reserved = chain.Amount{} }},
+		{"S7", "swept", "settled with nothing delivered", all, func(_ *script, b *bursar.Batch) { b.Transactions[0].Discharged = chain.Amount{} }},
+		{"S7", "swept", "settled by what is not final", all, func(_ *script, b *bursar.Batch) { b.Transactions[0].Final = false }},
+		{"S7", "swept", "more delivered than moved", all, func(_ *script, b *bursar.Batch) {
+			b.Transactions[0].Discharged = twice(b.Transactions[0].Discharged)
+		}},
 		{"S7", "orphan", "reverted from another status", lost, func(_ *script, b *bursar.Batch) { b.Events[1].Data.From = bursar.StatusSettled }},
 		{"S7", "send", "a payout that skips", all, func(_ *script, b *bursar.Batch) { b.Payouts[0].Status = bursar.PayoutFailed }},
 		{"S7", "sign", "a payout not told", all, func(_ *script, b *bursar.Batch) { b.Payouts[0].Seq = 7 }},
@@ -150,6 +166,20 @@ func breaches() []breach {
 
 		{"S9", "sign", "dearer than its cap", all, func(_ *script, b *bursar.Batch) { b.Payouts[0].MaxFee = chain.NewAmount(1) }},
 		{"S9", "included", "cost more than its cap", all, func(_ *script, b *bursar.Batch) { b.Payouts[0].MaxFee = chain.NewAmount(1) }},
+
+		{"S9", "plan", "two sweeps of one place", all, func(_ *script, b *bursar.Batch) { b.Payouts = append(b.Payouts, another(b.Payouts[0])) }},
+		{"S9", "plan", "the coin that its tokens need", all, func(s *script, b *bursar.Batch) {
+			p := another(b.Payouts[0])
+			p.Asset = s.chain.Info().Native
+			b.Payouts = append(b.Payouts, p)
+		}},
+		{"S9", "plan", "two top-ups of one sweep", all, func(s *script, b *bursar.Batch) {
+			p := another(b.Payouts[0])
+			p.Kind, p.Parent, p.From, p.To = bursar.PayoutTopUp, "po_1", s.keys.Account("sponsor"), s.address.Address
+			q := p
+			q.ID = "po_3"
+			b.Payouts = append(b.Payouts, p, q)
+		}},
 
 		{"S10", "expire", "before a block says so", lost, func(s *script, b *bursar.Batch) {
 			r := b.Chains[0].Recent
@@ -171,6 +201,12 @@ func breaches() []breach {
 }
 
 func twice(n chain.Amount) chain.Amount { return plus(n, n) }
+
+// another is a payout like p of which nobody is told.
+func another(p bursar.Payout) bursar.Payout {
+	p.ID, p.Items, p.Seq = "po_2", nil, 0
+	return p
+}
 
 // TestEveryBreachIsCaught edits one batch of a lawful life at a time: the oracle
 // must complain there, and by that rule.

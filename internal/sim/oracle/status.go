@@ -144,6 +144,23 @@ func (a *account) status(p *bursar.Payment, covered bool) bursar.Status {
 	return pending
 }
 
+// earned is S7 for a payment that becomes settled: its money is delivered by then.
+func (o *Oracle) earned(p *bursar.Payment, path []step) error {
+	if p.Status != settled || len(path) == 0 {
+		return nil
+	}
+	var a account
+	for _, id := range o.m.incoming[p.ID] {
+		if t := o.m.txs[id]; t.Live() && t.Asset == p.Asset.ID {
+			a.take(deposit{Transfer: chain.Transfer{Amount: t.Amount}}, t, t.Status == bursar.TxConfirmed)
+		}
+	}
+	if !a.delivered(p) {
+		return broken("S7", "payment %s of %s was settled with %s booked, %s final and %s delivered", p.ID, p.Amount, a.booked, a.final, a.discharged)
+	}
+	return nil
+}
+
 // delivered: what pays is final and reached the treasury, but for what is not
 // worth a sweep.
 func (a *account) delivered(p *bursar.Payment) bool {

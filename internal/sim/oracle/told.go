@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
 )
 
 // lane is what one notifier is to be told of one subject, in order.
@@ -36,6 +37,53 @@ func (o *Oracle) takeEvent(e *bursar.Event) error {
 	}
 	o.marks[mark{"event", string(e.Kind), ""}] = true
 	return nil
+}
+
+// ranked is S7 for the order of what one commit tells of one payment or address:
+// what happened on the chain, what became of the payment, remarks.
+func ranked(b *bursar.Batch) error {
+	last := map[string]*bursar.Event{}
+	for i := range b.Events {
+		e := &b.Events[i]
+		if rank(e.Kind) < 0 {
+			continue
+		}
+		if was := last[e.Subject]; was != nil && rank(was.Kind) > rank(e.Kind) {
+			return broken("S7", "one commit tells %s of %s after %s", e.Kind, e.Subject, was.Kind)
+		}
+		last[e.Subject] = e
+	}
+	return nil
+}
+
+// rank is below zero where the order is nobody's matter.
+func rank(k bursar.Kind) int {
+	switch k {
+	case bursar.TransactionDetected, bursar.TransactionConfirmed, bursar.TransactionOrphaned:
+		return 0
+	case bursar.PaymentOverpaid, bursar.PaymentLate, bursar.PaymentUnexpectedAsset:
+		return 2
+	case bursar.PaymentDetected, bursar.PaymentPartial, bursar.PaymentConfirmed, bursar.PaymentSettled, bursar.PaymentUnderpaid, bursar.PaymentExpired, bursar.PaymentReverted:
+		return 1
+	}
+	return -1
+}
+
+// excessTold is S7 for what is paid too much: whenever it grows, and is worth it, it
+// is told.
+func excessTold(b *bursar.Batch, old, p *bursar.Payment) error {
+	least := p.Policy.OverpaidMin
+	if least.IsZero() {
+		least = chain.NewAmount(1)
+	}
+	now, was := p.Confirmed.SubFloor(p.Amount), old.Confirmed.SubFloor(old.Amount)
+	if !paid(string(p.Status)) || now.Less(least) || !was.Less(now) {
+		return nil
+	}
+	if slices.ContainsFunc(b.Events, func(e bursar.Event) bool { return e.Subject == p.ID && e.Kind == bursar.PaymentOverpaid }) {
+		return nil
+	}
+	return broken("S7", "payment %s has %s too much, and before it was %s, and nobody is told", p.ID, now, was)
 }
 
 // numbered checks that rows carry the number of their last event.

@@ -55,6 +55,8 @@ func (o *Oracle) judgement(b *bursar.Batch, old, t *bursar.Transaction) error {
 	switch {
 	case old.Inclusion > 0 && !old.Suspense && !t.Suspense && old.Counting != t.Counting:
 		return broken("S7", "transaction %s: the verdict of its first inclusion changed to counting=%v", t.ID, t.Counting)
+	case t.Accepted && !old.Accepted && (old.Status != bursar.TxConfirmed || !t.Live()):
+		return broken("S7", "transaction %s was accepted while it was %s", t.ID, old.Status)
 	case old.Accepted && !t.Accepted:
 		return broken("S7", "transaction %s is no longer accepted", t.ID)
 	}

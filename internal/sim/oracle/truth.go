@@ -90,11 +90,12 @@ func (o *Oracle) takeChain(b *bursar.Batch, st *bursar.ChainState) error {
 	if len(st.Recent) > 0 && !m.started {
 		m.start, m.started = st.Recent[0].Height, true
 	}
-	if o.replaying {
-		return nil
-	}
 	if old == nil {
 		old = &bursar.ChainState{}
+	}
+	from := m.breaks(old, st, o.cfg.Confirmations)
+	if o.replaying {
+		return nil
 	}
 	if err := follows("S7", "chain", string(st.Chain), old.Version, st.Version); err != nil {
 		return err
@@ -115,7 +116,25 @@ func (o *Oracle) takeChain(b *bursar.Batch, st *bursar.ChainState) error {
 	if n := gone(old, st); n > 0 && n >= o.cfg.Confirmations && st.Halted == "" {
 		return broken("S4", "%s left %d blocks, %d make a confirmation, and it goes on", st.Chain, n, o.cfg.Confirmations)
 	}
+	if old.Halted == deepReorg && st.Halted == "" && (st.Final < from || !o.isFinal(from)) {
+		return broken("S4", "%s goes on after a deep reorg at final height %d, the new branch begins to count at %d", st.Chain, st.Final, from)
+	}
 	return o.chained(st)
+}
+
+// deepReorg is why a chain is halted after a reorg of confirmed blocks.
+const deepReorg = "deep_reorg"
+
+// breaks follows what a deep reorg asks for: that the new branch is final beyond
+// the height at which the old one was left. It returns what was asked for until now.
+func (m *model) breaks(old, st *bursar.ChainState, confirmations uint64) (from uint64) {
+	from = m.broke[st.Chain]
+	if st.Halted == "" {
+		delete(m.broke, st.Chain)
+	} else if len(st.Recent) > 0 && gone(old, st) >= max(1, confirmations) {
+		m.broke[st.Chain] = max(from, height(old)+1)
+	}
+	return from
 }
 
 // gone counts the blocks of the old cursor that are not under the new one.
@@ -213,17 +232,21 @@ func (o *Oracle) deep(b *bursar.Batch, what string, id chain.ID, height uint64, 
 
 // final checks a claim of finality against the highest block there ever was.
 func (o *Oracle) final(what string, id chain.ID, height uint64) error {
-	if o.cfg.Finality == 0 {
-		return nil
-	}
-	o.truth.highest = max(o.truth.highest, o.truth.chain.Head().Height)
-	if o.truth.highest+1 < height+o.cfg.Finality {
+	if !o.isFinal(height) {
 		return broken("S4", "%s in block %d of %s is called final, the highest block is %d", what, height, id, o.truth.highest)
 	}
 	return nil
 }
 
-// carried is S4 for a payout: the block it names holds its transaction.
+// isFinal reports whether a height can be final: where a test sets the finalized
+// block by itself, any can.
+func (o *Oracle) isFinal(height uint64) bool {
+	o.truth.highest = max(o.truth.highest, o.truth.chain.Head().Height)
+	return o.cfg.Finality == 0 || o.truth.highest+1 >= height+o.cfg.Finality
+}
+
+// carried is S4 for a payout: the block it names holds its transaction, which moved
+// what the payout says.
 func (o *Oracle) carried(_ *bursar.Batch, old, p *bursar.Payout) error {
 	if p.BlockHash == "" {
 		return nil
@@ -240,9 +263,22 @@ func (o *Oracle) carried(_ *bursar.Batch, old, p *bursar.Payout) error {
 		if tx.Fee != p.Fee {
 			return broken("S4", "transaction %s of payout %s cost %s, not %s", p.TxID, p.ID, tx.Fee, p.Fee)
 		}
+		if moved := carries(tx, p); moved != p.Moved {
+			return broken("S4", "transaction %s of payout %s moved %s, not %s", p.TxID, p.ID, moved, p.Moved)
+		}
 	}
 	if p.Status == bursar.PayoutConfirmed && old.Status != bursar.PayoutConfirmed {
 		return o.final("payout "+p.ID, p.Chain, p.Block)
 	}
 	return nil
+}
+
+// carries is what a transaction moves for a payout, by its logs.
+func carries(tx chain.TxStatus, p *bursar.Payout) (n chain.Amount) {
+	for _, t := range tx.Transfers {
+		if t.Asset == p.Asset.ID && t.From == p.From.Address && t.To == p.To {
+			n = plus(n, t.Amount)
+		}
+	}
+	return n
 }
