@@ -39,7 +39,7 @@ step "long random runs" 900 go test -timeout 14m -run 'Random|Sequences|Storm|Cr
 
 # Hundreds of seeds, and every crash point of the scenarios; make sim does more. It
 # makes much garbage and keeps little.
-GOGC=400 step "simulation" 1500 go test -timeout 24m ./internal/sim -sim.seeds=300 -sim.blocks=300 -sim.every=1 || status=1
+GOGC=400 step "simulation" 2100 go test -timeout 34m ./internal/sim -sim.seeds=300 -sim.blocks=300 -sim.every=1 || status=1
 
 # The simulation finds what it is there to find: each planted bug is built, and run
 # with the seed that found it. What that compiles is of no use afterwards.
