@@ -206,7 +206,6 @@ func (s *shift) wait(ctx context.Context) {
 	select {
 	case j := <-s.crew.back:
 		s.done = append(s.done, j)
-		s.linger(ctx)
 	case <-wake:
 	case <-timer.C:
 	case <-ctx.Done():
@@ -215,6 +214,9 @@ func (s *shift) wait(ctx context.Context) {
 	select {
 	case <-wake:
 	default:
+	}
+	if s.gather(); len(s.done) > 0 {
+		s.linger(ctx)
 	}
 }
 
