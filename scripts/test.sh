@@ -48,7 +48,7 @@ planted() {
 	kept=$(go env GOCACHE)
 	cache=$(mktemp -d "$(dirname "$kept")/planted.XXXXXX")
 	cp -al "$kept/." "$cache"
-	GOCACHE=$cache step "planted bugs" 1800 go test -timeout 29m ./internal/sim -run '^TestPlantedBugs$' -sim.replay || status=1
+	GOCACHE=$cache step "planted bugs" 2400 go test -timeout 39m ./internal/sim -run '^TestPlantedBugs$' -sim.replay || status=1
 	rm -rf "$cache"
 	return "$status"
 }

@@ -250,7 +250,7 @@ func TestPlantedBugs(t *testing.T) {
 
 // retries is how many seeds may do what the recorded one did before a change of the
 // code moved everything that follows from a seed.
-const retries = 20
+const retries = 120
 
 // replay runs what found the bug.
 func (b bug) replay(t *testing.T, bin string) {
