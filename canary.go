@@ -42,6 +42,16 @@ type trouble struct {
 	beyond uint32
 }
 
+// forgetful reports whether the store has lost reservations, which means that
+// addresses are told to payers and not watched.
+func (t trouble) forgetful() bool {
+	return t.reason == SkipMoved || t.reason == SkipLost || t.reason == SkipRewound
+}
+
+// unknown reports whether nothing but the trouble itself tells of the indexes
+// that are somebody else's.
+func (t trouble) unknown() bool { return t.reason != SkipMoved && t.reason != SkipLost }
+
 // nextOf is the mark of a pool; one that was never reserved from has none yet.
 func nextOf(pools []Pool, name string) uint32 {
 	for _, p := range pools {
@@ -122,12 +132,16 @@ func (b *book) spared(block span) ([]numbered, bool) {
 }
 
 // halt stops the book's issuing, until mend succeeds. What is in stock may have
-// been issued by somebody else too. The first cause stays, and the highest index.
+// been issued by somebody else too. The first cause stays, unless it is the
+// lesser one, and the highest index.
 func (b *book) halt(t trouble) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if old := b.trouble; old != nil {
-		t = trouble{old.reason, max(old.beyond, t.beyond)}
+		t.beyond = max(old.beyond, t.beyond)
+		if old.forgetful() || !t.forgetful() {
+			t.reason = old.reason
+		}
 	}
 	b.trouble = &t
 	b.discard(math.MaxUint32)

@@ -28,7 +28,7 @@ func TestThreat_D13_AHaltedBookIssuesNothing(t *testing.T) {
 	held, err := b.take(t.Context())
 	require.NoError(t, err)
 	b.halt(trouble{SkipForeign, 700})
-	b.halt(trouble{SkipRewound, 400})
+	b.halt(trouble{SkipReused, 400})
 	require.Equal(t, trouble{SkipForeign, 700}, *b.troubled(), "the first cause, and the highest index")
 	_, err = b.take(t.Context())
 	require.ErrorIs(t, err, ErrIssuanceHalted)
@@ -41,6 +41,8 @@ func TestThreat_D13_AHaltedBookIssuesNothing(t *testing.T) {
 	b.halt(trouble{SkipForeign, 900})
 	b.reopen(old, 5_000)
 	require.NotNil(t, b.troubled(), "what came meanwhile is not mended by that")
+	b.halt(trouble{SkipMoved, 0})
+	require.Equal(t, trouble{SkipMoved, 900}, *b.troubled(), "what keeps the scanner from reading on is not hidden by what does not")
 	store.next[pool] = 6_000
 	b.reopen(b.troubled(), 6_000)
 	require.Nil(t, b.troubled())

@@ -79,19 +79,37 @@ func (g *Gateway) origin(ctx context.Context) (Origin, error) {
 func (o Origin) moved() bool { return o.Written != "" && o.Written != o.Here }
 
 // checkOrigin halts issuing where the database was replaced while the gateway
-// runs, for example by a standby that lacks the last commits.
+// runs, for example by a standby that lacks the last commits, or has less than
+// its place remembers.
 func (g *Gateway) checkOrigin(ctx context.Context) error {
 	if g.guard.original == nil {
 		return nil
 	}
-	o, err := g.origin(ctx)
-	if err != nil || o.Written == o.Here {
+	o, err := g.origin(ctx) // first; see survey
+	switch {
+	case err != nil:
 		return err
+	case o.Written != o.Here:
+		for _, b := range g.books {
+			b.halt(trouble{SkipMoved, 0})
+		}
+		return nil
+	case len(o.Reserved) == 0:
+		return nil
 	}
-	for _, b := range g.books {
-		b.halt(trouble{SkipMoved, 0})
-	}
-	return nil
+	return g.store.Read(ctx, func(r Reader) error {
+		pools, err := r.Pools(ctx)
+		if err != nil {
+			return err
+		}
+		for _, b := range g.books {
+			name := poolName(b.accounts[0])
+			if reserved := o.Reserved[name]; reserved > nextOf(pools, name) {
+				b.halt(trouble{SkipLost, reserved})
+			}
+		}
+		return nil
+	})
 }
 
 // survey is what decides about the pools.
@@ -264,7 +282,7 @@ func (s survey) judge(name string, ahead uint32) (reason string, beyond uint32, 
 	case s.origin.moved(), t != nil && t.reason == SkipMoved && s.origin.Written != s.origin.Here:
 		return SkipMoved, beyond, true
 	// Another instance may have been here first, and then the mark is far off.
-	case t != nil && t.reason != SkipMoved && uint64(mark) < uint64(t.beyond)+uint64(ahead):
+	case t != nil && t.unknown() && uint64(mark) < uint64(t.beyond)+uint64(ahead):
 		return t.reason, beyond, true
 	case s.alien[name] > mark:
 		return SkipForeign, beyond, true

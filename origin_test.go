@@ -252,3 +252,86 @@ func (l *logbook) has(text string) bool {
 	}
 	return false
 }
+
+// TestThreat_D9_WhatOnlyTheLostRowsKnewIsWatchedBeforeAnyBlockIsRead: the
+// database is set back under a running gateway, further than is watched ahead,
+// and an address of the lost time is paid.
+func TestThreat_D9_WhatOnlyTheLostRowsKnewIsWatchedBeforeAnyBlockIsRead(t *testing.T) {
+	const lost = 1_500
+	for name, test := range map[string]struct {
+		canTell bool
+		replace func(p *place)
+		reason  string
+	}{
+		"at another place":        {true, func(p *place) { p.become("a, second timeline") }, bursar.SkipMoved},
+		"the place remembers":     {true, func(*place) {}, bursar.SkipLost},
+		"nobody remembers but we": {false, func(*place) {}, bursar.SkipRewound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRestored(t, test.canTell)
+			require.NoError(t, r.begin())
+			r.issue(1)
+			backup, mark, pool := r.place.snapshot(), r.mark(), r.pool().Name
+			_, err := r.place.Reserve(t.Context(), pool, lost) // another instance does
+			require.NoError(t, err)
+			if !test.canTell {
+				r.Mine(1) // this one learns of it
+			}
+			r.payIndex(mark + lost - 1)
+			r.place.restore(backup)
+			test.replace(r.place)
+			r.Chain.Mine(1)
+			if err := r.tryStep(); err != nil {
+				require.ErrorIs(t, err, bursar.ErrFenced, "the lease is of the lost time too")
+			}
+			r.Mine(1)
+			require.Len(t, r.incoming(), 2, "booked, as the sponsor's money is")
+			skipped := r.alarm(test.reason)
+			require.Equal(t, mark, skipped.From)
+			require.GreaterOrEqual(t, skipped.To, mark+lost)
+			require.True(t, r.Gateway.Health(t.Context()).Ready)
+			r.issue(300)
+			require.Len(t, r.alarms(), 1)
+		})
+	}
+}
+
+// TestThreat_D9_NoBlockIsReadBeforeThePoolsAreMoved: where that fails, the cursor
+// waits, and goes on by itself.
+func TestThreat_D9_NoBlockIsReadBeforeThePoolsAreMoved(t *testing.T) {
+	r := newRestored(t, true)
+	require.NoError(t, r.begin())
+	r.issue(1)
+	backup, mark := r.place.snapshot(), r.mark()
+	r.payIndex(mark + 10) // nobody but another database can have told it
+	r.place.fault = func(call string, after bool) error {
+		if call == "reserve" && !after {
+			return errPlace
+		}
+		return nil
+	}
+	r.Mine(1)
+	require.Equal(t, bursar.SkipForeign, r.Gateway.Health(t.Context()).Chains[0].IssuanceHalted)
+	tip := r.state().Tip()
+	r.place.restore(backup)
+	r.place.become("b")
+	r.payIndex(mark + 1_500)
+	r.Chain.Mine(1)
+	require.ErrorIs(t, r.tryStep(), errPlace)
+	require.ErrorIs(t, r.tryStep(), errPlace, "again and again")
+	require.Less(t, r.state().Tip().Height, tip.Height, "as the backup has it")
+	r.place.fault = nil
+	require.ErrorIs(t, r.tryStep(), bursar.ErrFenced, "the lease is of the lost time too")
+	r.Mine(1)
+	require.Equal(t, bursar.RoleUnissued, r.row(mark+10).Role)
+	require.Equal(t, bursar.RoleUnissued, r.row(mark+1_500).Role)
+	require.GreaterOrEqual(t, r.alarm(bursar.SkipMoved).To, mark+11+shortSkip)
+}
+
+// row is the row of a deposit address.
+func (r *restored) row(index uint32) bursar.Address {
+	r.t.Helper()
+	row, err := r.Gateway.Address(r.ctx(), string(r.address(0, index)))
+	require.NoError(r.t, err)
+	return row
+}

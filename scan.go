@@ -30,28 +30,54 @@ func (s *sink) Cursor(ctx context.Context) (scanner.Cursor, error) {
 // Watch implements scanner.Sink: it reads the reservation high-water marks
 // after the scanner has read the head.
 func (s *sink) Watch(ctx context.Context) (chain.Watch, error) {
-	var pools []Pool
-	var st ChainState
-	err := s.gw.store.Read(ctx, func(r Reader) (err error) {
-		if st, err = r.Chain(ctx, s.net.info.ID); err != nil {
-			return err
-		}
-		pools, err = r.Pools(ctx)
-		return err
-	})
+	s.sing(ctx, 0) // where it failed before
+	st, pools, err := s.marks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.net.learn(st); err != nil {
 		return nil, err
 	}
-	s.sing(ctx, 0) // where it failed before
 	if err := s.net.book.sync(ctx, pools); err != nil {
 		return nil, err
 	}
 	known := s.net.known()
 	s.net.set(func(n *network) { n.watched = known.rows })
 	return watch{s.net.book, known.list}, nil
+}
+
+// marks reads the chain's state and the marks of the pools. Where the store has
+// forgotten reservations while the gateway runs, its pools are moved ahead first:
+// a page is read once, and money in it may be for an address that only the lost
+// rows knew.
+func (s *sink) marks(ctx context.Context) (st ChainState, pools []Pool, err error) {
+	b := s.net.book
+	for range maxMends {
+		seen := b.seen() // before the store is asked: a reservation may come in between
+		if err = s.gw.checkOrigin(ctx); err != nil {
+			return st, nil, err
+		}
+		err = s.gw.store.Read(ctx, func(r Reader) (err error) {
+			if st, err = r.Chain(ctx, s.net.info.ID); err != nil {
+				return err
+			}
+			pools, err = r.Pools(ctx)
+			return err
+		})
+		if err != nil {
+			return st, nil, err
+		}
+		if nextOf(pools, poolName(b.accounts[0])) < seen {
+			b.halt(trouble{SkipRewound, seen})
+		}
+		if t := b.troubled(); t == nil || !t.forgetful() {
+			return st, pools, nil
+		}
+		if err := b.mended(ctx); err != nil {
+			return st, nil, err
+		}
+	}
+	return st, nil, fmt.Errorf("%w: the store is set back again and again", ErrIssuanceHalted)
 }
 
 // Commit implements scanner.Sink.

@@ -42,10 +42,18 @@ func (w *world) restart(p *process) {
 	})
 }
 
-// rewind has the store lose its last n commits.
+// rewind has the store lose its last n commits, or as many of them as reserved no
+// more addresses than a gateway can leave out.
 func (w *world) rewind(n int) {
 	if n >= len(w.db.journal) {
 		return
+	}
+	lost := uint32(0)
+	for i := range n {
+		if lost += w.db.journal[len(w.db.journal)-1-i].count; lost > skipAhead {
+			n = i
+			break
+		}
 	}
 	keep, err := w.db.rewind(context.Background(), len(w.db.journal)-n)
 	w.note("the store loses %d commits", n)

@@ -213,13 +213,17 @@ func newWorld(o Options) (*world, error) {
 	return w, nil
 }
 
+// skipAhead is Config.SkipAhead: more than is handed out between a backup and its
+// restoration, which rewind sees to.
+const skipAhead = 1 << 11
+
 // config is the configuration of one instance.
 func (w *world) config(name string, run int, s bursar.Store, c chain.Client, to ...bursar.Notifier) bursar.Config {
 	return bursar.Config{
 		Store: s, Wallet: w.wallet, Instance: name, Lease: w.params.lease, Logger: slog.New(w.logs), Notify: to,
 		Rand:   random{stream(w.o.Seed, fmt.Sprint("instance ", name, " ", run))},
 		Chains: []bursar.Chain{{Client: c, Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury}},
-		TTL:    time.Hour, SkipAhead: 300,
+		TTL:    time.Hour, SkipAhead: skipAhead,
 	}
 }
 
