@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/internal/lifecycle"
 	"github.com/bursar-go/bursar/sweeper"
 )
@@ -17,15 +18,18 @@ func (g *Gateway) lanes() []lifecycle.Lane {
 	var out []lifecycle.Lane
 	for i, net := range g.order {
 		out = append(out,
-			lifecycle.Lane{Name: net.info.Name + "/scan", Run: g.loop(func(ctx context.Context) (time.Duration, error) { return g.scanStep(ctx, i, net) })},
-			lifecycle.Lane{Name: net.info.Name + "/sweep", Run: g.loop(func(ctx context.Context) (time.Duration, error) { return g.sweepStep(ctx, net) })},
+			lifecycle.Lane{Name: net.info.Name + "/scan", Run: g.loop(func(ctx context.Context) (time.Duration, error) { return g.scanStep(ctx, i, net) }, net.hint)},
+			lifecycle.Lane{Name: net.info.Name + "/sweep", Run: g.loop(func(ctx context.Context) (time.Duration, error) { return g.sweepStep(ctx, net) }, nil)},
 		)
+		if heads, ok := chain.As[chain.HeadSubscriber](net.client); ok {
+			out = append(out, lifecycle.Lane{Name: net.info.Name + "/heads", Run: func(ctx context.Context) error { return g.followHeads(ctx, net, heads) }})
+		}
 	}
 	for _, p := range g.pumps {
 		out = append(out, lifecycle.Lane{Name: "notify/" + p.name, Run: p.run})
 	}
 	if _, ok := g.cfg.Store.(Pruner); ok && g.cfg.Retention > 0 {
-		out = append(out, lifecycle.Lane{Name: "retention", Run: g.loop(g.prune)})
+		out = append(out, lifecycle.Lane{Name: "retention", Run: g.loop(g.prune, nil)})
 	}
 	return out
 }
@@ -39,26 +43,38 @@ func (g *Gateway) laneFailed(ctx context.Context, f lifecycle.Failure) {
 // minRetry is the shortest pause after a failed step.
 const minRetry = 100 * time.Millisecond
 
-// loop is the thin loop around a step.
-func (g *Gateway) loop(step func(context.Context) (time.Duration, error)) func(context.Context) error {
+// minStep is the shortest time between the beginnings of two steps of which a
+// hint brought the second: a node that floods us with heads is no reason to
+// flood it with questions.
+const minStep = 50 * time.Millisecond
+
+// loop is the thin loop around a step. hint, where there is one, tells what cuts
+// the pause after a step without an error short.
+func (g *Gateway) loop(step func(context.Context) (time.Duration, error), hint func() <-chan struct{}) func(context.Context) error {
 	return func(ctx context.Context) error {
 		failures := 0
 		for {
+			began := time.Now()
 			wait, err := step(ctx)
 			if ctx.Err() != nil {
 				return nil
 			}
+			var wake <-chan struct{}
 			if err != nil {
 				failures++
 				g.log.DebugContext(ctx, "step failed", "lane", lifecycle.Name(ctx), "failures", failures, "err", err)
+				wait = max(wait, minRetry) // whatever a step says, a failing one does not spin
 			} else {
 				failures = 0
-			}
-			if err != nil {
-				wait = max(wait, minRetry) // whatever a step says, a failing one does not spin
+				if hint != nil {
+					wake = hint()
+				}
 			}
 			if wait > 0 {
-				sleep(ctx, wait, nil)
+				sleep(ctx, wait, wake)
+				if wake != nil {
+					sleep(ctx, minStep-time.Since(began), nil)
+				}
 			}
 		}
 	}

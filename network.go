@@ -21,6 +21,7 @@ type network struct {
 	tokens  atomic.Pointer[tokenSet]
 	scanner *scanner.Scanner
 	sweeper *sweeper.Sweeper // nil where nothing is swept
+	heads   chan struct{}    // a hint that the node has a new head
 
 	mu sync.Mutex
 	// verified is true once the node has proved to serve the configured chain;
@@ -60,7 +61,7 @@ func (n *network) took(f Fence, asked time.Time, err error) (lost bool) {
 }
 
 func newNetwork(cfg Chain, b *book) (*network, error) {
-	n := &network{cfg: cfg, info: cfg.Client.Info(), client: cfg.Client, codec: cfg.Client.Codec(), book: b}
+	n := &network{cfg: cfg, info: cfg.Client.Info(), client: cfg.Client, codec: cfg.Client.Codec(), book: b, heads: make(chan struct{}, 1)}
 	tokens, err := newTokenSet(n.info, cfg.Assets, ChainState{Version: -1})
 	n.tokens.Store(tokens)
 	return n, err

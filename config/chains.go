@@ -92,7 +92,7 @@ func (b *chainBuilder) build() bursar.Chain {
 		return out
 	}
 	client, err := evm.New(evm.Config{
-		Preset: preset, URL: c.URL.Reveal(), Headers: headers(b.report, b.at("headers"), c.Headers), Genesis: chain.BlockHash(c.Genesis), Tokens: out.Assets,
+		Preset: preset, URL: c.URL.Reveal(), WebSocket: c.WebSocket.Reveal(), Headers: headers(b.report, b.at("headers"), c.Headers), Genesis: chain.BlockHash(c.Genesis), Tokens: out.Assets,
 		MaxResponse: c.MaxResponse, Timeout: c.Timeout, MaxBatch: c.MaxBatch, PageBlocks: c.PageBlocks, MaxGasPrice: price,
 	})
 	if err != nil {
@@ -113,6 +113,8 @@ func (b *chainBuilder) client(err error) {
 	name := strings.TrimPrefix(strings.TrimPrefix(field.Field, "Preset."), "Info.")
 	path := b.at(snake(name))
 	switch {
+	case name == "WebSocket":
+		path = b.at("websocket")
 	case name == "ID":
 		path = b.at("describe.chain_id")
 	case strings.HasPrefix(field.Field, "Preset.") && name != "PageBlocks":

@@ -213,17 +213,18 @@ tls: 1
 chains:
   ethereum: {treasury: "0x0"}
   base: {url: "ftp://x", treasury: "`+treasury+`"}
+  optimism: {url: "http://x", websocket: "http://x", treasury: "`+treasury+`"}
 webhooks:
   a: {url: "http://x.example", secret: {file: none}}
 `)
 	got := faults(t, err)
 	for _, field := range []string{
 		"store.driver", "ttl", "tls", "wallet.mnemonic", "chains.ethereum.url", "chains.ethereum.treasury",
-		"chains.base.url", "webhooks.a.secret",
+		"chains.base.url", "chains.optimism.websocket", "webhooks.a.secret",
 	} {
 		require.Contains(t, got, field, "%v", err)
 	}
-	require.Len(t, got, 8, "%v", err)
+	require.Len(t, got, 9, "%v", err)
 	require.ErrorIs(t, err, os.ErrNotExist, "the cause of a secret's file")
 }
 
@@ -357,7 +358,7 @@ const canary = "canary0canary0canary"
 func TestSecretsNeverShow(t *testing.T) {
 	f, err := load(t, strings.Replace(minimal, "http://127.0.0.1:8545", "https://node.example/"+canary, 1),
 		"BURSAR_WALLET_MNEMONIC="+words, "BURSAR_WALLET_PASSPHRASE="+canary, "BURSAR_RETIRED_OLD_MNEMONIC="+words,
-		"BURSAR_CHAINS_LOCAL_HEADERS_X_KEY="+canary, "BURSAR_WEBHOOKS_A_URL=https://x.example/"+canary, "BURSAR_WEBHOOKS_A_SECRET="+whsec,
+		"BURSAR_CHAINS_LOCAL_HEADERS_X_KEY="+canary, "BURSAR_CHAINS_LOCAL_WEBSOCKET=wss://node.example/"+canary, "BURSAR_WEBHOOKS_A_URL=https://x.example/"+canary, "BURSAR_WEBHOOKS_A_SECRET="+whsec,
 		"BURSAR_WEBHOOKS_A_HEADERS_TOKEN="+canary)
 	require.NoError(t, err)
 	f.Store.DSN, f.Store.Password = config.NewSecret(canary), config.NewSecret(canary)

@@ -92,6 +92,9 @@ type Chain struct {
 	// URL is the node's HTTP endpoint, http or https. It may stand in the file
 	// and is never shown, since providers put their keys into it. Required.
 	URL Secret `yaml:"url" secret:"inline"`
+	// WebSocket is the node's endpoint for pushed heads, ws or wss. It may stand in
+	// the file and is never shown. Default: none, the node is polled.
+	WebSocket Secret `yaml:"websocket" secret:"inline"`
 	// Headers are added to each request to the node, by name. Default: none.
 	Headers map[string]Secret `yaml:"headers"`
 	// Genesis is the hash of the first block, as a pin against a fork that kept

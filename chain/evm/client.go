@@ -12,7 +12,8 @@ import (
 )
 
 // Client is one node of one EVM chain. It implements chain.Client and is safe
-// for concurrent use. It has no goroutine of its own and nothing to close.
+// for concurrent use. It has no goroutine of its own, but for those of
+// SubscribeHeads, and nothing to close.
 type Client struct {
 	cfg     Config
 	number  uint64 // the EIP-155 chain id

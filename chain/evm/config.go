@@ -43,6 +43,11 @@ type Config struct {
 	Preset Preset
 	// URL is the node's HTTP endpoint, http or https. Required. It is a secret.
 	URL string `json:"-"`
+	// WebSocket is the node's endpoint for subscriptions, ws or wss, which gets
+	// Headers too. With it new heads are pushed, and the gateway need not wait for
+	// its next look; empty: it polls. They are hints, so that it may be another
+	// node's than URL. It is a secret.
+	WebSocket string `json:"-"`
 	// HTTP sends the requests. Nil: a client of one's own that uses no proxy,
 	// follows no redirect and asks for no compression, which on a local
 	// network costs both sides more time than it saves.
@@ -123,6 +128,9 @@ func (c Config) validate() error {
 	if _, err := parseURL(c.URL); err != nil {
 		return err
 	}
+	if _, err := parseWebSocket(c.WebSocket); c.WebSocket != "" && err != nil {
+		return err
+	}
 	switch {
 	case c.Genesis != "" && !isHash(string(c.Genesis)):
 		return &ConfigError{Field: "Genesis", Reason: "want 0x and 64 lower case hex digits"}
@@ -136,11 +144,19 @@ func (c Config) validate() error {
 	return nil
 }
 
-// parseURL accepts an absolute http or https URL. Its error repeats nothing of
-// the text: whatever does not parse may still hold a key.
-func parseURL(text string) (*url.URL, error) {
+// parseURL accepts an absolute http or https URL.
+func parseURL(text string) (*url.URL, error) { return parseEndpoint("URL", text, "http", "https") }
+
+// parseWebSocket accepts an absolute ws or wss URL.
+func parseWebSocket(text string) (*url.URL, error) {
+	return parseEndpoint("WebSocket", text, "ws", "wss")
+}
+
+// parseEndpoint names the field in its error, and repeats nothing of the text:
+// whatever does not parse may still hold a key.
+func parseEndpoint(field, text string, schemes ...string) (*url.URL, error) {
 	bad := func(reason string) (*url.URL, error) {
-		return nil, &ConfigError{Field: "URL", Reason: reason}
+		return nil, &ConfigError{Field: field, Reason: reason}
 	}
 	if text == "" {
 		return bad("required")
@@ -149,8 +165,8 @@ func parseURL(text string) (*url.URL, error) {
 	switch {
 	case err != nil:
 		return bad("not a URL")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return bad("want the scheme http or https")
+	case !slices.Contains(schemes, u.Scheme):
+		return bad("want the scheme " + strings.Join(schemes, " or "))
 	case u.Hostname() == "":
 		return bad("no host")
 	case u.Fragment != "":

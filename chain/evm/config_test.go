@@ -109,6 +109,7 @@ func TestNewRefuses(t *testing.T) {
 		"Preset.FinalityTag":          {func(c *Config) { c.Preset.FinalityTag = "latest" }},
 		"URL": {func(c *Config) { c.URL = "" }, func(c *Config) { c.URL = "ws://h" }, func(c *Config) { c.URL = "h:8545" }, func(c *Config) { c.URL = "http://" },
 			func(c *Config) { c.URL = "http://h/%zz" }, func(c *Config) { c.URL = "http://h/#f" }, func(c *Config) { c.URL = "http://:80/" }},
+		"WebSocket":   {func(c *Config) { c.WebSocket = "http://h" }, func(c *Config) { c.WebSocket = "ws://" }, func(c *Config) { c.WebSocket = "wss://h/%zz" }},
 		"Genesis":     {func(c *Config) { c.Genesis = "0x12" }, func(c *Config) { c.Genesis = chain.BlockHash("0X" + strings.Repeat("1", 64)) }},
 		"MaxResponse": {func(c *Config) { c.MaxResponse = 10 }, func(c *Config) { c.MaxResponse = -1 }, func(c *Config) { c.MaxResponse = 1 << 40 }},
 		"Timeout":     {func(c *Config) { c.Timeout = -1 }, func(c *Config) { c.Timeout = time.Hour }},
@@ -211,6 +212,7 @@ func TestThreat_C19_SecretsStayOutOfErrorsAndText(t *testing.T) {
 	host := strings.TrimPrefix(server.URL, "http://")
 	for _, secret := range secretURLs(host) {
 		cfg := Config{Preset: Local(1337), URL: secret, Headers: http.Header{"Authorization": {"Bearer HeaderKey99"}}}
+		cfg.WebSocket = strings.Replace(secret, "http", "ws", 1)
 		texts := []string{cfg.String(), fmt.Sprint(cfg), fmt.Sprintf("%v %+v %#v %s %q %d %x", cfg, cfg, cfg, cfg, cfg, cfg, cfg), fmt.Sprintf("%+v", &cfg)}
 		encoded, err := json.Marshal(cfg)
 		require.NoError(t, err)
@@ -227,6 +229,9 @@ func TestThreat_C19_SecretsStayOutOfErrorsAndText(t *testing.T) {
 			require.Error(t, err)
 			texts = append(texts, errorTexts(err)...)
 		}
+		err = client.SubscribeHeads(t.Context(), make(chan struct{}))
+		require.Error(t, err)
+		texts = append(texts, errorTexts(err)...)
 		cfg.HTTP = &http.Client{Transport: failing{}}
 		client, err = New(cfg)
 		require.NoError(t, err)

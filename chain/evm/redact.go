@@ -9,18 +9,14 @@ import (
 // redactor removes the secrets of a Config from text that others wrote: error
 // texts of the HTTP transport and of the node, which like to repeat the URL.
 type redactor struct {
-	host     string
-	replacer *strings.Replacer
+	host, wsHost string
+	replacer     *strings.Replacer
 }
 
-// newRedactor collects every part of the URL and of the headers that could be a
+// newRedactor collects every part of the URLs and of the headers that could be a
 // key. Short parts such as "v3" or "eth" are left alone: they are no secrets,
 // and removing them would make messages unreadable.
 func newRedactor(cfg Config) redactor {
-	u, err := parseURL(cfg.URL)
-	if err != nil {
-		return redactor{replacer: strings.NewReplacer()}
-	}
 	var secrets []string
 	add := func(texts ...string) {
 		for _, s := range texts {
@@ -29,15 +25,26 @@ func newRedactor(cfg Config) redactor {
 			}
 		}
 	}
-	add(cfg.URL, u.RequestURI(), u.RawQuery)
-	add(strings.Split(u.Path, "/")...)
-	if u.User != nil {
-		password, _ := u.User.Password()
-		add(u.User.String(), u.User.Username(), password)
+	endpoint := func(text string, u *url.URL, err error) (host string) {
+		if err != nil {
+			return ""
+		}
+		add(text, u.RequestURI(), u.RawQuery)
+		add(strings.Split(u.Path, "/")...)
+		if u.User != nil {
+			password, _ := u.User.Password()
+			add(u.User.String(), u.User.Username(), password)
+		}
+		for _, values := range u.Query() {
+			add(values...)
+		}
+		return u.Host
 	}
-	for _, values := range u.Query() {
-		add(values...)
-	}
+	var r redactor
+	u, err := parseURL(cfg.URL)
+	r.host = endpoint(cfg.URL, u, err)
+	u, err = parseWebSocket(cfg.WebSocket)
+	r.wsHost = endpoint(cfg.WebSocket, u, err)
 	for _, values := range cfg.Headers {
 		for _, v := range values {
 			add(v)
@@ -55,7 +62,8 @@ func newRedactor(cfg Config) redactor {
 	for _, s := range slices.Compact(secrets) {
 		pairs = append(pairs, s, "(redacted)")
 	}
-	return redactor{host: u.Host, replacer: strings.NewReplacer(pairs...)}
+	r.replacer = strings.NewReplacer(pairs...)
+	return r
 }
 
 // text returns s without secrets, without control characters and cut to limit

@@ -70,6 +70,7 @@ func reorgAnvil(n *Network, depth int) error {
 func openGeth(t testing.TB) (*Network, func(), error) {
 	p, url, err := start(regexp.MustCompile(`HTTP server started\s+endpoint=(\S+)`), program(t, "geth", "BURSAR_GETH"),
 		"--dev", "--http", "--http.addr", "127.0.0.1", "--http.port", "0", "--http.api", "eth,net,web3,debug,txpool",
+		"--ws", "--ws.addr", "127.0.0.1", "--ws.port", "0", "--ws.api", "eth", // the same port: both are 0
 		"--port", "0", "--authrpc.port", "0", "--ipcdisable", "--nodiscover", "--nat", "none")
 	if err != nil {
 		return nil, nil, err
