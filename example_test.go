@@ -25,7 +25,7 @@ import (
 )
 
 // open starts a gateway on a simulated chain. On a real one the client is
-// evm.Dial's, the store a database, and nothing is Manual.
+// evm.New's, the store a database, and nothing is Manual.
 func open(notify ...bursar.Notifier) (*bursar.Gateway, *chaintest.Chain) {
 	gw, network, _ := openWithStore(notify...)
 	return gw, network
@@ -178,6 +178,37 @@ func ExampleGateway_CreatePaymentTx() {
 	// committed with: <nil> payments: 1
 	// order-2 is to be paid to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
 	// committed with: sold out payments: 0
+}
+
+// A customer has sent a token that the shop accepts only since today.
+func ExampleGateway_Rescan() {
+	ctx := context.Background()
+	gw, network := open(bursar.NotifyFunc("orders", func(_ context.Context, e bursar.Event) error {
+		if e.Kind == bursar.TransactionDetected && e.Data.Customer != "" {
+			fmt.Println(e.Data.Customer, "sent", e.Data.Amount, e.Data.TokenID)
+		}
+		return nil
+	}))
+	defer gw.Stop(ctx)
+	dai := network.DeployToken(chaintest.TokenSpec{Symbol: "DAI", Decimals: 18, Unlisted: true})
+	deposit, err := gw.CreateAddress(ctx, bursar.AddressRequest{Chain: "eip155:1337", Customer: "ann"})
+	if err != nil {
+		panic(err)
+	}
+	three, _ := dai.Parse("3")
+	network.Pay("ann", deposit.Address, dai, three)
+	network.Mine(1)
+	_ = gw.Step(ctx) // the block is scanned, and the token means nothing
+
+	if err := gw.AddAsset(ctx, "local", dai); err != nil {
+		panic(err)
+	}
+	done, err := gw.Rescan(ctx, bursar.RescanRequest{Chain: "local", From: 1})
+	fmt.Println(len(done.Found), "found in blocks", done.From, "to", done.To, err)
+	_ = gw.Step(ctx) // tells
+	// Output:
+	// 1 found in blocks 1 to 2 <nil>
+	// ann sent 3 DAI
 }
 
 // An order that was not paid in time gets one more attempt, in the transaction

@@ -95,7 +95,7 @@ func (x *explainer) placed(net *network, s chain.TxStatus) {
 		case s.Block.Height > st.Tip().Height:
 			x.because(ReasonBehind, "it is in block %d of %s and paid %s; the newest scanned block is %d", s.Block.Height, name, strings.Join(ours, ", "), st.Tip().Height)
 		default:
-			x.because(ReasonNotBooked, "it is in block %d of %s and paid %s, and it is not in the store: the block was scanned before the address or the asset was known, before scanning began, or on another branch. A scan from an earlier block finds it", s.Block.Height, name, strings.Join(ours, ", "))
+			x.because(ReasonNotBooked, "it is in block %d of %s and paid %s, and it is not in the store: the block was scanned before the address or the asset was known, before scanning began, or on another branch. Rescan from that block books it", s.Block.Height, name, strings.Join(ours, ", "))
 		}
 	}
 }
