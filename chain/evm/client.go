@@ -24,6 +24,11 @@ type Client struct {
 	listed  atomic.Pointer[tokenTable]
 	page    atomic.Uint64 // most blocks of a page that the node could answer; 0: no limit seen
 	stats   counters
+	limits  nodeLimits
+	samples atomic.Uint64 // counts the blocks that are asked for again in turn
+	head    atomic.Pointer[blockID]
+	caps    atomic.Pointer[Capabilities]
+	signers atomic.Pointer[signers]
 }
 
 // New checks the configuration and returns a client. It does not talk to the

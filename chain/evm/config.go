@@ -73,6 +73,10 @@ type Config struct {
 	// PageBlocks is the most blocks of one Transfers call, 1 to 1000. Default:
 	// that of the Preset.
 	PageBlocks uint64
+	// Native pins where the movements of native coin are read from, for a node
+	// that is known. Default: what the node turns out to have, see Capabilities.
+	// A pinned source that the node lacks is an error of Transfers.
+	Native NativeSource
 	// MaxGasPrice is the most that is ever offered for a unit of gas, in wei,
 	// whatever the node says prices are. Default and upper bound: 50,000 gwei,
 	// which only stops absurdities; set it to what the chain has seen.
@@ -138,6 +142,8 @@ func (c Config) validate() error {
 		return &ConfigError{Field: "MaxResponse", Reason: fmt.Sprintf("%d bytes, want %d to %d", c.MaxResponse, minMaxResponse, maxMaxResponse)}
 	case c.Timeout < time.Millisecond || c.Timeout > maxTimeout:
 		return &ConfigError{Field: "Timeout", Reason: fmt.Sprintf("%s, want 1ms to %s", c.Timeout, maxTimeout)}
+	case c.Native != NativeAuto && c.Native != NativeFull && c.Native != NativeRaw && c.Native != NativeTrace:
+		return &ConfigError{Field: "Native", Reason: fmt.Sprintf("%q, want full, raw, trace or nothing", string(c.Native))}
 	case c.MaxBatch < 1 || c.MaxBatch > maxMaxBatch:
 		return &ConfigError{Field: "MaxBatch", Reason: fmt.Sprintf("%d, want 1 to %d", c.MaxBatch, maxMaxBatch)}
 	}

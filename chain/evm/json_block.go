@@ -10,6 +10,13 @@ import (
 type header struct {
 	height, seconds uint64
 	hash, parent    [32]byte
+	// bloom is the filter over the addresses and topics of the block's logs,
+	// where hasBloom is true.
+	bloom    [256]byte
+	hasBloom bool
+	// txRoot is the root of the transactions; only raw blocks are checked
+	// against it.
+	txRoot [32]byte
 	// txs is the number of transactions, whichever way they were listed.
 	txs int
 }
@@ -34,6 +41,19 @@ type transactionObject struct {
 type block struct {
 	header
 	list []transactionObject
+	// raw is the block's encoding where it was read in that form, rawTxs are its
+	// transactions in it. They point into raw, and list is empty then.
+	raw    []byte
+	rawTxs []rawTx
+	// opaque is true for a raw block with a transaction of a type that is not
+	// understood.
+	opaque bool
+	// traces are the block's value transfers where it was read in that form;
+	// list then has hashes alone.
+	traces []traceObject
+	// isRaw tells which of the two forms it has, noTraces that there are none
+	// that could be believed.
+	isRaw, noTraces bool
 	// missing is true where the node had no such block.
 	missing bool
 }
@@ -60,6 +80,7 @@ const (
 	blockParent
 	blockTime
 	blockTxs
+	blockBloom
 
 	blockRequired = blockNumber | blockHash | blockParent | blockTime | blockTxs
 )
@@ -97,6 +118,7 @@ func (s *scanner) header(h *header) bool {
 
 func (s *scanner) blockObject(h *header, transactions func() int) {
 	var seen uint32
+	h.hasBloom = false
 	if !s.open('{') {
 		return
 	}
@@ -121,11 +143,41 @@ func (s *scanner) blockObject(h *header, transactions func() int) {
 		case "transactions":
 			s.once(&seen, blockTxs)
 			h.txs = transactions()
+		case "logsBloom":
+			s.once(&seen, blockBloom)
+			s.bloom(h)
 		default:
 			s.skip()
 		}
 	}
 	s.need(seen, blockRequired)
+}
+
+// bloom reads the filter over a block's logs. Chains that keep none write null
+// or something shorter, which says nothing and is no mistake.
+func (s *scanner) bloom(h *header) {
+	if !s.isNull() {
+		h.hasBloom = s.bytes(h.bloom[:]) == len(h.bloom)
+	}
+}
+
+// hashes reads a block whose transactions are listed by hash, or null, and keeps
+// the hashes.
+func (s *scanner) hashes(b *block) {
+	b.list = b.list[:0]
+	if b.missing = s.isNull(); b.missing {
+		return
+	}
+	s.blockObject(&b.header, func() int {
+		if !s.open('[') {
+			return 0
+		}
+		for first := true; s.more(']', &first); {
+			b.list = append(b.list, transactionObject{})
+			s.fixed(b.list[len(b.list)-1].hash[:])
+		}
+		return len(b.list)
+	})
 }
 
 func (s *scanner) transactions(b *block) {

@@ -3,18 +3,18 @@ package evm
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/bursar-go/bursar/chain"
 )
 
-// Transfers reads a page of blocks with all that concerns w. It takes two HTTP
-// requests, and a third one where a watched account received or signed
-// something. Where an answer is too large for the node or for MaxResponse it
-// asks for half of the blocks, and remembers that.
+// Transfers reads a page of blocks with all that concerns w. Near the head it
+// takes two HTTP requests, or one for the block that Head named last; a third
+// one where the second shows that more is needed. Far below the head it reads
+// in the cheapest sound way that the node has, see Capabilities. Where an answer
+// is too large for the node or for MaxResponse it asks for half of the blocks,
+// and remembers that.
 func (c *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
 	n, err := c.pageSize(from, to)
 	if err != nil {
@@ -35,7 +35,7 @@ func (c *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) 
 		page, err := c.readPage(ctx, from, n, w, listed)
 		switch {
 		case err == nil:
-			c.relax(n)
+			grow(&c.page, n, c.Info().PageBlocks)
 			return page, nil
 		case n == 1 || !isTooLarge(err):
 			return chain.Page{}, readError(err)
@@ -56,39 +56,35 @@ func (c *Client) learn(listed *tokenTable) {
 	}
 }
 
-// relax lets pages grow again by a block for each one that worked at the limit:
-// a stretch of full blocks ends some day.
-func (c *Client) relax(n int) {
-	limit := c.page.Load()
-	switch {
-	case limit == 0 || uint64(n) < limit:
-	case limit+1 >= c.Info().PageBlocks:
-		c.page.CompareAndSwap(limit, 0)
-	default:
-		c.page.CompareAndSwap(limit, limit+1)
-	}
-}
-
 // pageReader holds what one page needs while it is put together. It is reused,
 // because its lists are by far the largest things this package allocates.
 type pageReader struct {
 	client *Client
 	watch  chain.Watch
 	listed *tokenTable
+	plan   plan
 	blocks []block
 	logs   [][]logObject // for each block
 	hits   []hit
 	page   chain.Page
+	root   rootBuilder
+	// settled is true once logs has all there is.
+	settled bool
+	// whole are the places of blocks that must be read in full.
+	whole []int
 }
 
 // hit is a transaction whose receipt is needed.
 type hit struct {
-	block, tx int
+	block, index int
+	tx           transactionObject
 	// key is the receiver's number where received is true, and spent is true
 	// where the sender is watched.
 	key             uint32
 	received, spent bool
-	receipt         receipt
+	// inner are what calls inside of the transaction paid to watched receivers.
+	inner   []chain.Transfer
+	receipt receipt
 }
 
 func (c *Client) readPage(ctx context.Context, from uint64, n int, w chain.Watch, listed *tokenTable) (chain.Page, error) {
@@ -96,17 +92,18 @@ func (c *Client) readPage(ctx context.Context, from uint64, n int, w chain.Watch
 	if !ok {
 		p = new(pageReader)
 	}
-	p.client, p.watch, p.listed, p.hits = c, w, listed, p.hits[:0]
+	p.client, p.watch, p.listed = c, w, listed
+	p.hits, p.whole, p.settled = p.hits[:0], p.whole[:0], false
 	defer func() {
-		p.client, p.watch, p.listed, p.page = nil, nil, nil, chain.Page{}
+		p.client, p.watch, p.listed, p.page, p.plan = nil, nil, nil, chain.Page{}, plan{}
 		c.readers.Put(p)
 	}()
-	for _, step := range []func(context.Context) error{
-		func(ctx context.Context) error { return p.readBlocks(ctx, from, n) },
-		p.readLogs,
-		p.readReceipts,
-	} {
+	if err := p.makePlan(ctx, from, n); err != nil {
+		return chain.Page{}, err
+	}
+	for _, step := range []func(context.Context) error{p.readBlocks, p.readRest, p.readReceipts} {
 		if err := step(ctx); err != nil {
+			p.blame(err)
 			return chain.Page{}, err
 		}
 	}
@@ -116,180 +113,30 @@ func (c *Client) readPage(ctx context.Context, from uint64, n int, w chain.Watch
 	return p.page, nil
 }
 
-// readBlocks reads up to n full blocks and checks that they form a chain.
-func (p *pageReader) readBlocks(ctx context.Context, from uint64, n int) error {
-	p.blocks = slices.Grow(p.blocks[:0], n)[:n]
-	calls := make([]*call, n)
-	for i := range calls {
-		b := &p.blocks[i]
-		calls[i] = newCall("eth_getBlockByNumber", func(s *scanner) { s.block(b) }, hexQuantity(from+uint64(i)), true)
-	}
-	if err := p.client.do(ctx, calls...); err != nil {
-		return err
-	}
-	for i := range p.blocks {
-		switch err := calls[i].err; {
-		case isUnknownBlock(err), err == nil && p.blocks[i].missing:
-			// The node's branch ends here. What is above does not exist for it.
-			p.blocks = p.blocks[:i]
-			if i == 0 {
-				return fmt.Errorf("evm: block %d: %w", from, chain.ErrNotFound)
-			}
-			return nil
-		case err != nil:
-			return err
-		}
-		if err := p.checkBlock(i, from+uint64(i)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *pageReader) checkBlock(i int, height uint64) error {
-	b := &p.blocks[i]
-	var before *header
-	if i > 0 {
-		before = &p.blocks[i-1].header
-	}
-	if err := b.follows(before, height); err != nil {
-		return err
-	}
-	p.page.Blocks = append(p.page.Blocks, b.ref())
-	for j := range b.list {
-		t := &b.list[j]
-		if t.blockHash != b.hash {
-			return &IncoherentError{Height: height, Reason: "a transaction of another block in its list"}
-		}
-		p.match(i, j, t)
-	}
-	return nil
-}
-
-// match looks for watched parties. A receiver counts only where value moves,
-// which most transactions of a busy chain do not do.
-func (p *pageReader) match(i, j int, t *transactionObject) {
-	h := hit{block: i, tx: j}
-	if !t.creates && t.value != [32]byte{} {
-		h.key, h.received = p.watch.Match(t.to[:])
-	}
-	_, h.spent = p.watch.Match(t.from[:])
-	if !h.received && !h.spent {
-		return
-	}
+// addHit begins a hit, with the memory of one of an earlier page.
+func (p *pageReader) addHit(h hit) {
 	if len(p.hits) < cap(p.hits) {
-		// Keep the list of logs that an earlier page left there.
 		h.receipt.logs = p.hits[:len(p.hits)+1][len(p.hits)].receipt.logs
 	}
 	p.hits = append(p.hits, h)
 }
 
-// readLogs reads the Transfer logs of the listed tokens by block hash, together
-// with the number of transactions of the last block. That number is the cheap
-// question that a node which does not have the page's branch cannot answer;
-// some answer the question for logs of an unknown block with an empty list.
-func (p *pageReader) readLogs(ctx context.Context) error {
-	for len(p.logs) < len(p.blocks) {
-		p.logs = append(p.logs, nil)
-	}
-	if len(p.listed.contracts) == 0 {
-		return nil
-	}
-	contracts := make([]string, len(p.listed.contracts))
-	for i, raw := range p.listed.contracts {
-		contracts[i] = string(checksummed(raw))
-	}
-	calls := make([]*call, len(p.blocks), len(p.blocks)+1)
-	listed := make([]bool, len(p.blocks))
-	for i := range p.blocks {
-		calls[i] = newCall("eth_getLogs", func(s *scanner) {
-			p.logs[i], listed[i] = s.logs(p.logs[i][:0], nil)
-		}, map[string]any{"blockHash": p.page.Blocks[i].Hash, "address": contracts, "topics": []string{transferTopic}})
-	}
-	last := &p.blocks[len(p.blocks)-1]
-	var txs uint64
-	known := false
-	calls = append(calls, newCall("eth_getBlockTransactionCountByHash", func(s *scanner) {
-		if known = !s.isNull(); known {
-			txs = s.uint64()
-		}
-	}, p.page.Last().Hash))
-	if err := p.client.do(ctx, calls...); err != nil {
-		return err
-	}
-	for i, r := range calls {
-		height := p.blocks[min(i, len(p.blocks)-1)].height
-		switch {
-		case isUnknownBlock(r.err):
-			return &ReorgError{Height: height, Reason: "the node no longer knows its hash"}
-		case r.err != nil:
-			return r.err
-		case i < len(listed) && !listed[i]:
-			return &ReorgError{Height: height, Reason: "the node has no list of logs for its hash"}
-		}
-	}
-	switch {
-	case !known:
-		return &ReorgError{Height: last.height, Reason: "the node no longer knows its hash"}
-	case txs != uint64(len(last.list)):
-		return &IncoherentError{Height: last.height, Reason: fmt.Sprintf("%d transactions, then %d", len(last.list), txs)}
-	}
-	for i := range p.blocks {
-		if err := p.checkLogs(i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkLogs checks that every log answers the question and belongs to the block
-// that was read, and leaves each one once, in the order of the block.
-func (p *pageReader) checkLogs(i int) error {
-	b := &p.blocks[i]
-	bad := func(reason string) error { return &IncoherentError{Height: b.height, Reason: reason} }
-	logs := slices.DeleteFunc(p.logs[i], func(l logObject) bool { return l.removed })
-	p.client.stats.removed.Add(uint64(len(p.logs[i]) - len(logs)))
-	inOrder := func(x, y logObject) int { return cmp.Compare(x.logIndex, y.logIndex) }
-	if !slices.IsSortedFunc(logs, inOrder) {
-		slices.SortStableFunc(logs, inOrder)
-	}
-	unique := slices.CompactFunc(logs, func(x, y logObject) bool { return x == y })
-	p.client.stats.duplicate.Add(uint64(len(logs) - len(unique)))
-	for j := range unique {
-		l := &unique[j]
-		_, listed := p.listed.ids[l.address]
-		switch {
-		case l.blockHash != b.hash:
-			return bad("a log of another block")
-		case !listed:
-			return bad("a log of a contract that was not asked for")
-		case l.txIndex >= uint64(len(b.list)) || b.list[l.txIndex].hash != l.txHash:
-			return bad("a log of a transaction that is not there")
-		case j > 0 && l.logIndex == unique[j-1].logIndex:
-			return bad("two logs with one index")
-		case j > 0 && l.txIndex < unique[j-1].txIndex:
-			return bad("logs in another order than their transactions")
-		}
-	}
-	p.logs[i] = unique
-	return nil
-}
-
-// readReceipts reads the receipts of all hits. A mined transaction without a
-// receipt is a node whose index lags behind, not a failed transaction.
-func (p *pageReader) readReceipts(ctx context.Context) error {
-	if len(p.hits) == 0 {
-		return nil
-	}
-	calls := make([]*call, len(p.hits))
-	for i := range p.hits {
+// receiptCalls asks for the receipts of the hits from first on.
+func (p *pageReader) receiptCalls(calls []*call, first int) []*call {
+	for i := first; i < len(p.hits); i++ {
 		h := &p.hits[i]
-		hash := hexHash(&p.tx(h).hash)
-		calls[i] = newCall("eth_getTransactionReceipt", func(s *scanner) { s.receipt(&h.receipt, p.listed) }, hash)
+		calls = append(calls, newCall("eth_getTransactionReceipt", func(s *scanner) { s.receipt(&h.receipt, p.listed) }, hexHash(&h.tx.hash)))
+		if p.plan.source == NativeTrace && h.spent {
+			// A trace has no nonce.
+			calls = append(calls, newCall("eth_getTransactionByHash", func(s *scanner) { s.minedTransaction(&h.tx) }, hexHash(&h.tx.hash)))
+		}
 	}
-	if err := p.client.all(ctx, calls...); err != nil {
-		return err
-	}
+	return calls
+}
+
+// checkReceipts checks the receipts of all hits. A mined transaction without a
+// receipt is a node whose index lags behind, not a failed transaction.
+func (p *pageReader) checkReceipts() error {
 	for i := range p.hits {
 		if err := p.checkReceipt(&p.hits[i]); err != nil {
 			return err
@@ -298,42 +145,53 @@ func (p *pageReader) readReceipts(ctx context.Context) error {
 	return nil
 }
 
-func (p *pageReader) tx(h *hit) *transactionObject { return &p.blocks[h.block].list[h.tx] }
-
 func (p *pageReader) checkReceipt(h *hit) error {
-	b, t, r := &p.blocks[h.block], p.tx(h), &h.receipt
+	b, t, r := &p.blocks[h.block], &h.tx, &h.receipt
 	bad := func(reason string) error { return &IncoherentError{Height: b.height, Reason: reason} }
 	switch {
 	case r.missing:
 		return bad("a mined transaction has no receipt yet")
-	case r.txHash != t.hash:
+	case r.txHash != b.hashAt(h.index) || t.hash != r.txHash:
 		return bad("the receipt of another transaction")
 	case r.blockHash != b.hash:
 		return &ReorgError{Height: b.height, Reason: "a receipt names another block"}
-	case r.height != b.height || r.index != uint64(h.tx) || r.from != t.from:
+	case r.height != b.height || r.index != uint64(h.index) || r.from != t.from:
 		return bad("a receipt contradicts its transaction")
+	case len(h.inner) > 0 && !r.ok:
+		return bad("a failed transaction with calls that lasted")
 	}
 	if err := r.checkLogs(); err != nil {
 		return err
 	}
 	// The two ways to the same logs must agree: a list that a provider cut
 	// short would show here.
-	if len(p.listed.contracts) > 0 && countLogs(p.logs[h.block], r.index) != len(r.logs) {
+	if len(p.listed.contracts) > 0 && p.countLogs(p.logs[h.block], r.index) != p.countLogs(r.logs, r.index) {
 		return bad("the receipt has other logs than the block")
 	}
 	return nil
 }
 
-// countLogs returns how many Transfer logs a transaction has in an ordered list.
-func countLogs(logs []logObject, index uint64) int {
+// countLogs returns how many Transfer logs a transaction has in an ordered list,
+// as far as the block's logs were asked for.
+func (p *pageReader) countLogs(logs []logObject, index uint64) int {
 	first, _ := slices.BinarySearchFunc(logs, index, func(l logObject, index uint64) int { return cmp.Compare(l.txIndex, index) })
 	n := 0
 	for ; first < len(logs) && logs[first].txIndex == index; first++ {
-		if isTransferTopic(&logs[first].topics[0]) {
+		if isTransferTopic(&logs[first].topics[0]) && (!p.plan.named() || p.toWatched(&logs[first])) {
 			n++
 		}
 	}
 	return n
+}
+
+// toWatched reports whether the log's third topic is a watched receiver.
+func (p *pageReader) toWatched(l *logObject) bool {
+	if l.topicCount < 3 || !isAddressWord(&l.topics[2]) {
+		return false
+	}
+	to := l.to()
+	_, ok := p.watch.Match(to[:])
+	return ok
 }
 
 // assemble turns what was read into the page's transfers and spends.
@@ -341,12 +199,13 @@ func (p *pageReader) assemble() error {
 	for i := range p.hits {
 		h := &p.hits[i]
 		if h.received && h.receipt.ok {
-			native := p.client.native(p.tx(h), &h.receipt, p.page.Blocks[h.block].Hash)
+			native := p.client.native(&h.tx, &h.receipt, p.page.Blocks[h.block].Hash)
 			native.Key = h.key
 			p.page.Transfers = append(p.page.Transfers, native)
 		}
+		p.page.Transfers = append(p.page.Transfers, h.inner...)
 		if h.spent {
-			status, err := p.client.minedStatus(p.tx(h), &h.receipt, p.page.Blocks[h.block], p.listed)
+			status, err := p.client.minedStatus(&h.tx, &h.receipt, p.page.Blocks[h.block], p.listed)
 			if err != nil {
 				return err
 			}
@@ -361,67 +220,9 @@ func (p *pageReader) assemble() error {
 	slices.SortFunc(p.page.Transfers, func(x, y chain.Transfer) int {
 		return cmp.Or(cmp.Compare(x.Block, y.Block), cmp.Compare(x.TxIndex, y.TxIndex), strings.Compare(x.ID.Ordinal, y.ID.Ordinal))
 	})
+	// Blocks that were read in full came after the others.
+	slices.SortStableFunc(p.page.Spends, func(x, y chain.TxStatus) int {
+		return cmp.Or(cmp.Compare(x.Block.Height, y.Block.Height), cmp.Compare(x.TxIndex, y.TxIndex))
+	})
 	return nil
-}
-
-// tokenTransfers appends a block's transfers of listed tokens to watched
-// receivers.
-func (p *pageReader) tokenTransfers(i int) {
-	var counts ordinals
-	for j := range p.logs[i] {
-		l := &p.logs[i][j]
-		if !l.isTransfer() {
-			p.client.stats.odd.Add(1)
-			continue
-		}
-		to := l.to()
-		key, ok := p.watch.Match(to[:])
-		if !ok {
-			continue
-		}
-		t := counts.transfer(l, p.listed, p.blocks[i].height)
-		if t.Amount.IsZero() {
-			p.client.stats.zero.Add(1)
-			continue
-		}
-		t.Key = key
-		p.page.Transfers = append(p.page.Transfers, t)
-	}
-}
-
-// ordinals numbers the transfers of a token to a receiver inside their
-// transaction. Transfers of nothing are numbered too: a transaction that is
-// executed again may move another amount, and the transfers behind it must keep
-// their names.
-type ordinals map[ordinalKey]uint64
-
-type ordinalKey struct {
-	tx        uint64
-	token, to [addressLength]byte
-}
-
-// transfer turns a log of the right shape into a transfer. It must see every
-// such log to a receiver, in the order of the block.
-func (o *ordinals) transfer(l *logObject, listed *tokenTable, height uint64) chain.Transfer {
-	if *o == nil {
-		*o = ordinals{}
-	}
-	key := ordinalKey{tx: l.txIndex, token: l.address, to: l.to()}
-	k := (*o)[key]
-	(*o)[key] = k + 1
-	token, to := listed.ids[l.address], checksummed(l.to())
-	return chain.Transfer{
-		ID: chain.TransferID{
-			Tx:      chain.TxID(hexHash(&l.txHash)),
-			Ordinal: "t:" + string(token.contract) + ":" + string(to) + ":" + strconv.FormatUint(k, 10),
-		},
-		Asset:   token.id,
-		From:    checksummed(l.from()),
-		To:      to,
-		Amount:  amountOfWord(&l.data),
-		Block:   height,
-		Hash:    chain.BlockHash(hexHash(&l.blockHash)),
-		TxIndex: uint32(l.txIndex),
-		Via:     chain.ViaDirect,
-	}
 }

@@ -41,6 +41,7 @@ func (c *Client) Head(ctx context.Context) (chain.Head, error) {
 	if !hasLatest {
 		return chain.Head{}, &IncoherentError{Reason: "the node has no newest block"}
 	}
+	c.head.Store(&blockID{height: latest.height, hash: latest.hash})
 	head := chain.Head{Latest: latest.ref()}
 	if len(calls) == 2 {
 		return head, nil

@@ -52,14 +52,42 @@ func (c *Client) all(ctx context.Context, calls ...*call) error {
 // do sends the calls, in batches of at most Config.MaxBatch. It returns an error
 // if a request as a whole failed; otherwise each call has its own err.
 func (c *Client) do(ctx context.Context, calls ...*call) error {
+	return c.doBy(ctx, c.batchSize(), calls...)
+}
+
+// doBy sends the calls in batches of at most size. Where the node refuses a
+// batch because of its size, the size is halved, down to single calls, and
+// remembered.
+func (c *Client) doBy(ctx context.Context, size int, calls ...*call) error {
 	for len(calls) > 0 {
-		n := min(len(calls), c.cfg.MaxBatch)
-		if err := c.send(ctx, calls[:n]); err != nil {
+		n := min(len(calls), size)
+		err := c.send(ctx, calls[:n])
+		if n > 1 && (isBatchLimit(err) || err == nil && batchRefused(calls[:n])) {
+			shrink(&c.limits.batch, n)
+			size = max(n/2, 1)
+			for _, r := range calls[:n] {
+				r.err, r.answered = nil, false
+			}
+			continue
+		}
+		if err != nil {
 			return err
 		}
+		grow(&c.limits.batch, n, uint64(c.cfg.MaxBatch))
 		calls = calls[n:]
 	}
 	return nil
+}
+
+// batchRefused reports whether every call of a batch was refused because of the
+// batch's size.
+func batchRefused(calls []*call) bool {
+	for _, r := range calls {
+		if !isBatchLimit(r.err) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *Client) send(ctx context.Context, calls []*call) error {

@@ -1,0 +1,162 @@
+package evm
+
+import (
+	"context"
+	"errors"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// catchUpDepth is how far below the newest known block a page must end for its
+// logs to be asked for by range: what is asked by height must not be about to
+// change, though each answer is checked all the same.
+const catchUpDepth = 16
+
+// farBehind is how many blocks must lie ahead for raw blocks to be worth the
+// questions about nonces that they need: one per watched account.
+const (
+	farBehind      = 64
+	keysPerBlock   = 50     // accounts whose nonces cost about what a full block does
+	maxRawAccounts = 20_000 // watched accounts whose nonces are asked for at all
+)
+
+// plan is how a page is read.
+type plan struct {
+	from   uint64
+	n      int
+	source NativeSource // NativeFull, NativeRaw or NativeTrace
+	// deep is true where the page ends far enough below the head.
+	deep bool
+	// byRange is true where the logs are asked for by range.
+	byRange bool
+	// receivers are named in the questions for logs by range, where there are
+	// any.
+	receivers [][addressLength]byte
+	// guess is the hash that the one block of the page has, as far as Head
+	// knows.
+	guess *blockID
+	// count is the transaction count of that block.
+	count transferCount
+	// receipts is true once they were read.
+	receipts bool
+	// signers tells which raw transactions may be our own.
+	signers *signers
+}
+
+// named reports whether the questions for logs name receivers.
+func (p *plan) named() bool { return len(p.receivers) > 0 }
+
+// makePlan chooses the way. A client that was never asked for the head does not
+// know how far it is behind, and reads full blocks by hash.
+func (p *pageReader) makePlan(ctx context.Context, from uint64, n int) error {
+	c := p.client
+	p.plan = plan{from: from, n: n, source: c.cfg.Native}
+	head := c.head.Load()
+	ahead := uint64(0)
+	if head != nil && head.height >= from {
+		ahead = head.height - from
+	}
+	if ahead >= uint64(n-1)+max(catchUpDepth, c.Info().Confirmations) {
+		p.plan.deep = true
+		p.plan.byRange = c.limits.rangePause.Load() == 0
+		if !p.plan.byRange {
+			c.limits.rangePause.Add(-1)
+		}
+	} else if head != nil && n == 1 && head.height == from {
+		p.plan.guess = head
+	}
+	if p.plan.source == NativeAuto {
+		if err := p.chooseSource(ctx, head); err != nil {
+			return err
+		}
+	}
+	if p.plan.source == NativeRaw {
+		// Where senders cannot be told cheaply, raw blocks are of no use.
+		if err := p.knowSigners(ctx, head, ahead); err != nil {
+			return err
+		}
+	}
+	p.nameReceivers()
+	return nil
+}
+
+func (p *pageReader) chooseSource(ctx context.Context, head *blockID) error {
+	p.plan.source = NativeFull
+	if head == nil {
+		return nil
+	}
+	found, err := p.client.capabilities(ctx, p.plan.from)
+	switch {
+	case err != nil:
+		return err
+	case found.TraceBlock:
+		p.plan.source = NativeTrace
+	case found.RawBlock && p.plan.deep:
+		p.plan.source = NativeRaw
+	}
+	return nil
+}
+
+// knowSigners prepares a page of raw blocks, or makes it one of full blocks.
+func (p *pageReader) knowSigners(ctx context.Context, head *blockID, ahead uint64) error {
+	p.plan.source = NativeFull
+	accounts := p.watch.Len()
+	known := p.client.signers.Load()
+	if accounts > maxRawAccounts || head == nil || !p.plan.deep {
+		return nil
+	}
+	if !known.covers(&p.plan) {
+		if ahead < max(farBehind, uint64(accounts)/keysPerBlock) {
+			return nil
+		}
+		known = nil
+	}
+	s, err := p.client.updateSigners(ctx, known, p.plan.from, head, p.watch)
+	if err != nil || s == nil {
+		return err
+	}
+	p.plan.source, p.plan.signers = NativeRaw, s
+	return nil
+}
+
+// nameReceivers lists the receivers where naming them costs the node less than
+// all Transfer logs of the listed tokens.
+func (p *pageReader) nameReceivers() {
+	most := p.client.limits.receivers() * maxQuestions
+	if n := p.watch.Len(); !p.plan.byRange || n > most || len(p.listed.contracts) == 0 {
+		return
+	}
+	for key := range p.watch.Keys() {
+		if len(key) == addressLength {
+			p.plan.receivers = append(p.plan.receivers, [addressLength]byte(key))
+		}
+	}
+	if len(p.plan.receivers) > most {
+		p.plan.receivers = nil // it grew meanwhile
+	}
+}
+
+// maxQuestions is how many questions with named receivers stand in for one
+// without: each one costs geth a tenth of a millisecond per block, and writing
+// all logs of a busy block some four.
+const maxQuestions = 16
+
+// blame draws the conclusions from a page that failed.
+func (p *pageReader) blame(err error) {
+	c := p.client
+	var broken *TransportError
+	var refusal *RPCError
+	var unreadable *DecodeError
+	switch {
+	case errors.As(err, &broken) && errors.Is(err, chain.ErrTransient):
+		// It may be another node, or another version, when it is back.
+		c.forget()
+		c.signers.Store(nil)
+	case errors.As(err, &refusal) && isGone(err):
+		c.forget()
+	case errors.As(err, &unreadable) && p.plan.source == NativeRaw:
+		c.distrust("debug_getRawBlock", unreadable.Reason)
+	case errors.As(err, &unreadable) && p.plan.source == NativeTrace:
+		c.distrust("trace_block", unreadable.Reason)
+	}
+}

@@ -1,0 +1,161 @@
+package evm
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// signers knows which nonces the watched accounts can have used in a stretch of
+// blocks. A raw block does not say who sent its transactions, and to find out
+// costs as much as everything else in it; a transaction whose nonce none of our
+// accounts used in that stretch is not ours, whoever sent it.
+//
+// The rule it rests on: the nonce of an account never falls, and each
+// transaction that it signs has the nonce that it had before. An account that
+// has the nonce a at one block and b at a later one has signed exactly those
+// with the nonces from a to b-1 between the two. (Contract code run by the
+// account can raise it too, which makes the list longer than it must be.)
+type signers struct {
+	// The stretch goes from the block after the one at height after up to upTo.
+	after uint64
+	upTo  blockID
+	// spans are sorted and do not overlap.
+	spans []nonceSpan
+	// known are the accounts that were asked for.
+	known map[[addressLength]byte]struct{}
+}
+
+// nonceSpan are the nonces from first up to, but not including, end.
+type nonceSpan struct{ first, end uint64 }
+
+// covers reports whether the page lies inside of the stretch.
+func (s *signers) covers(p *plan) bool {
+	return s != nil && p.from > s.after && p.from+uint64(p.n)-1 <= s.upTo.height
+}
+
+// possible reports whether a transaction with that nonce may be ours.
+func (s *signers) possible(nonce uint64) bool {
+	i, found := slices.BinarySearchFunc(s.spans, nonce, func(span nonceSpan, n uint64) int { return cmp.Compare(span.first, n) })
+	return found || i > 0 && nonce < s.spans[i-1].end
+}
+
+// updateSigners returns what is known of the accounts of w, for a page that
+// begins at from. It asks about accounts that old does not know, which is all
+// of them where old is nil; then the stretch ends at the head. It returns nil
+// where the node does not answer such questions.
+func (c *Client) updateSigners(ctx context.Context, old *signers, from uint64, head *blockID, w chain.Watch) (*signers, error) {
+	s := &signers{known: map[[addressLength]byte]struct{}{}}
+	if old != nil {
+		*s = *old
+	}
+	var asked [][addressLength]byte
+	for key := range w.Keys() {
+		if len(key) == addressLength {
+			account := [addressLength]byte(key)
+			if _, ok := s.known[account]; !ok {
+				asked = append(asked, account)
+			}
+		}
+	}
+	if old != nil && len(asked) == 0 {
+		return old, nil
+	}
+	if old == nil {
+		s.upTo, s.after = *head, from-1
+		if from == 0 {
+			return nil, nil
+		}
+	}
+	ends, err := c.nonces(ctx, asked, s.upTo.ref())
+	if err != nil || ends == nil {
+		return nil, err
+	}
+	firsts, used, err := c.firstNonces(ctx, asked, ends, s.after)
+	if err != nil {
+		return nil, err
+	}
+	// Others may be reading the old one.
+	next := &signers{after: s.after, upTo: s.upTo, spans: slices.Clone(s.spans), known: make(map[[addressLength]byte]struct{}, len(s.known)+len(asked))}
+	for account := range s.known {
+		next.known[account] = struct{}{}
+	}
+	for i, account := range asked {
+		next.known[account] = struct{}{}
+		if used[i] && ends[i] > firsts[i] {
+			next.spans = append(next.spans, nonceSpan{firsts[i], ends[i]})
+		}
+	}
+	next.spans = merge(next.spans)
+	c.signers.Store(next)
+	return next, nil
+}
+
+// firstNonces asks for the nonces before the stretch, of those accounts that
+// ever used one. A node that has no state so old leaves them at zero, which only
+// makes more transactions possible.
+func (c *Client) firstNonces(ctx context.Context, asked [][addressLength]byte, ends []uint64, after uint64) (firsts []uint64, used []bool, err error) {
+	firsts, used = make([]uint64, len(asked)), make([]bool, len(asked))
+	var accounts [][addressLength]byte
+	for i, end := range ends {
+		if used[i] = end > 0; used[i] {
+			accounts = append(accounts, asked[i])
+		}
+	}
+	if len(accounts) == 0 {
+		return firsts, used, nil
+	}
+	var before header
+	found := false
+	err = c.one(ctx, newCall("eth_getBlockByNumber", func(s *scanner) { found = s.header(&before) }, hexQuantity(after), false))
+	if err != nil || !found || before.height != after {
+		return firsts, used, err
+	}
+	values, err := c.nonces(ctx, accounts, chain.BlockHash(hexHash(&before.hash)))
+	if err != nil || values == nil {
+		return firsts, used, err
+	}
+	for i := range asked {
+		if used[i] {
+			firsts[i], values = values[0], values[1:]
+		}
+	}
+	return firsts, used, nil
+}
+
+// nonces asks for the nonces of accounts in the state after a block. It returns
+// nil where the node does not have that state, or does not take hashes.
+func (c *Client) nonces(ctx context.Context, accounts [][addressLength]byte, at chain.BlockHash) ([]uint64, error) {
+	out := make([]uint64, len(accounts))
+	calls := make([]*call, len(accounts))
+	block := map[string]string{"blockHash": string(at)}
+	for i := range accounts {
+		calls[i] = newCall("eth_getTransactionCount", intoUint64(&out[i]), hexBytes(accounts[i][:]), block)
+	}
+	// Their answers are small, so that as many go into a request as nodes take.
+	if err := c.doBy(ctx, max(c.batchSize(), c.smallBatch()), calls...); err != nil {
+		return nil, err
+	}
+	for _, r := range calls {
+		if r.err != nil {
+			return nil, nil //nolint:nilerr // without an answer there is another way
+		}
+	}
+	return out, nil
+}
+
+// merge sorts the spans and joins those that touch.
+func merge(spans []nonceSpan) []nonceSpan {
+	slices.SortFunc(spans, func(x, y nonceSpan) int { return cmp.Compare(x.first, y.first) })
+	out := spans[:0]
+	for _, s := range spans {
+		if len(out) > 0 && s.first <= out[len(out)-1].end {
+			out[len(out)-1].end = max(out[len(out)-1].end, s.end)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
