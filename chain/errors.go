@@ -24,6 +24,12 @@ var (
 	ErrReorg = errors.New("chain: the branch changed while reading")
 	// ErrTransient: the node failed or answered incoherently. Ask again later.
 	ErrTransient = errors.New("chain: transient failure")
+	// ErrIncoherent: the node answered, and what it said contradicts itself or is not
+	// what was asked for. It is an ErrTransient too.
+	ErrIncoherent = fmt.Errorf("%w: incoherent answer", ErrTransient)
+	// ErrRateLimited: the node wants fewer calls. An error with a method
+	// RetryDelay() time.Duration tells for how long. It is an ErrTransient too.
+	ErrRateLimited = fmt.Errorf("%w: too many calls", ErrTransient)
 	// ErrUnsupported: the chain or this client cannot do that.
 	ErrUnsupported = errors.New("chain: unsupported")
 	// ErrLockSpent: another transaction spent a lock of this one.

@@ -21,6 +21,7 @@ type Client struct {
 	Faults
 
 	chain  *Chain
+	lies   Lies     // guarded by Faults.mu
 	pinned []*block // the branch that it is stuck on, by height; guarded by chain.mu
 }
 
@@ -33,8 +34,8 @@ var (
 	_ chain.FeeBumper      = (*Client)(nil)
 )
 
-// Client returns a new client of the chain. Clients differ in their faults and
-// in their Pin only, so that several of them make several providers.
+// Client returns a new client of the chain. Clients differ in their faults, their
+// lies and their Pin only, so that several of them make several providers.
 func (c *Chain) Client() *Client { return &Client{chain: c} }
 
 // Info describes the chain.

@@ -18,7 +18,7 @@
 // Beyond what a miner does by itself there are the controls of a test: which
 // transactions a block leaves out (MineWith), what becomes of them in a reorg
 // (Reorg, Rewind, Return, Drop), how fees walk (WalkFees), what a node sees (Lag,
-// Pin) and answers (Fail), and what the owners of tokens do (Pause, Blacklist,
+// Pin) and answers (Fail, Lie), and what the owners of tokens do (Pause, Blacklist,
 // Rebase).
 //
 // It is deterministic: no goroutines, no wall clock, no randomness. The same

@@ -108,7 +108,7 @@ func (f *Faults) check(c Call) error {
 }
 
 // guard runs one call of a client: the context, the faults of the chain and of
-// the client, the effect, and the faults that lose an answer.
+// the client, the effect, the faults that lose an answer, and the lies.
 func guard[T any](ctx context.Context, l *Client, m Method, effect func() (T, error)) (T, error) {
 	var none T
 	if err := l.fault(ctx, Call{Method: m}); err != nil {
@@ -121,7 +121,7 @@ func guard[T any](ctx context.Context, l *Client, m Method, effect func() (T, er
 	if err := l.fault(ctx, Call{Method: m, After: true}); err != nil {
 		return none, err
 	}
-	return answer, nil
+	return twist(l, answer), nil
 }
 
 func (l *Client) fault(ctx context.Context, c Call) error {

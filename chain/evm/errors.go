@@ -27,7 +27,7 @@ func (e *RPCError) Error() string {
 }
 
 // HTTPError is a response with another status than 200. Statuses 408, 425, 429
-// and 5xx are chain.ErrTransient.
+// and 5xx are chain.ErrTransient, 429 chain.ErrRateLimited as well.
 type HTTPError struct {
 	// Host is the node's host.
 	Host string
@@ -44,9 +44,16 @@ func (e *HTTPError) Error() string {
 	return fmt.Sprintf("evm: %s: HTTP status %d: %s", e.Host, e.Status, e.Body)
 }
 
-// Unwrap returns chain.ErrTransient where asking again later makes sense.
+// RetryDelay is RetryAfter, for those who know the port and not this package.
+func (e *HTTPError) RetryDelay() time.Duration { return e.RetryAfter }
+
+// Unwrap returns chain.ErrTransient where asking again later makes sense, and
+// chain.ErrRateLimited where later is what the server asks for.
 func (e *HTTPError) Unwrap() error {
-	if e.Status == 408 || e.Status == 425 || e.Status == 429 || e.Status >= 500 {
+	if e.Status == 429 {
+		return chain.ErrRateLimited
+	}
+	if e.Status == 408 || e.Status == 425 || e.Status >= 500 {
 		return chain.ErrTransient
 	}
 	return nil
@@ -88,7 +95,7 @@ func (e *TooLargeError) Error() string {
 func (e *TooLargeError) Unwrap() error { return chain.ErrTransient }
 
 // DecodeError is a response that is no JSON, no JSON-RPC, or not the object
-// that was asked for. It is chain.ErrTransient.
+// that was asked for. It is chain.ErrIncoherent.
 type DecodeError struct {
 	// Offset is the byte of the response where it was noticed.
 	Offset int
@@ -101,11 +108,11 @@ func (e *DecodeError) Error() string {
 	return fmt.Sprintf("evm: response byte %d: %s", e.Offset, e.Reason)
 }
 
-// Unwrap returns chain.ErrTransient.
-func (e *DecodeError) Unwrap() error { return chain.ErrTransient }
+// Unwrap returns chain.ErrIncoherent, which is a chain.ErrTransient.
+func (e *DecodeError) Unwrap() error { return chain.ErrIncoherent }
 
 // IncoherentError is an answer that contradicts another one of the same node.
-// It is chain.ErrTransient: behind a balancer two nodes may have answered.
+// It is chain.ErrIncoherent: behind a balancer two nodes may have answered.
 type IncoherentError struct {
 	// Height is the block concerned; 0 where none is.
 	Height uint64
@@ -118,8 +125,8 @@ func (e *IncoherentError) Error() string {
 	return fmt.Sprintf("evm: incoherent answers about block %d: %s", e.Height, e.Reason)
 }
 
-// Unwrap returns chain.ErrTransient.
-func (e *IncoherentError) Unwrap() error { return chain.ErrTransient }
+// Unwrap returns chain.ErrIncoherent, which is a chain.ErrTransient.
+func (e *IncoherentError) Unwrap() error { return chain.ErrIncoherent }
 
 // ReorgError is a block that left the node's branch while it was read. It is
 // chain.ErrReorg.

@@ -1,0 +1,65 @@
+package quorum
+
+import "time"
+
+// ConditionKind is what a condition is about.
+type ConditionKind string
+
+// The kinds of conditions. Each begins (Active) and ends.
+const (
+	// ProviderAside: a provider is not asked, for Fault and Reason.
+	ProviderAside ConditionKind = "provider_aside"
+	// Diverged: operators contradict each other and the quorum cannot decide, or
+	// just found one of them wrong. While it is active because nobody could
+	// decide, what is in dispute is not answered, so that nothing is credited.
+	Diverged ConditionKind = "diverged"
+	// HeadStale: the head has not risen for Config.HeadAge. It is not reported for
+	// chains that make blocks on demand.
+	HeadStale ConditionKind = "head_stale"
+)
+
+// Condition is something an operator should know of a quorum.
+type Condition struct {
+	// Kind is what it is about; Active is false where it ended.
+	Kind   ConditionKind
+	Active bool // Active is false where it ended.
+	// Provider is whom it concerns; empty where that is the quorum.
+	Provider string
+	// Fault is the class of a ProviderAside.
+	Fault Fault
+	// Reason is what happened, in words and without secrets.
+	Reason string
+	// Until is when a provider will be tried again, at the earliest.
+	Until time.Time
+	// At is when it was noticed.
+	At time.Time
+}
+
+// tell hands conditions to the hook. The caller holds no lock.
+func (q *Client) tell(conditions ...Condition) {
+	for _, c := range conditions {
+		q.tellOne(c)
+	}
+}
+
+func (q *Client) tellOne(c Condition) {
+	if q.cfg.OnCondition == nil || c.Kind == "" {
+		return
+	}
+	// Foreign code: its panic must not end a call that has an answer already.
+	defer func() { _ = recover() }()
+	q.cfg.OnCondition(c)
+}
+
+// flag notes whether a condition of the quorum holds, and tells a change. text is
+// asked for only where there is one.
+func (q *Client) flag(kind ConditionKind, active bool, text func() string) {
+	now := time.Now()
+	q.mu.Lock()
+	was := q.flags[kind]
+	q.flags[kind] = active
+	q.mu.Unlock()
+	if was != active {
+		q.tell(Condition{Kind: kind, Active: active, Reason: text(), At: now})
+	}
+}

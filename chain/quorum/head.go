@@ -1,0 +1,375 @@
+package quorum
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// view is the head that the quorum goes by. It is guarded by Client.mu.
+type view struct {
+	head   chain.Head
+	leader *provider   // who told it, where one alone is believed
+	voters []*provider // who stood by it last
+	rose   time.Time   // when its height rose
+	heard  time.Time   // when it was confirmed
+}
+
+// Head asks every provider that is in for its head, and merges what they say.
+//
+// The newest block is the highest that Config.Agree operators have, and stays
+// where it is while the providers that have it are away: it falls only where
+// they themselves went back, or nobody stood by it for Config.HeadAge. The final
+// block is the highest that as many call final. It never falls.
+//
+// A provider that takes back a final block is put aside, and one that is more
+// than Config.MaxBehind behind is too.
+func (q *Client) Head(ctx context.Context) (chain.Head, error) {
+	if err := q.settleGenesis(ctx); err != nil {
+		return chain.Head{}, err
+	}
+	all := len(q.providers)
+	answers, faults := gather(ctx, q, mHead, q.order(mHead, 0), plan{want: all, need: q.cfg.Agree, patience: true}, q.headOf,
+		func(a []answer[chain.Head]) bool { return len(a) == all })
+	if err := ctx.Err(); err != nil {
+		return chain.Head{}, err
+	}
+	answers = slices.DeleteFunc(answers, func(a answer[chain.Head]) bool { return a.err != nil })
+	answers, faults = q.aboveFinal(answers, faults)
+	if got := operators(answers); got < q.cfg.Agree {
+		q.age()
+		return chain.Head{}, q.unavailable(mHead, q.cfg.Agree, got, faults)
+	}
+	head, by, err := q.merge(ctx, answers)
+	if err != nil {
+		q.age()
+		return chain.Head{}, err
+	}
+	head = q.settle(head, by, answers)
+	q.stragglers(answers)
+	q.age()
+	return head, nil
+}
+
+// headOf asks one provider, and holds what it says against what it said before.
+func (q *Client) headOf(ctx context.Context, p *provider) (chain.Head, error) {
+	h, err := p.Client.Head(ctx)
+	if err != nil {
+		return h, err
+	}
+	f := h.Finalized
+	switch {
+	case h.Latest.Hash == "":
+		return h, faulty(FaultIncoherent, "%s told a head without a hash", p.Name)
+	case f != nil && (f.Hash == "" || f.Height > h.Latest.Height):
+		return h, faulty(FaultIncoherent, "%s calls block %d final, its newest is %d", p.Name, f.Height, h.Latest.Height)
+	}
+	q.mu.Lock()
+	floor := q.view.head.Finalized
+	q.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case f == nil:
+	case f.Height < p.final.Height:
+		return h, faulty(FaultFinality, "%s took finality back from block %d to %d", p.Name, p.final.Height, f.Height)
+	case f.Height == p.final.Height && p.final.Hash != "" && f.Hash != p.final.Hash:
+		return h, faulty(FaultFinality, "%s exchanged the final block %d", p.Name, f.Height)
+	case floor != nil && f.Height == floor.Height && f.Hash != floor.Hash:
+		return h, faulty(FaultFinality, "%s calls %s final at height %d, it was %s", p.Name, f.Hash, f.Height, floor.Hash)
+	default:
+		p.final = *f
+	}
+	p.head = h.Latest
+	return h, nil
+}
+
+// aboveFinal leaves out who has not even reached what is final.
+func (q *Client) aboveFinal(answers []answer[chain.Head], faults []ProviderFault) ([]answer[chain.Head], []ProviderFault) {
+	q.mu.Lock()
+	floor := q.view.head.Finalized
+	q.mu.Unlock()
+	if floor == nil {
+		return answers, faults
+	}
+	return slices.DeleteFunc(answers, func(a answer[chain.Head]) bool {
+		below := a.value.Latest.Height < floor.Height
+		if below {
+			faults = append(faults, ProviderFault{a.by.Name, FaultBehind, fmt.Sprintf("its head is %d, block %d is final", a.value.Latest.Height, floor.Height)})
+		}
+		return below
+	}), faults
+}
+
+// merge finds the head that enough operators have.
+func (q *Client) merge(ctx context.Context, answers []answer[chain.Head]) (chain.Head, []answer[chain.Head], error) {
+	if q.cfg.Agree == 1 {
+		a := q.choose(answers)
+		return a.value, []answer[chain.Head]{a}, nil
+	}
+	height, _ := kth(answers, q.cfg.Agree, func(h chain.Head) (uint64, bool) { return h.Latest.Height, true })
+	var dispute *DivergenceError
+	for range siblings {
+		groups, err := q.refsAt(ctx, height, answers)
+		if err != nil {
+			return chain.Head{}, nil, err
+		}
+		if best, ok := winner(groups, q.cfg.Agree); ok {
+			q.punishForks(groups, best, height)
+			final, err := q.mergeFinal(ctx, answers)
+			return chain.Head{Latest: best.members[0].value, Finalized: final}, among(answers, best), err
+		}
+		if dispute == nil {
+			dispute = &DivergenceError{What: "head", Height: height, Want: q.cfg.Agree, Said: said(groups, refText)}
+		}
+		if height == 0 {
+			break
+		}
+		height--
+	}
+	return chain.Head{}, nil, q.diverged(dispute)
+}
+
+// siblings is at how many heights a common block is looked for: two miners may
+// find the newest block at once, and nodes agree on the one before.
+const siblings = 2
+
+// leadSlack is how much chain time, and at least two blocks, the leader may be
+// behind the highest head before another one leads.
+const leadSlack = 10 * time.Second
+
+// choose picks the one to go by where any one is believed: the leader while it
+// keeps up, or else the first of those that are not behind the view.
+func (q *Client) choose(answers []answer[chain.Head]) answer[chain.Head] {
+	q.mu.Lock()
+	leader, have := q.view.leader, q.view.head.Latest.Height
+	q.mu.Unlock()
+	best := answers[0]
+	for _, a := range answers[1:] {
+		if a.value.Latest.Height > best.value.Latest.Height {
+			best = a
+		}
+	}
+	highest, slack := best.value.Latest.Height, min(q.cfg.MaxBehind, max(2, uint64(leadSlack/max(q.info.BlockTime, time.Millisecond))))
+	for _, a := range answers {
+		h := a.value.Latest.Height
+		if a.by == leader && h >= have && highest-h <= slack {
+			return a
+		}
+	}
+	for _, a := range answers {
+		if h := a.value.Latest.Height; h >= have && highest-h <= slack {
+			return a
+		}
+	}
+	return best
+}
+
+// kth is the k-th highest height that distinct operators reach.
+func kth(answers []answer[chain.Head], k int, of func(chain.Head) (uint64, bool)) (uint64, bool) {
+	best := map[string]uint64{}
+	for _, a := range answers {
+		if h, ok := of(a.value); ok {
+			best[a.by.Operator] = max(best[a.by.Operator], h)
+		}
+	}
+	heights := make([]uint64, 0, len(best))
+	for _, h := range best {
+		heights = append(heights, h)
+	}
+	slices.Sort(heights)
+	if len(heights) < k {
+		return 0, false
+	}
+	return heights[len(heights)-k], true
+}
+
+// refsAt finds out which block those that reach a height have there.
+func (q *Client) refsAt(ctx context.Context, height uint64, answers []answer[chain.Head]) ([]group[chain.BlockRef], error) {
+	var refs []answer[chain.BlockRef]
+	var above []*provider
+	place := map[*provider]int{}
+	for _, a := range answers {
+		place[a.by] = a.place
+		switch f := a.value.Finalized; {
+		case a.value.Latest.Height == height:
+			refs = append(refs, answer[chain.BlockRef]{by: a.by, place: a.place, value: a.value.Latest})
+		case f != nil && f.Height == height:
+			refs = append(refs, answer[chain.BlockRef]{by: a.by, place: a.place, value: *f})
+		case a.value.Latest.Height > height:
+			above = append(above, a.by)
+		}
+	}
+	more, _ := gather(ctx, q, mHeaders, above, plan{want: len(above), need: q.cfg.Agree, patience: true},
+		func(ctx context.Context, p *provider) (chain.BlockRef, error) {
+			found, err := p.Client.Headers(ctx, height, height)
+			switch {
+			case err != nil:
+				return chain.BlockRef{}, err
+			case len(found) != 1 || found[0].Height != height || found[0].Hash == "":
+				return chain.BlockRef{}, faulty(FaultIncoherent, "%s told its head and not block %d below", p.Name, height)
+			}
+			return found[0], nil
+		}, func(a []answer[chain.BlockRef]) bool { return len(a) == len(above) })
+	for _, m := range more {
+		if m.err == nil {
+			m.place = place[m.by]
+			refs = append(refs, m)
+		}
+	}
+	slices.SortFunc(refs, func(a, b answer[chain.BlockRef]) int { return a.place - b.place })
+	return tally(refs, refKey), ctx.Err()
+}
+
+func refKey(b chain.BlockRef) string {
+	return fmt.Sprintf("%d %s %s %d", b.Height, b.Hash, b.Parent, b.Time.UnixNano())
+}
+
+func refText(b chain.BlockRef) string { return fmt.Sprintf("block %d %s", b.Height, b.Hash) }
+
+// among returns the answers of those who are in a group.
+func among(answers []answer[chain.Head], g group[chain.BlockRef]) []answer[chain.Head] {
+	return slices.DeleteFunc(slices.Clone(answers), func(a answer[chain.Head]) bool {
+		return !slices.ContainsFunc(g.members, func(m answer[chain.BlockRef]) bool { return m.by == a.by })
+	})
+}
+
+// tipDepth is how deep below a provider's own head a block must be before being
+// outvoted on it counts against the provider: nodes differ for a moment about
+// what was found last.
+const tipDepth = 2
+
+// punishForks puts aside who is outvoted on a block that it has built upon.
+func (q *Client) punishForks(groups []group[chain.BlockRef], best group[chain.BlockRef], height uint64) {
+	deep := make([]group[chain.BlockRef], 0, len(groups))
+	for _, g := range groups {
+		g.members = slices.DeleteFunc(slices.Clone(g.members), func(m answer[chain.BlockRef]) bool {
+			m.by.mu.Lock()
+			defer m.by.mu.Unlock()
+			return m.by.head.Height < height+tipDepth
+		})
+		deep = append(deep, g)
+	}
+	outvoted(q, deep, best, FaultFork, "head", height)
+}
+
+// mergeFinal finds the highest final block of enough operators. Where they do not
+// agree it is what it was; nil is returned only where enough have no finality of
+// their own, because nil sends the gateway to count blocks instead.
+func (q *Client) mergeFinal(ctx context.Context, answers []answer[chain.Head]) (*chain.BlockRef, error) {
+	q.mu.Lock()
+	floor := q.view.head.Finalized
+	q.mu.Unlock()
+	height, ok := kth(answers, q.cfg.Agree, func(h chain.Head) (uint64, bool) {
+		if h.Finalized == nil {
+			return 0, false
+		}
+		return h.Finalized.Height, true
+	})
+	if !ok {
+		without := slices.DeleteFunc(slices.Clone(answers), func(a answer[chain.Head]) bool { return a.value.Finalized != nil })
+		if floor != nil || operators(without) >= q.cfg.Agree {
+			return floor, nil
+		}
+		return nil, q.unavailable(mHead, q.cfg.Agree, operators(answers)-operators(without), nil)
+	}
+	if floor != nil && height <= floor.Height {
+		return floor, nil
+	}
+	groups, err := q.refsAt(ctx, height, answers)
+	if err != nil {
+		return nil, err
+	}
+	best, ok := winner(groups, q.cfg.Agree)
+	if !ok {
+		return nil, q.diverged(&DivergenceError{What: "final block", Height: height, Want: q.cfg.Agree, Said: said(groups, refText)})
+	}
+	q.punishForks(groups, best, height)
+	return &best.members[0].value, nil
+}
+
+// settle makes a merged head the view where it may be, and returns the view.
+func (q *Client) settle(head chain.Head, by, answers []answer[chain.Head]) chain.Head {
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	v := &q.view
+	old := v.head
+	if f := old.Finalized; f != nil && (head.Finalized == nil || head.Finalized.Height < f.Height) {
+		head.Finalized = f
+	}
+	if head.Latest.Height < old.Latest.Height && !v.abandoned(answers, q.cfg.Agree, now.Add(-q.cfg.HeadAge)) {
+		// Those who have the newest block are away. What became final is news.
+		if f := head.Finalized; f != nil && f.Height <= old.Latest.Height {
+			v.head.Finalized = f
+		}
+		return v.head
+	}
+	if old.Latest.Hash == "" || head.Latest.Height > old.Latest.Height {
+		v.rose = now
+	}
+	v.head, v.heard, v.leader, v.voters = head, now, nil, v.voters[:0]
+	for _, a := range by {
+		v.voters = append(v.voters, a.by)
+	}
+	if q.cfg.Agree == 1 {
+		v.leader = by[0].by
+	}
+	return head
+}
+
+// abandoned reports whether too few operators can still be thought to have the
+// view's newest block, or none has confirmed it since a moment.
+func (v *view) abandoned(answers []answer[chain.Head], k int, since time.Time) bool {
+	if v.heard.Before(since) {
+		return true
+	}
+	stand := map[string]bool{}
+	for _, p := range v.voters {
+		stand[p.Operator] = true
+	}
+	for _, a := range answers {
+		// Who voted for it and now tells less has left it.
+		if a.value.Latest.Height < v.head.Latest.Height {
+			delete(stand, a.by.Operator)
+		}
+	}
+	for _, a := range answers {
+		if a.value.Latest.Height >= v.head.Latest.Height {
+			stand[a.by.Operator] = true
+		}
+	}
+	return len(stand) < k
+}
+
+// stragglers puts aside who is far behind. The measure is the second highest
+// head of distinct operators, so that one who tells an absurd one harms nobody.
+func (q *Client) stragglers(answers []answer[chain.Head]) {
+	height, ok := kth(answers, 2, func(h chain.Head) (uint64, bool) { return h.Latest.Height, true })
+	if !ok {
+		return
+	}
+	for _, a := range answers {
+		if h := a.value.Latest.Height; h+q.cfg.MaxBehind < height {
+			q.putAside(a.by, FaultBehind, fmt.Sprintf("its head is %d, others have %d", h, height), 0)
+		}
+	}
+}
+
+// age tells when the head has stood still for too long.
+func (q *Client) age() {
+	if q.info.OnDemandBlocks {
+		return
+	}
+	q.mu.Lock()
+	rose, height := q.view.rose, q.view.head.Latest.Height
+	q.mu.Unlock()
+	if rose.IsZero() {
+		return
+	}
+	old := time.Since(rose)
+	q.flag(HeadStale, old > q.cfg.HeadAge, func() string { return fmt.Sprintf("height %d, %s old", height, old.Round(time.Second)) })
+}
