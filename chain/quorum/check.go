@@ -11,7 +11,7 @@ import (
 // admit lets a call through to a provider that is in, having its chain checked
 // where that is due. The check is also the single attempt by which a provider
 // comes back after its cool-down.
-func (q *Client) admit(ctx context.Context, p *provider) error {
+func (q *Client) admit(ctx context.Context, p *provider, m method) error {
 	for {
 		now := time.Now()
 		p.mu.Lock()
@@ -36,7 +36,7 @@ func (q *Client) admit(ctx context.Context, p *provider) error {
 		done := make(chan struct{})
 		p.checking, p.tried = done, now
 		p.mu.Unlock()
-		err := q.inspectChain(ctx, p)
+		err := q.inspectChain(ctx, p, m)
 		q.checked(p, done, err)
 		return err
 	}
@@ -67,18 +67,22 @@ func (q *Client) checked(p *provider, done chan struct{}, err error) {
 	q.tell(back)
 }
 
-// inspectChain asks a provider which chain it serves. A failure puts it aside as
-// any other one does, and a failed attempt to come back does so at once.
-func (q *Client) inspectChain(ctx context.Context, p *provider) error {
+// inspectChain asks a provider which chain it serves. A failure counts as one of
+// the call that it was made for, and a failed attempt to come back puts aside at
+// once.
+func (q *Client) inspectChain(ctx context.Context, p *provider, m method) error {
 	began := time.Now()
 	_, err := contain(ctx, p, func(ctx context.Context, p *provider) (struct{}, error) { return struct{}{}, q.sameChain(ctx, p) })
-	q.record(ctx, p, mIdentify, time.Since(began), err)
-	if err == nil || ctx.Err() != nil {
-		return err
+	if err == nil {
+		m = mIdentify // which says nothing of how that call will go
 	}
 	p.mu.Lock()
 	again := p.aside
 	p.mu.Unlock()
+	q.record(ctx, p, m, time.Since(began), err)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
 	if fault := classify(err); again && !fault.atOnce() {
 		q.putAside(p, fault, err.Error(), retryDelay(err))
 	}

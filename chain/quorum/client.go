@@ -17,7 +17,7 @@ type Client struct {
 	cfg       Config
 	info      chain.Info
 	providers []*provider
-	// identifies: at least one provider can tell its chain.
+	// identifies: enough operators can tell their genesis to settle it.
 	identifies bool
 
 	mu      sync.Mutex
@@ -44,9 +44,8 @@ func New(cfg Config) (*Client, error) {
 	for i, p := range cfg.Providers {
 		q.providers = append(q.providers, newProvider(p, i))
 		q.info.PageBlocks = min(q.info.PageBlocks, p.Client.Info().PageBlocks)
-		_, ok := chain.As[chain.Identifier](p.Client)
-		q.identifies = q.identifies || ok
 	}
+	q.identifies = capableOf[chain.Identifier](q) >= q.cfg.Agree
 	return q, nil
 }
 
@@ -89,17 +88,22 @@ func (q *Client) As(target any) bool {
 }
 
 func grant[T any](q *Client, target *T, wrapped T) bool {
+	if capableOf[T](q) < q.cfg.Agree {
+		return false
+	}
+	*target = wrapped
+	return true
+}
+
+// capableOf counts the operators that have a capability.
+func capableOf[T any](q *Client) int {
 	have := map[string]bool{}
 	for _, p := range q.providers {
 		if _, ok := chain.As[T](p.Client); ok {
 			have[p.Operator] = true
 		}
 	}
-	if len(have) < q.cfg.Agree {
-		return false
-	}
-	*target = wrapped
-	return true
+	return len(have)
 }
 
 // capable makes a provider's call of an optional capability.

@@ -25,7 +25,7 @@ const (
 	// DefaultHedgeLeast and DefaultHedgeMost bound the wait for one provider before
 	// another one is asked the same.
 	DefaultHedgeLeast = 50 * time.Millisecond
-	DefaultHedgeMost = 2 * time.Second
+	DefaultHedgeMost  = 2 * time.Second
 	// DefaultFeeRatio is how often the median a draft may cost.
 	DefaultFeeRatio = 4
 )

@@ -13,6 +13,7 @@ import (
 type view struct {
 	head   chain.Head
 	leader *provider   // who told it, where one alone is believed
+	lags   int         // how often in a row the leader was not the highest
 	voters []*provider // who stood by it last
 	rose   time.Time   // when its height rose
 	heard  time.Time   // when it was confirmed
@@ -118,7 +119,13 @@ func (q *Client) merge(ctx context.Context, answers []answer[chain.Head]) (chain
 			return chain.Head{}, nil, err
 		}
 		if best, ok := winner(groups, q.cfg.Agree); ok {
-			q.punishForks(groups, best, height)
+			if len(groups) > 1 && height >= tipDepth {
+				// Whoever differs further down as well is on a branch of its own.
+				if groups, err = q.refsAt(ctx, height-tipDepth, answers); err != nil {
+					return chain.Head{}, nil, err
+				}
+				q.punishForks(groups, height-tipDepth)
+			}
 			final, err := q.mergeFinal(ctx, answers)
 			return chain.Head{Latest: best.members[0].value, Finalized: final}, among(answers, best), err
 		}
@@ -137,34 +144,42 @@ func (q *Client) merge(ctx context.Context, answers []answer[chain.Head]) (chain
 // find the newest block at once, and nodes agree on the one before.
 const siblings = 2
 
-// leadSlack is how much chain time, and at least two blocks, the leader may be
-// behind the highest head before another one leads.
-const leadSlack = 10 * time.Second
+// leadSlack is how much chain time, and at least one block, the leader may be
+// behind the highest head, maxLags times in a row, before another one leads: a
+// block takes a moment to reach all nodes, and each change of the leader may be
+// one of the branch.
+const (
+	leadSlack = 10 * time.Second
+	maxLags   = 3
+)
 
 // choose picks the one to go by where any one is believed: the leader while it
-// keeps up, or else the first of those that are not behind the view.
+// keeps up, or else the first of those that have the highest block.
 func (q *Client) choose(answers []answer[chain.Head]) answer[chain.Head] {
-	q.mu.Lock()
-	leader, have := q.view.leader, q.view.head.Latest.Height
-	q.mu.Unlock()
 	best := answers[0]
 	for _, a := range answers[1:] {
 		if a.value.Latest.Height > best.value.Latest.Height {
 			best = a
 		}
 	}
-	highest, slack := best.value.Latest.Height, min(q.cfg.MaxBehind, max(2, uint64(leadSlack/max(q.info.BlockTime, time.Millisecond))))
+	highest := best.value.Latest.Height
+	slack := min(q.cfg.MaxBehind, max(1, uint64(leadSlack/max(q.info.BlockTime, time.Millisecond))))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	v := &q.view
 	for _, a := range answers {
 		h := a.value.Latest.Height
-		if a.by == leader && h >= have && highest-h <= slack {
-			return a
+		if a.by != v.leader || h < v.head.Latest.Height || highest-h > slack {
+			continue
 		}
-	}
-	for _, a := range answers {
-		if h := a.value.Latest.Height; h >= have && highest-h <= slack {
-			return a
+		if h == highest {
+			v.lags = 0
+		} else if v.lags++; v.lags > maxLags {
+			break
 		}
+		return a
 	}
+	v.lags = 0
 	return best
 }
 
@@ -243,17 +258,19 @@ func among(answers []answer[chain.Head], g group[chain.BlockRef]) []answer[chain
 const tipDepth = 2
 
 // punishForks puts aside who is outvoted on a block that it has built upon.
-func (q *Client) punishForks(groups []group[chain.BlockRef], best group[chain.BlockRef], height uint64) {
-	deep := make([]group[chain.BlockRef], 0, len(groups))
-	for _, g := range groups {
-		g.members = slices.DeleteFunc(slices.Clone(g.members), func(m answer[chain.BlockRef]) bool {
+func (q *Client) punishForks(groups []group[chain.BlockRef], height uint64) {
+	best, ok := winner(groups, q.cfg.Agree)
+	if !ok {
+		return
+	}
+	for i := range groups {
+		groups[i].members = slices.DeleteFunc(slices.Clone(groups[i].members), func(m answer[chain.BlockRef]) bool {
 			m.by.mu.Lock()
 			defer m.by.mu.Unlock()
 			return m.by.head.Height < height+tipDepth
 		})
-		deep = append(deep, g)
 	}
-	outvoted(q, deep, best, FaultFork, "head", height)
+	outvoted(q, groups, best, FaultFork, "head", height)
 }
 
 // mergeFinal finds the highest final block of enough operators. Where they do not
@@ -287,7 +304,7 @@ func (q *Client) mergeFinal(ctx context.Context, answers []answer[chain.Head]) (
 	if !ok {
 		return nil, q.diverged(&DivergenceError{What: "final block", Height: height, Want: q.cfg.Agree, Said: said(groups, refText)})
 	}
-	q.punishForks(groups, best, height)
+	q.punishForks(groups, height)
 	return &best.members[0].value, nil
 }
 

@@ -106,7 +106,7 @@ func (p *provider) broke(now time.Time) bool { return p.limit != nil && p.limit.
 // try makes one call of a provider and keeps the books about it.
 func try[T any](ctx context.Context, q *Client, p *provider, m method, call func(context.Context, *provider) (T, error)) (T, error) {
 	var none T
-	if err := q.admit(ctx, p); err != nil {
+	if err := q.admit(ctx, p, m); err != nil {
 		return none, err
 	}
 	if err := p.spend(ctx); err != nil {
@@ -168,7 +168,7 @@ func (q *Client) record(ctx context.Context, p *provider, m method, took time.Du
 	if fault.counted() {
 		p.failures[m]++
 		p.failed[m], p.due = time.Now(), true
-		out = p.failures[m] >= q.cfg.FailAfter
+		out = p.failures[m] >= q.cfg.FailAfter && !p.aside
 	}
 	p.mu.Unlock()
 	if out {
@@ -198,6 +198,12 @@ func (q *Client) putAside(p *provider, fault Fault, reason string, asked time.Du
 	}
 	now := time.Now()
 	p.mu.Lock()
+	if p.aside && now.Before(p.until) && (p.fault.atOnce() || !fault.atOnce()) {
+		// It is out already: calls that were under way, or an early attempt.
+		p.tried = now
+		p.mu.Unlock()
+		return
+	}
 	if !p.returned.IsZero() && now.Sub(p.returned) > q.cfg.MaxCooldown && !p.aside {
 		p.strikes = 0
 	}

@@ -1,0 +1,208 @@
+package quorum_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/chaintest"
+	"github.com/bursar-go/bursar/chain/quorum"
+)
+
+// TestThreat_A12_FinalityTakenBack: whoever lowers a final block is put aside,
+// and nobody's word lowers ours.
+func TestThreat_A12_FinalityTakenBack(t *testing.T) {
+	for _, k := range []int{1, 2} {
+		for liar := range 3 {
+			t.Run(fmt.Sprintf("agree %d, liar %d", k, liar), func(t *testing.T) {
+				w := newWorld(t, chaintest.Options{Finalized: true}, agree(k))
+				before := w.head()
+				require.Equal(t, uint64(5), before.Finalized.Height)
+				low, _ := w.Block(2)
+				w.nodes[liar].Lie(chaintest.Lies{Head: func(h chain.Head) chain.Head { h.Finalized = &low; return h }})
+				require.Equal(t, before, w.head())
+				w.out(w.status(string(rune('a'+liar))).Name, quorum.FaultFinality)
+				w.Mine(1)
+				require.Equal(t, uint64(6), w.head().Finalized.Height, "the others' goes on")
+			})
+		}
+	}
+}
+
+// TestThreat_A12_FloorHolds: where everybody takes finality back, ours stays, and
+// nothing is answered.
+func TestThreat_A12_FloorHolds(t *testing.T) {
+	w := newWorld(t, chaintest.Options{Finalized: true}, nil)
+	before := w.head()
+	w.SetFinalized(2)
+	_, err := w.q.Head(t.Context())
+	require.ErrorIs(t, err, chain.ErrTransient)
+	require.Equal(t, before, w.q.View().Head)
+	for _, s := range w.q.Providers() {
+		require.Equal(t, quorum.FaultFinality, s.Fault)
+	}
+}
+
+// TestThreat_A12_ExchangedFinalBlock: another hash at the height that was final.
+func TestThreat_A12_ExchangedFinalBlock(t *testing.T) {
+	w := newWorld(t, chaintest.Options{Finalized: true}, nil)
+	before := w.head()
+	w.nodes[0].Lie(chaintest.Lies{Head: func(h chain.Head) chain.Head {
+		f := *h.Finalized
+		f.Hash = "0xother"
+		h.Finalized = &f
+		return h
+	}})
+	require.Equal(t, before, w.head())
+	w.out("a", quorum.FaultFinality)
+}
+
+// split makes a second chain that is the first one up to now, then grows
+// otherwise, and returns a client of it.
+func split(w *world, o chaintest.Options) *chaintest.Chain {
+	twin := chaintest.New(o)
+	usd := twin.DeployToken(chaintest.TokenSpec{Symbol: "USD", Decimals: 6})
+	twin.Mine(10)
+	require.Equal(w.t, w.Head(), twin.Head(), "the same until the split")
+	// A branch that was begun anew hashes otherwise.
+	twin.Rewind(3)
+	twin.Mine(9)
+	twin.Pay("mallory", w.Payer("shop"), usd, chain.NewAmount(1))
+	w.Mine(6)
+	require.NotEqual(w.t, w.Head().Hash, twin.Head().Hash)
+	return twin
+}
+
+// TestThreat_A20_CheckpointTellsForks: a node on the other side of a split has
+// our chain id and genesis, and not our checkpoint.
+func TestThreat_A20_CheckpointTellsForks(t *testing.T) {
+	var other *chaintest.Chain
+	w := newWorld(t, chaintest.Options{}, func(w *world, c *quorum.Config) {
+		other = split(w, chaintest.Options{})
+		w.nodes[0].Client = other.Client()
+		at, _ := w.Block(9)
+		c.Checkpoints = []chain.BlockRef{{Height: at.Height, Hash: at.Hash}}
+	})
+	require.Equal(t, w.Head().Hash, w.head().Latest.Hash)
+	w.out("a", quorum.FaultWrongChain)
+	p, err := w.page(5)
+	require.NoError(t, err)
+	require.Equal(t, w.truth(5), p)
+}
+
+// TestThreat_A20_ForkIsOutvoted: without a checkpoint, the majority tells.
+func TestThreat_A20_ForkIsOutvoted(t *testing.T) {
+	for liar := range 3 {
+		w := newWorld(t, chaintest.Options{}, func(w *world, c *quorum.Config) {
+			c.Agree = 2
+			w.nodes[liar].Client = split(w, chaintest.Options{}).Client()
+		})
+		require.Equal(t, w.Head().Hash, w.head().Latest.Hash)
+		p, err := w.page(5)
+		require.NoError(t, err)
+		require.Equal(t, w.truth(5), p)
+		w.out(string(rune('a'+liar)), quorum.FaultFork)
+	}
+}
+
+// TestThreat_A20_SplitHaltsCrediting: one against one is nobody's chain.
+func TestThreat_A20_SplitHaltsCrediting(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, func(w *world, c *quorum.Config) {
+		c.Agree = 2
+		c.Providers = c.Providers[:2]
+		w.nodes[1].Client = split(w, chaintest.Options{}).Client()
+	})
+	var split *quorum.DivergenceError
+	_, err := w.q.Head(t.Context())
+	require.ErrorAs(t, err, &split)
+	require.ErrorIs(t, err, chain.ErrTransient)
+	require.Equal(t, "head", split.What)
+	require.Equal(t, []string{"a"}, split.Said[0].Providers)
+	require.Equal(t, []string{"b"}, split.Said[1].Providers)
+	_, err = w.page(9)
+	require.ErrorAs(t, err, &split)
+	require.Equal(t, uint64(9), split.Height)
+	require.ErrorContains(t, err, "page at height 9: a: block 9 0x")
+	require.True(t, w.q.View().Diverged)
+	require.Len(t, w.conditions(quorum.Diverged), 1)
+	p, err := w.page(5)
+	require.NoError(t, err, "before the split they agree")
+	require.Equal(t, uint64(7), p.Last().Height)
+	require.False(t, w.q.View().Diverged)
+}
+
+// TestThreat_C1_LaggingBehindBalancer: a node whose head came from another node
+// behind the same address has no say in what that block holds.
+func TestThreat_C1_LaggingBehindBalancer(t *testing.T) {
+	for _, k := range []int{1, 2} {
+		w := newWorld(t, chaintest.Options{}, agree(k))
+		w.Pay("alice", w.own.Address, w.eth, chain.NewAmount(7))
+		w.Mine(1)
+		require.Equal(t, uint64(11), w.head().Latest.Height)
+		w.nodes[0].Lag(4)
+		p, err := w.page(11)
+		require.NoError(t, err)
+		require.Len(t, p.Transfers, 1)
+		refs, err := w.q.Headers(t.Context(), 11, 11)
+		require.NoError(t, err)
+		require.Equal(t, p.Blocks, refs, "nor does it say that there is none")
+		require.NotZero(t, w.status("a").Counters.Failures, "that is a fault: it told a head of 11")
+	}
+}
+
+// TestThreat_C1_BehindIsAskedLast: who is known not to have a block is not asked.
+func TestThreat_C1_BehindIsAskedLast(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, nil)
+	w.nodes[0].Lag(2)
+	require.Equal(t, uint64(10), w.head().Latest.Height)
+	_, err := w.page(10)
+	require.NoError(t, err)
+	require.Zero(t, w.nodes[0].asked(chaintest.MethodTransfers))
+	w.nodes[0].Lag(0)
+	w.Mine(60)
+	w.nodes[0].Lag(50)
+	require.Equal(t, uint64(70), w.head().Latest.Height)
+	w.out("a", quorum.FaultBehind)
+}
+
+// TestThreat_C2_HeadHeldOverASwitch: another provider's lower head is not ours,
+// until nobody has told the higher one for a while.
+func TestThreat_C2_HeadHeldOverASwitch(t *testing.T) {
+	for _, k := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, chaintest.Options{}, agree(k))
+			for i := k; i < 3; i++ {
+				w.nodes[i].Lag(uint64(i + 1))
+			}
+			before := w.head()
+			require.Equal(t, uint64(10), before.Latest.Height)
+			w.nodes[0].Fail(func(chaintest.Call) error { return errAway })
+			for range 3 {
+				require.Equal(t, before, w.head(), "too few others have it")
+				time.Sleep(time.Minute)
+			}
+			time.Sleep(2 * time.Minute)
+			require.Equal(t, map[int]uint64{1: 8, 2: 7}[k], w.head().Latest.Height, "a has been away for long")
+			w.nodes[0].Fail(nil)
+			time.Sleep(quorum.DefaultMaxCooldown)
+			require.Equal(t, before, w.head())
+		})
+	}
+}
+
+// TestThreat_C2_TrueRollbackIsSeen: the very provider that told the head went
+// back, and so did all others: that is news.
+func TestThreat_C2_TrueRollbackIsSeen(t *testing.T) {
+	for _, k := range []int{1, 2, 3} {
+		w := newWorld(t, chaintest.Options{}, agree(k))
+		require.Equal(t, uint64(10), w.head().Latest.Height)
+		w.Rewind(3)
+		require.Equal(t, uint64(7), w.head().Latest.Height)
+		w.Mine(2)
+		require.Equal(t, w.Head(), w.head().Latest)
+	}
+}

@@ -1,0 +1,137 @@
+package quorum_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/chaintest"
+	"github.com/bursar-go/bursar/chain/quorum"
+)
+
+// TestDryRun: one who says that a move fails is outvoted.
+func TestDryRun(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, agree(2))
+	w.signed()
+	w.nodes[0].FailNext(chaintest.MethodDryRun, &chain.RevertError{Reason: "because"}, 1)
+	dry, ok := chain.As[chain.DryRunner](w.q)
+	require.True(t, ok)
+	require.NoError(t, dry.DryRun(t.Context(), w.send(1)))
+	for _, n := range w.nodes[:2] {
+		n.FailNext(chaintest.MethodDryRun, &chain.RevertError{Reason: "because of " + fmt.Sprintf("%p", n)}, 1)
+	}
+	var revert *chain.RevertError
+	require.ErrorAs(t, dry.DryRun(t.Context(), w.send(1)), &revert, "texts may differ")
+}
+
+// TestBroadcast: to everybody; one who takes it is enough; a refusal needs more
+// who refuse than may have taken it.
+func TestBroadcast(t *testing.T) {
+	cheap := fmt.Errorf("%w: want more", chain.ErrUnderpriced)
+	spent := fmt.Errorf("%w: nonce too low", chain.ErrLockSpent)
+	for _, c := range []struct {
+		name  string
+		agree int
+		errs  [3]error
+		is    error // nil: success
+	}{
+		{"all take it", 2, [3]error{}, nil},
+		{"one takes it", 2, [3]error{errAway, spent, nil}, nil},
+		{"all refuse", 1, [3]error{spent, spent, spent}, chain.ErrLockSpent},
+		{"two refuse", 2, [3]error{spent, errAway, spent}, chain.ErrLockSpent},
+		{"one refuses, others unknown", 1, [3]error{spent, errAway, errAway}, chain.ErrTransient},
+		{"one refuses, one unknown", 1, [3]error{errAway, spent, cheap}, chain.ErrTransient},
+		{"all underpriced", 1, [3]error{cheap, cheap, cheap}, chain.ErrUnderpriced},
+		{"most underpriced", 2, [3]error{cheap, spent, cheap}, chain.ErrUnderpriced},
+		{"all different", 1, [3]error{cheap, spent, &chain.InsufficientFundsError{}}, chain.ErrTransient},
+		{"all unknown", 1, [3]error{errAway, errAway, errAway}, chain.ErrTransient},
+		{"too few refuse", 3, [3]error{spent, spent, chain.ErrWrongChain}, chain.ErrTransient},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, chaintest.Options{}, agree(c.agree))
+			s := w.signed()
+			for i, err := range c.errs {
+				if err != nil {
+					w.nodes[i].FailNext(chaintest.MethodBroadcast, err, 1)
+				}
+			}
+			err := w.q.Broadcast(t.Context(), s)
+			if c.is == nil {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, c.is)
+			}
+			if errors.Is(c.is, chain.ErrTransient) {
+				require.NotErrorIs(t, err, chain.ErrLockSpent, "what is not known must not be acted upon")
+				require.NotErrorIs(t, err, chain.ErrUnderpriced)
+			}
+			for i, n := range w.nodes {
+				require.Equal(t, 1, n.asked(chaintest.MethodBroadcast), "provider %d", i)
+			}
+		})
+	}
+}
+
+// TestBroadcastWaitsABit: a slower provider gets the bytes too, and one that hangs
+// holds nothing up.
+func TestBroadcastWaitsABit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{}, nil)
+		s := w.signed()
+		w.head()
+		w.nodes[1].takes(quorum.DefaultHedgeLeast / 2)
+		w.nodes[2].takes(time.Hour)
+		began := time.Now()
+		require.NoError(t, w.q.Broadcast(t.Context(), s))
+		require.Equal(t, quorum.DefaultHedgeLeast, time.Since(began))
+		require.Zero(t, w.nodes[1].cancelled())
+		require.Equal(t, 1, w.nodes[2].cancelled())
+	})
+}
+
+// TestPrepareAgrees: locks need agreement, and one who cannot draft is outvoted.
+func TestPrepareAgrees(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, agree(2))
+	w.signed()
+	truth, err := w.Chain.Client().Prepare(t.Context(), w.send(9))
+	require.NoError(t, err)
+	w.nodes[0].Lie(chaintest.Lies{Draft: func(d chain.Draft) chain.Draft { d.Locks = []chain.Lock{"nonce:0x1:77"}; return d }})
+	d, err := w.q.Prepare(t.Context(), w.send(9))
+	require.NoError(t, err)
+	require.Equal(t, truth, d)
+	w.nodes[1].FailNext(chaintest.MethodPrepare, &chain.InsufficientFundsError{}, 1)
+	_, err = w.q.Prepare(t.Context(), w.send(9))
+	var split *quorum.DivergenceError
+	require.ErrorAs(t, err, &split, "three opinions")
+	require.ErrorContains(t, err, "insufficient funds")
+
+	signed, err := w.q.Sign(t.Context(), d, w.signer)
+	require.NoError(t, err)
+	bumper, ok := chain.As[chain.FeeBumper](w.q)
+	require.True(t, ok)
+	w.nodes[0].Lie(chaintest.Lies{Draft: func(d chain.Draft) chain.Draft { d.Fee, _ = d.Fee.Mul(1000); return d }})
+	next, err := bumper.Bump(t.Context(), w.send(9), signed)
+	require.NoError(t, err)
+	require.Equal(t, truth.Locks, next.Locks)
+	require.True(t, truth.Fee.Less(next.Fee))
+	w.out("a", quorum.FaultPrice)
+}
+
+// TestPrepareAsksTheUpToDate: a node behind would draft with a spent nonce.
+func TestPrepareAsksTheUpToDate(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, nil)
+	s := w.signed()
+	require.NoError(t, w.q.Broadcast(t.Context(), s))
+	w.Mine(1)
+	w.nodes[1].Lag(1)
+	w.nodes[2].Lag(1)
+	w.head()
+	d, err := w.q.Prepare(t.Context(), w.send(9))
+	require.NoError(t, err)
+	require.NotEqual(t, s.Locks, d.Locks, "although the two behind are more")
+}
