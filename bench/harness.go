@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -22,17 +23,35 @@ type bench struct {
 
 	watched *watchedSets // made by the first figure that needs it
 	start   *loaded      // likewise
+
+	busyBlocks int         // how many blocks the busy chain has
+	chain      *busyChain  // likewise
+	caught     *caughtUp   // likewise
+	anvilRuns  *anvilPairs // likewise
+	// ends are run at the end, the last one first.
+	ends []func() error
 }
 
 func newBench(quick bool, rounds int) *bench {
-	b := &bench{quick: quick, rounds: 9, slice: 400 * time.Millisecond, many: 1_000_000, listed: 1_000_000}
+	b := &bench{quick: quick, rounds: 9, slice: 400 * time.Millisecond, many: 1_000_000, listed: 1_000_000, busyBlocks: 500}
 	if quick {
 		b.rounds, b.slice, b.many, b.listed = 1, 5*time.Millisecond, 20_000, 20_000
+		b.busyBlocks = 100
 	}
 	if rounds > 0 {
 		b.rounds = rounds
 	}
 	return b
+}
+
+// close undoes what the figures left behind.
+func (b *bench) close() error {
+	var errs []error
+	for _, end := range slices.Backward(b.ends) {
+		errs = append(errs, end())
+	}
+	b.ends = nil
+	return errors.Join(errs...)
 }
 
 // reading is a measured value and how it came about.

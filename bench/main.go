@@ -37,7 +37,16 @@ func figures() []figure {
 		{"derive_vs_gobip32", "x", "an address below an xpub: time of go-bip32 / ours in batches of 256", 30, true, 1, deriveAgainstLibrary},
 		{"derive_vs_floor", "x", "our time per address in batches of 256 / base multiplication + HMAC-SHA512 + Keccak", 1.3, false, 1, deriveAgainstFloor},
 		{"create_vs_derive", "x", "CreatePayment per second on the memory store / batch derivations per second", 0.5, true, 2, createAgainstDerive},
-		{"scan_vs_json", "x", "CPU of a page with a block of 200 transactions / CPU of encoding/json on the same bytes", 1.2, false, 1, scanAgainstJSON},
+		{"scan_vs_json", "x", "CPU of a page with a block of 200 transactions / CPU of encoding/json on the same bytes", 0.4, false, 1, scanAgainstJSON},
+		{"scan_vs_raw_geth", "x", "time of pages far below the head / of the same requests with answers thrown away, geth archive on disk, cold, 1,000 addresses, two tokens", 1.3, false, 2, scanAgainstRawGeth},
+		{"scan_vs_raw_anvil", "x", "the same by traces on anvil, in turn", 1.3, false, 2, scanAgainstRawAnvil},
+		{"catchup_geth", "blocks/s", "a scanner catches up with 500 blocks of 200 transactions, geth archive on disk, cold, 1,000 addresses, two tokens", 300, true, 2, catchUpGeth},
+		{"catchup_vs_raw", "x", "that rate / the rate of the same requests with answers thrown away", 0.75, true, 2, catchUpAgainstRaw},
+		{"requests_per_block", "requests", "HTTP requests per block of that scanner", 0.1, false, 2, requestsPerBlock},
+		{"requests_live", "requests", "HTTP requests for the page of a new block of which nothing concerns us", 1, false, 2, requestsLive},
+		{"full_geth", "blocks/s", "pages of full blocks with logs by range, geth, cold", 0, true, 2, fullGeth},
+		{"raw_geth", "blocks/s", "pages of raw blocks, geth, cold", 0, true, 2, rawGeth},
+		{"trace_anvil", "blocks/s", "pages by traces, anvil", 0, true, 2, traceAnvil},
 		{"watch_flat", "x", "CPU per block at 1,000,000 watched addresses / at 1,000", 1.2, false, 1, watchFlat},
 		{"pg_create_vs_raw", "x", "CreatePayment per second on PostgreSQL, 16 callers / the same rows in a pipeline written by hand, 16 connections", 0.6, true, 2, createOnPostgres},
 		{"sqlite_create_vs_raw", "x", "CreatePayment per second on SQLite, 16 callers / the same rows in transactions written by hand", 0.6, true, 2, createOnSQLite},
@@ -103,6 +112,7 @@ func run(args []string, out io.Writer) (err error) {
 	if *listed > 0 {
 		b.listed = *listed
 	}
+	defer func() { err = errors.Join(err, b.close()) }()
 	return b.all(out, chosen, *check)
 }
 

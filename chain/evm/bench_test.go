@@ -152,3 +152,24 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkRaw is the reading of a raw block and the check of its root.
+func BenchmarkRaw(b *testing.B) {
+	data := []byte(`"` + hexBytes(encoded(b, oracleBlock(b, 200))) + `"`)
+	var blk block
+	var root rootBuilder
+	b.SetBytes(int64(len(data)))
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s := scanner{data: data}
+			s.rawBlock(&blk)
+		}
+	})
+	b.Run("root", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = root.root(blk.rawTxs)
+		}
+	})
+}

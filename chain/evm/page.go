@@ -31,6 +31,7 @@ func (c *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) 
 	if limit := c.page.Load(); limit > 0 {
 		n = min(n, int(limit))
 	}
+	n = c.settledPart(from, n)
 	for {
 		page, err := c.readPage(ctx, from, n, w, listed)
 		switch {

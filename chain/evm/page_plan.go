@@ -46,6 +46,22 @@ type plan struct {
 // named reports whether the questions for logs name receivers.
 func (p *plan) named() bool { return len(p.receivers) > 0 }
 
+// depth is how far below the head a page counts as settled.
+func (c *Client) depth() uint64 { return max(catchUpDepth, c.Info().Confirmations) }
+
+// settledPart cuts a page where the newest blocks begin, unless that would leave
+// little of it: the part below can be read the cheaper way.
+func (c *Client) settledPart(from uint64, n int) int {
+	head := c.head.Load()
+	if head == nil || head.height < from+c.depth() {
+		return n
+	}
+	if settled := head.height - c.depth() - from + 1; settled < uint64(n) && 4*settled >= uint64(n) {
+		return int(settled)
+	}
+	return n
+}
+
 // makePlan chooses the way. A client that was never asked for the head does not
 // know how far it is behind, and reads full blocks by hash.
 func (p *pageReader) makePlan(ctx context.Context, from uint64, n int) error {
@@ -56,7 +72,7 @@ func (p *pageReader) makePlan(ctx context.Context, from uint64, n int) error {
 	if head != nil && head.height >= from {
 		ahead = head.height - from
 	}
-	if ahead >= uint64(n-1)+max(catchUpDepth, c.Info().Confirmations) {
+	if ahead >= uint64(n-1)+c.depth() {
 		p.plan.deep = true
 		p.plan.byRange = c.limits.rangePause.Load() == 0
 		if !p.plan.byRange {
