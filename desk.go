@@ -36,6 +36,7 @@ type desk struct {
 	beyond uint32
 
 	suspects map[suspect]*doubt // transfers that are not credited
+	probe    probe              // what balances alone tell
 
 	own     map[string]*Transaction // our own transactions, by id
 	ownList []*Transaction
@@ -93,10 +94,20 @@ func (d *desk) env(p Payment) *env {
 	if d.net.info.OnDemandBlocks {
 		covered = d.coveredOnDemand(p, covered)
 	}
+	if d.unseen(p) {
+		covered = func(uint64) time.Time { return time.Time{} }
+	}
 	return &env{
 		table: d.gw.table, now: d.now, tip: d.state.Tip().Height, coveredTo: covered,
 		slack: d.net.info.InclusionSlack, blockTime: d.net.info.BlockTime, native: d.net.native(), asset: d.gw.asset,
 	}
+}
+
+// unseen reports whether coin may be at a payment's address that no transaction
+// shows. Only a look at its balance, at or after the deadline, says that there is
+// none.
+func (d *desk) unseen(p Payment) bool {
+	return d.probe.required && p.Asset.ID == d.net.info.Native.ID && !d.probe.compared[p.Address]
 }
 
 // coveredOnDemand covers a deadline on a chain that makes no block without a

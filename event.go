@@ -48,6 +48,7 @@ const (
 	AlertLedgerMismatch   Kind = "alert.ledger_mismatch"  // AlertLedgerMismatch: ledger and chain differ.
 	AlertGasLow           Kind = "alert.gas_low"          // AlertGasLow: the sponsor cannot pay the next top-up.
 	AlertTokenAnomaly     Kind = "alert.token_anomaly"    // AlertTokenAnomaly: a token moved less than it said, or its code changed.
+	AlertUnclaimedCredit  Kind = "alert.unclaimed_credit" // AlertUnclaimedCredit: coin at an address that is nobody's claim; Reason is one of the Unclaimed constants.
 	AlertUnknownRecipient Kind = "alert.unissued_address" // AlertUnknownRecipient: money for an address not issued yet.
 	AlertStoreRestored    Kind = "alert.store_restored"   // AlertStoreRestored: indexes are left out, so that none is issued twice; Restore tells which.
 )

@@ -176,7 +176,7 @@ func (x *explainer) askBalances(a chain.Address) {
 		}
 		for i, h := range of {
 			if more := new(big.Int).Sub(at[i].Big(), booked[i]); more.Sign() > 0 {
-				x.because(ReasonUnbooked, "the address holds %s on %s at block %d, the ledger has less: native coin that a contract sent, or money from before scanning began, is not found by itself", x.units(h.Asset.ID, at[i]), net.info.Name, tip.Height)
+				x.because(ReasonUnbooked, "the address holds %s on %s at block %d, the ledger has less: money from before scanning began is not found by itself, nor is native coin that a contract sent to the address of a payment in another asset", x.units(h.Asset.ID, at[i]), net.info.Name, tip.Height)
 			}
 		}
 		x.askNewer(net, reader, tip, of, at)

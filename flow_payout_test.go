@@ -508,8 +508,8 @@ func TestNothingIsSignedWhileHalted(t *testing.T) {
 
 func TestTheLedgerIsComparedWhenMoneyLeaves(t *testing.T) {
 	f := newFlow(t, bursartest.Options{SkipLedger: true})
-	p := f.paid("ETH")
-	f.Chain.Grant(p.Address, f.ETH, chain.NewAmount(77)) // what no transaction shows
+	p := f.paid("USDC")
+	f.Chain.Grant(p.Address, f.USDC, chain.NewAmount(77)) // what no log shows
 	f.Settle()
 	alerts := f.count(bursar.AlertLedgerMismatch, string(f.Chain.Info().ID))
 	require.Positive(t, alerts)

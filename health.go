@@ -49,6 +49,11 @@ type ChainHealth struct {
 	Tip, Head chain.BlockRef
 	Lag       uint64 // Lag is how many blocks Tip is behind Head.
 	Final     uint64 // Final is the highest final height.
+	// Unprobed is why the balances of open addresses could not be compared at the
+	// last page; nil while all is well, or while another instance does the work.
+	// Coin that contracts send is not found meanwhile. Payments in the native coin
+	// get no verdict at their deadline, unless it is chain.ErrUnsupported.
+	Unprobed error
 	// UpdatedAt is when the cursor was last written, by whichever instance.
 	UpdatedAt time.Time
 	// Problem is the last error of this instance's work on the chain; nil while
@@ -97,7 +102,7 @@ func (n *network) health(st ChainState) ChainHealth {
 	defer n.mu.Unlock()
 	c := ChainHealth{
 		ID: n.info.ID, Name: n.info.Name, Verified: n.verified, Ready: n.ready, Halted: st.Halted, Broken: n.broken != nil,
-		Tip: st.Tip(), Head: st.Head, Final: st.Final, UpdatedAt: st.UpdatedAt, Problem: n.problem,
+		Tip: st.Tip(), Head: st.Head, Final: st.Final, UpdatedAt: st.UpdatedAt, Unprobed: n.unprobed, Problem: n.problem,
 	}
 	if c.Head.Height > c.Tip.Height {
 		c.Lag = c.Head.Height - c.Tip.Height

@@ -36,8 +36,12 @@ func (d *desk) include(t chain.Transfer, block chain.BlockRef) error {
 		f.txs = append(f.txs, d.newIncoming(id, f, t))
 	}
 	apply := d.observation(f, t, block)
-	if doubt := d.suspects[suspect{t.To, t.Asset}]; doubt != nil {
-		d.suspend(f, f.tx(id), apply, doubt)
+	why := d.suspects[suspect{t.To, t.Asset}]
+	if reason := d.unclaimed(f, t, block); reason != "" {
+		why = &doubt{kind: AlertUnclaimedCredit, reason: reason, arrived: t.Amount}
+	}
+	if why != nil {
+		d.suspend(f, f.tx(id), apply, why)
 		return nil
 	}
 	switch {
@@ -302,12 +306,19 @@ func (g *Gateway) deadlines(ctx context.Context, net *network) error {
 	if err != nil {
 		return err
 	}
+	told, err := g.lookAtTip(ctx, net)
+	if err != nil {
+		return err
+	}
 	err = g.store.Write(ctx, func(tx Tx) error {
 		d, err := newDesk(ctx, g, net, tx)
 		if err != nil || d.state.Halted != "" || len(d.state.Recent) == 0 {
 			return err
 		}
 		d.moved = false // the cursor is the scanner's
+		if err := d.receive(told); err != nil {
+			return err
+		}
 		if err := d.verdicts(d.now); err != nil {
 			return err
 		}
@@ -331,7 +342,7 @@ func (d *desk) verdicts(upTo time.Time) error {
 	if upTo.IsZero() {
 		return nil
 	}
-	due, err := d.tx.Payments(d.ctx, PaymentQuery{DueBy: upTo, DueChain: d.net.info.ID, Limit: 500})
+	due, err := d.tx.Payments(d.ctx, PaymentQuery{DueBy: upTo, DueChain: d.net.info.ID, Assets: d.judged(), Limit: probeDue})
 	if err != nil {
 		return err
 	}

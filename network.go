@@ -36,6 +36,10 @@ type network struct {
 	// lease; term counts the times that it was got anew. A lease that ended and
 	// was taken again before anybody else did goes on in the same term.
 	led, term int64
+	// unprobed is why the balances of open addresses could not be compared at the
+	// last page; turns is where their rotation goes on.
+	unprobed error
+	turns    turns
 	// sweeping is the term in which the sweeper's round began.
 	sweeping int64
 }

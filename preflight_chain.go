@@ -117,6 +117,7 @@ func (p *chainPreflight) confirmations() {
 // capabilities: what the client cannot do, the gateway does without.
 func (p *chainPreflight) capabilities() {
 	_, balances := chain.As[chain.BalanceReader](p.net.client)
+	_, traces := chain.As[chain.Tracer](p.net.client)
 	_, inspects := chain.As[chain.TokenInspector](p.net.client)
 	_, tries := chain.As[chain.DryRunner](p.net.client)
 	_, bumps := chain.As[chain.FeeBumper](p.net.client)
@@ -125,7 +126,8 @@ func (p *chainPreflight) capabilities() {
 		there   bool
 		without string
 	}{
-		{balances, "balances: the ledger is not compared with the chain"},
+		{balances, "balances: the ledger is not compared with the chain, and coin that contracts send is not found"},
+		{traces || !balances, "traces: coin that contracts send is found by balances alone, without its transaction"},
 		{inspects, "tokens: their decimals are believed"},
 		{tries, "dry runs: the treasury is not tried"},
 		{bumps, "replacements: a stuck sweep stays stuck"},

@@ -1,9 +1,11 @@
 package bursar
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/scanner"
@@ -98,13 +100,17 @@ func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
 	if err != nil {
 		return err
 	}
+	told, err := s.told(ctx, step)
+	if err != nil {
+		return err
+	}
 	beyond := uint32(0)
 	err = s.gw.store.Write(ctx, func(tx Tx) error {
 		d, err := newDesk(ctx, s.gw, s.net, tx)
 		if err != nil {
 			return err
 		}
-		d.suspects, d.clearance = copyDoubts(suspects), cleared
+		d.suspects, d.clearance, d.probe = copyDoubts(suspects), cleared, told
 		if err := d.take(step); err != nil {
 			return err
 		}
@@ -234,13 +240,17 @@ func (d *desk) openBreaker(depth int) {
 // connect applies a page of blocks.
 func (d *desk) connect(page chain.Page) error {
 	at := make(map[chain.BlockHash]chain.BlockRef, len(page.Blocks))
-	for _, b := range page.Blocks {
+	// What balances alone told may lie in an earlier block.
+	for _, b := range slices.Concat(d.state.Recent, page.Blocks) {
 		at[b.Hash] = b
 	}
-	if err := d.preload(page); err != nil {
+	seen := page
+	seen.Transfers = slices.Concat(page.Transfers, d.probe.found)
+	slices.SortStableFunc(seen.Transfers, inOrder)
+	if err := d.preload(seen); err != nil {
 		return err
 	}
-	for _, t := range page.Transfers {
+	for _, t := range seen.Transfers {
 		block, ok := at[t.Hash]
 		if !ok {
 			return fmt.Errorf("%w: a transfer of %s lies in no block of its page", chain.ErrTransient, t.ID)
@@ -263,6 +273,19 @@ func (d *desk) connect(page chain.Page) error {
 		}
 	}
 	return nil
+}
+
+// inOrder sorts transfers as the chain does.
+func inOrder(a, b chain.Transfer) int {
+	return cmp.Or(cmp.Compare(a.Block, b.Block), cmp.Compare(a.TxIndex, b.TxIndex), strings.Compare(a.ID.Ordinal, b.ID.Ordinal))
+}
+
+// told compares balances where a step adds blocks.
+func (s *sink) told(ctx context.Context, step scanner.Step) (probe, error) {
+	if len(step.Connect.Blocks) == 0 {
+		return probe{}, nil
+	}
+	return s.gw.probe(ctx, s.net, step.Base, step.Connect)
 }
 
 // unsigned collects what came from an account of ours in a transaction that it

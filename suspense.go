@@ -1,6 +1,7 @@
 package bursar
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -15,6 +16,7 @@ type suspect struct {
 
 // doubt is why a token's transfers to an address are not credited.
 type doubt struct {
+	kind   Kind // of the alert; empty: AlertTokenAnomaly
 	reason string
 	// arrived is what really came in the page and is not yet given to a
 	// transfer.
@@ -156,7 +158,7 @@ func (d *desk) suspend(f *file, t *Transaction, apply func(*Transaction), why *d
 		e.Live = "credit:" + t.ID
 		d.post([]Entry{e})
 	}
-	n := d.transferNotice(AlertTokenAnomaly, f, *t)
+	n := d.transferNotice(cmp.Or(why.kind, AlertTokenAnomaly), f, *t)
 	n.data.PaymentID, n.data.Reason = t.PaymentID, why.reason
 	n.data.Amount, n.data.Received = d.gw.asset(t.Asset).Format(said), d.gw.asset(t.Asset).Format(t.Amount)
 	f.notices = append(f.notices, n)

@@ -99,7 +99,8 @@ func (a *auditor) transaction(row auditRow, t Transaction) {
 		row.same(ruleTransactionBranch, "BlockHash", hash, t.BlockHash)
 	}
 	row.holds(ruleTransactionFinal, "Final", !t.Final || t.Block <= st.Final, "block %d lies above the final height, %d", t.Block, st.Final)
-	if !t.Final {
+	// What only a balance tells is in no transaction that could be asked for.
+	if !t.Final && t.Transfer.Tx != "" {
 		a.young[t.Chain] = append(a.young[t.Chain], t)
 	}
 }

@@ -121,6 +121,32 @@ type BalanceReader interface {
 	Balances(ctx context.Context, at BlockHash, of []Holding) ([]Amount, error)
 }
 
+// Internals is how native coin moved in one block beside the values of its
+// transactions.
+type Internals struct {
+	// Transfers are those to the receivers that were asked about: ViaContract
+	// with the transaction's id and the path of the call, ViaProtocol for what
+	// the protocol credits in an amount that the block tells. They are what
+	// really moved: nothing of a call that was reverted, alone or with one around
+	// it, nothing of amount zero. Ordered by transaction index and ordinal.
+	Transfers []Transfer
+	// Beneficiary gets the block's fees and reward, in an amount that only its
+	// balance tells. Empty where the node does not say.
+	Beneficiary Address
+}
+
+// Tracer is a client that can look into the execution of a block: coin that a
+// contract sends leaves no transaction to the receiver and no log.
+type Tracer interface {
+	// Internal returns the movements to some receivers in one block, read by its
+	// hash. ErrUnsupported where the node traces nothing and tells nothing,
+	// ErrPruned where it does not keep what it needs for that block any more,
+	// ErrNotFound where it does not have the block, ErrReorg where the block it
+	// has is another one. A node that cannot trace may still tell what the
+	// protocol credited: an empty answer is no proof that nothing moved.
+	Internal(ctx context.Context, block BlockRef, to []Address) (Internals, error)
+}
+
 // Identity is what a node says of the chain it serves.
 type Identity struct {
 	// ID is the chain id the node reports, Genesis the hash of its first block.

@@ -10,10 +10,15 @@ import "iter"
 // Ordinals: "n" the native value of the transaction itself,
 // "t:<token>:<to>:<k>" the k-th such log of this transaction, counted from 0 and
 // with those of amount zero,
-// "i:<path>" an internal call, "o:<n>" a transaction output,
-// "b:<address>:<from>-<to>" a balance increase without a visible transaction.
+// "i:<path>" an internal call (the place of each call among those of its caller,
+// counted from 0 and joined by dots), "o:<n>" a transaction output,
+// "w:<n>" the chain's n-th withdrawal (EIP-4895),
+// "b:<address>:<from>-<to>" a balance increase without a visible transaction, in
+// the blocks from height from to height to, both included; from 0 means that
+// nobody knows since when it is there.
 type TransferID struct {
-	// Tx is the transaction's id.
+	// Tx is the transaction's id. It is empty where no transaction is known or
+	// none was: ordinals that begin with "w:" and "b:" are unique without it.
 	Tx TxID `json:"tx"`
 	// Ordinal is the place inside the transaction.
 	Ordinal string `json:"ordinal"`

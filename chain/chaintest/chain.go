@@ -82,6 +82,7 @@ func New(o Options) *Chain {
 	c.contracts[rejecterAddress] = rejecter{}
 	c.contracts[splitterAddress] = splitter{}
 	c.contracts[destructorAddress] = destructor{}
+	c.contracts[regretterAddress] = regretter{}
 	c.genesis = &block{world: newWorld()}
 	c.genesis.ref = chain.BlockRef{Time: o.Start, Hash: c.blockHash(c.genesis), Parent: zeroHash}
 	c.attach(c.genesis)

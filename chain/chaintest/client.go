@@ -14,7 +14,7 @@ import (
 )
 
 // Client is a node's view of a simulated chain. It implements chain.Client and
-// the capabilities BalanceReader, Identifier, TokenInspector, DryRunner and
+// the capabilities BalanceReader, Tracer, Identifier, TokenInspector, DryRunner and
 // FeeBumper. It is safe for concurrent use.
 type Client struct {
 	// Faults are those of this client alone.
@@ -23,11 +23,13 @@ type Client struct {
 	chain  *Chain
 	lies   Lies     // guarded by Faults.mu
 	pinned []*block // the branch that it is stuck on, by height; guarded by chain.mu
+	limits
 }
 
 var (
 	_ chain.Client         = (*Client)(nil)
 	_ chain.BalanceReader  = (*Client)(nil)
+	_ chain.Tracer         = (*Client)(nil)
 	_ chain.Identifier     = (*Client)(nil)
 	_ chain.TokenInspector = (*Client)(nil)
 	_ chain.DryRunner      = (*Client)(nil)
@@ -35,7 +37,8 @@ var (
 )
 
 // Client returns a new client of the chain. Clients differ in their faults, their
-// lies and their Pin only, so that several of them make several providers.
+// lies, their Pin, and what they keep and trace, so that several of them make
+// several providers.
 func (c *Chain) Client() *Client { return &Client{chain: c} }
 
 // Info describes the chain.
@@ -229,6 +232,9 @@ func (l *Client) Balances(ctx context.Context, at chain.BlockHash, of []chain.Ho
 			}
 			if b == nil || b.ref.Height > v.top && holds(v.branch, b) {
 				err = fmt.Errorf("block %s: %w", at, chain.ErrNotFound)
+				return
+			}
+			if err = l.kept(b, v); err != nil {
 				return
 			}
 			out, err = l.chain.balances(b.world, of)

@@ -11,8 +11,9 @@ import (
 
 // Contracts that exist on every simulated chain.
 var (
-	rejecterAddress = common.BytesToAddress(crypto.Keccak256([]byte("chaintest rejecter")))
-	splitterAddress = common.BytesToAddress(crypto.Keccak256([]byte("chaintest splitter")))
+	rejecterAddress  = common.BytesToAddress(crypto.Keccak256([]byte("chaintest rejecter")))
+	splitterAddress  = common.BytesToAddress(crypto.Keccak256([]byte("chaintest splitter")))
+	regretterAddress = common.BytesToAddress(crypto.Keccak256([]byte("chaintest regretter")))
 	// A destructor creates a contract with the coin it is sent, and has it
 	// destroyed in favour of the address that its input names.
 	destructorAddress = common.BytesToAddress(crypto.Keccak256([]byte("chaintest destructor")))
@@ -59,7 +60,7 @@ func (splitter) call(m *message) ([]byte, error) {
 			return nil, reverted("overflow")
 		}
 		if contract == (common.Address{}) {
-			if err := m.send(to, amount); err != nil {
+			if err := m.send(m.next(), to, amount); err != nil {
 				return nil, err
 			}
 			continue
@@ -69,6 +70,7 @@ func (splitter) call(m *message) ([]byte, error) {
 			return nil, reverted("no token")
 		}
 		m.gas += gasToken
+		m.next()
 		if _, err := t.transfer(m, m.from, to, amount); err != nil {
 			return nil, err
 		}
@@ -77,15 +79,18 @@ func (splitter) call(m *message) ([]byte, error) {
 }
 
 // send is an internal call with native coin, which a receiving contract may refuse.
-func (m *message) send(to common.Address, amount chain.Amount) error {
+func (m *message) send(path string, to common.Address, amount chain.Amount) error {
 	if err := moveNative(m.world, m.to, to, amount); err != nil {
 		return err
+	}
+	if !amount.IsZero() {
+		m.r.inner = append(m.r.inner, innerMove{path, m.to, to, amount})
 	}
 	code, ok := m.c.contracts[to]
 	if !ok {
 		return nil
 	}
-	inner := &message{c: m.c, world: m.world, from: m.to, to: to, value: amount, logs: m.logs}
+	inner := &message{c: m.c, world: m.world, from: m.to, to: to, value: amount, r: m.r, path: path + "."}
 	_, err := code.call(inner)
 	m.gas += inner.gas
 	return err
@@ -100,5 +105,20 @@ func (destructor) call(m *message) ([]byte, error) {
 	if len(m.data) != common.AddressLength {
 		return nil, reverted("unknown function")
 	}
-	return nil, moveNative(m.world, m.to, common.BytesToAddress(m.data), m.value)
+	// The call that creates the contract, and the one of its end.
+	to, path := common.BytesToAddress(m.data), m.next()+".0"
+	if !m.value.IsZero() {
+		m.r.inner = append(m.r.inner, innerMove{path, m.to, to, m.value})
+	}
+	return nil, moveNative(m.world, m.to, to, m.value)
+}
+
+// regretter sends native coin on in a call that is reverted afterwards, and takes
+// no notice: the transaction succeeds, a trace shows the call, and the coin stays
+// with the contract.
+type regretter struct{}
+
+func (regretter) call(m *message) ([]byte, error) {
+	m.gas += gasSplit
+	return nil, nil
 }

@@ -16,11 +16,13 @@ import (
 type edict struct {
 	n   uint64 // tells equal edicts apart
 	act func(world)
+	// withdrawal is what the block tells of it; nil: nothing.
+	withdrawal *innerMove
 }
 
 func (c *Chain) decree(act func(world)) {
 	c.decreed++
-	c.edicts = append(c.edicts, edict{c.decreed, act})
+	c.edicts = append(c.edicts, edict{n: c.decreed, act: act})
 }
 
 // undone leaves out the edicts that the present branch has carried out.

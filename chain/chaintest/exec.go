@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -47,7 +48,15 @@ type receipt struct {
 	gasPrice chain.Amount
 	fee      chain.Amount
 	logs     []event
+	inner    []innerMove
 	output   []byte
+}
+
+// innerMove is native coin that a contract sent on.
+type innerMove struct {
+	path     string // the place of the call, as chain.TransferID has it
+	from, to common.Address
+	amount   chain.Amount
 }
 
 // contract is the Go model of a contract's code.
@@ -64,12 +73,20 @@ type message struct {
 	from, to common.Address
 	value    chain.Amount
 	data     []byte
-	logs     *[]event
-	gas      uint64 // used so far
+	r        *receipt // gets logs and inner moves
+	gas      uint64   // used so far
+	path     string   // of this call, followed by a dot; empty for the transaction itself
+	calls    int      // made so far
+}
+
+// next is the path of the next call that this one makes.
+func (m *message) next() string {
+	m.calls++
+	return m.path + strconv.Itoa(m.calls-1)
 }
 
 func (m *message) emit(data []byte, topics ...common.Hash) {
-	*m.logs = append(*m.logs, event{contract: m.to, topics: topics, data: data})
+	m.r.logs = append(m.r.logs, event{contract: m.to, topics: topics, data: data})
 }
 
 func reverted(reason string) error { return &chain.RevertError{Reason: reason} }
@@ -115,7 +132,7 @@ func (c *Chain) apply(w world, t *tx) (*receipt, world, error) {
 
 	r := &receipt{tx: t}
 	done := after.copy()
-	gas, output, err := c.run(done, t.from, *t.raw.To(), t.value, t.raw.Data(), &r.logs)
+	gas, output, err := c.run(done, t.from, *t.raw.To(), t.value, t.raw.Data(), r)
 	gas = max(gas+listGas(t.raw.AccessList()), floorGas(t.raw.Data()))
 	if err == nil && c.doomed[t.id] {
 		err = reverted("doomed by the test")
@@ -127,7 +144,7 @@ func (c *Chain) apply(w world, t *tx) (*receipt, world, error) {
 	r.ok, r.output = err == nil, output
 	if err != nil {
 		// Value, token movements and logs are undone; nonce and fee stay.
-		r.reason, r.logs, done = err.Error(), nil, after
+		r.reason, r.logs, r.inner, done = err.Error(), nil, nil, after
 	}
 	if err := r.charge(done, base); err != nil {
 		return nil, w, errNotNow
@@ -150,7 +167,7 @@ func (r *receipt) charge(w world, base chain.Amount) error {
 
 // run moves the value and calls the contract, if there is one. It changes w
 // also where it fails. The gas is what the call needs, whatever limit it has.
-func (c *Chain) run(w world, from, to common.Address, value chain.Amount, data []byte, logs *[]event) (gas uint64, output []byte, err error) {
+func (c *Chain) run(w world, from, to common.Address, value chain.Amount, data []byte, r *receipt) (gas uint64, output []byte, err error) {
 	gas = intrinsicGas(data)
 	if err := moveNative(w, from, to, value); err != nil {
 		return gas, nil, err
@@ -159,7 +176,7 @@ func (c *Chain) run(w world, from, to common.Address, value chain.Amount, data [
 	if !ok {
 		return gas, nil, nil
 	}
-	m := &message{c: c, world: w, from: from, to: to, value: value, data: data, logs: logs, gas: gas}
+	m := &message{c: c, world: w, from: from, to: to, value: value, data: data, r: r, gas: gas}
 	output, err = code.call(m)
 	return m.gas, output, err
 }
@@ -186,8 +203,7 @@ func (c *Chain) mintExternal(w world, token, owner common.Address, need chain.Am
 // try runs a call on the newest block of a view without keeping anything, as
 // eth_call and eth_estimateGas do.
 func (c *Chain) try(w world, from, to common.Address, value chain.Amount, data []byte) (gas uint64, output []byte, err error) {
-	var logs []event
-	gas, output, err = c.run(w.copy(), from, to, value, data, &logs)
+	gas, output, err = c.run(w.copy(), from, to, value, data, new(receipt))
 	gas = max(gas, floorGas(data))
 	if err != nil {
 		return gas, nil, fmt.Errorf("execution reverted: %w", err)

@@ -18,6 +18,7 @@ const (
 	MethodSign      Method = "Sign"
 	MethodBroadcast Method = "Broadcast"
 	MethodBalances  Method = "Balances"
+	MethodInternal  Method = "Internal"
 	MethodIdentify  Method = "Identify"
 	MethodInspect   Method = "Inspect"
 	MethodDryRun    Method = "DryRun"

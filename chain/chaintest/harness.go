@@ -40,6 +40,17 @@ type Harness struct {
 	// PayMany has a stranger send these amounts of a token to one address in
 	// one transaction, a log each. Nil: there is no such contract.
 	PayMany func(kind TokenKind, to chain.Address, amounts ...chain.Amount) chain.TxID
+	// SendCoin has a contract of a stranger's send native coin on by an internal
+	// call, in a transaction that succeeds and names the contract. Nil: none.
+	SendCoin func(to chain.Address, amount chain.Amount) chain.TxID
+	// ForceCoin has a contract destroyed in favour of an address. Nil: none.
+	ForceCoin func(to chain.Address, amount chain.Amount) chain.TxID
+	// SendReverted has a contract send native coin on in a call that is reverted
+	// afterwards, in a transaction that succeeds. Nil: none.
+	SendReverted func(to chain.Address, amount chain.Amount) chain.TxID
+	// Traces says that the node can look into the execution of a block, so that a
+	// client which is a chain.Tracer finds such coin.
+	Traces bool
 	// Rejecter is a contract that reverts whatever it is paid. Empty: none.
 	Rejecter chain.Address
 	// Reorg replaces the newest depth blocks by at least one more, which hold
@@ -81,7 +92,7 @@ func checks() []check {
 	var all []check
 	for _, group := range [][]check{
 		readChecks(), transferChecks(), tokenChecks(), reorgChecks(), statusChecks(),
-		capabilityChecks(), prepareChecks(), signChecks(), broadcastChecks(), codecChecks(), useChecks(),
+		capabilityChecks(), traceChecks(), prepareChecks(), signChecks(), broadcastChecks(), codecChecks(), useChecks(),
 	} {
 		all = append(all, group...)
 	}

@@ -100,6 +100,54 @@ func wrongReaders() []wrongClient {
 				return m.Client.Balances(ctx, "", of)
 			}
 		}},
+		{"traces reverted calls", []string{"Internal/RevertedMovesNothing"}, func(m *mutant) {
+			m.internal = func(ctx context.Context, at chain.BlockRef, to []chain.Address) (chain.Internals, error) {
+				out, err := m.Client.Internal(ctx, at, to)
+				for _, st := range m.chain.Transactions(at.Height) {
+					for _, x := range st.Transfers {
+						x.To, x.ID.Ordinal = to[0], "i:0"
+						out.Transfers = append(out.Transfers, x)
+					}
+				}
+				return out, err
+			}
+		}},
+		{"traces all receivers", []string{"Internal/ReceiversAlone"}, func(m *mutant) {
+			m.internal = func(ctx context.Context, at chain.BlockRef, to []chain.Address) (chain.Internals, error) {
+				b, _ := m.chain.BlockByHash(at.Hash)
+				return chain.Internals{Transfers: m.chain.everyInner(b.Hash)}, ctx.Err()
+			}
+		}},
+		{"traces the newest block", []string{"Internal/UnknownBlock"}, func(m *mutant) {
+			m.internal = func(ctx context.Context, _ chain.BlockRef, to []chain.Address) (chain.Internals, error) {
+				return m.Client.Internal(ctx, m.chain.Head(), to)
+			}
+		}},
+		{"names traces by their block", []string{"Internal/IdentityIsKept"}, func(m *mutant) {
+			m.internal = func(ctx context.Context, at chain.BlockRef, to []chain.Address) (chain.Internals, error) {
+				out, err := m.Client.Internal(ctx, at, to)
+				for i := range out.Transfers {
+					out.Transfers[i].ID.Ordinal += string(at.Hash)
+				}
+				return out, err
+			}
+		}},
+		{"tells no forced coin", []string{"Internal/ForcedCoin"}, func(m *mutant) {
+			m.internal = func(ctx context.Context, at chain.BlockRef, to []chain.Address) (chain.Internals, error) {
+				out, err := m.Client.Internal(ctx, at, to)
+				out.Transfers = slices.DeleteFunc(out.Transfers, func(x chain.Transfer) bool { return x.ID.Ordinal == "i:0.0" })
+				return out, err
+			}
+		}},
+		{"traces as direct", []string{"Internal/ContractSentCoin"}, func(m *mutant) {
+			m.internal = func(ctx context.Context, at chain.BlockRef, to []chain.Address) (chain.Internals, error) {
+				out, err := m.Client.Internal(ctx, at, to)
+				for i := range out.Transfers {
+					out.Transfers[i].Via = chain.ViaDirect
+				}
+				return out, err
+			}
+		}},
 		{"claims another chain", []string{"Identify/ThisChain"}, func(m *mutant) {
 			m.identify = func(id chain.Identity) chain.Identity { id.Genesis = "0x1"; return id }
 		}},

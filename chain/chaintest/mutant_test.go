@@ -61,6 +61,7 @@ type mutant struct {
 	sign      func(context.Context, chain.Draft, chain.Signer) (chain.Signed, error)
 	broadcast func(context.Context, chain.Signed) error
 	balances  func(context.Context, chain.BlockHash, []chain.Holding) ([]chain.Amount, error)
+	internal  func(context.Context, chain.BlockRef, []chain.Address) (chain.Internals, error)
 	identify  func(chain.Identity) chain.Identity
 	inspect   func(chain.Token, error) (chain.Token, error)
 	dryRun    func(error) error
@@ -133,6 +134,13 @@ func (m *mutant) Balances(ctx context.Context, at chain.BlockHash, of []chain.Ho
 	return m.Client.Balances(ctx, at, of)
 }
 
+func (m *mutant) Internal(ctx context.Context, at chain.BlockRef, to []chain.Address) (chain.Internals, error) {
+	if m.internal != nil {
+		return m.internal(ctx, at, to)
+	}
+	return m.Client.Internal(ctx, at, to)
+}
+
 func (m *mutant) Identify(ctx context.Context) (chain.Identity, error) {
 	id, err := m.Client.Identify(ctx)
 	if m.identify != nil {
@@ -170,6 +178,8 @@ func (m *mutant) As(target any) bool {
 	}
 	switch t := target.(type) {
 	case *chain.BalanceReader:
+		*t = m
+	case *chain.Tracer:
 		*t = m
 	case *chain.Identifier:
 		*t = m
@@ -421,4 +431,21 @@ func TestSuiteIsPatient(t *testing.T) {
 			require.False(t, r.failed, "%s: %v", c.name, r.said)
 		}
 	}
+}
+
+// everyInner are the internal transfers of a block to anybody.
+func (c *Chain) everyInner(hash chain.BlockHash) []chain.Transfer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.blocks[hash]
+	if b == nil {
+		return nil
+	}
+	var to []chain.Address
+	for _, r := range b.txs {
+		for _, m := range r.inner {
+			to = append(to, textAddress(m.to))
+		}
+	}
+	return c.Client().inner(b, to)
 }

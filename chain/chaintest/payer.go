@@ -115,6 +115,17 @@ func (c *Chain) PaySelfDestruct(payer string, to chain.Address, amount chain.Amo
 	return c.send(payer, destructorAddress, amount, receiver[:], nil)
 }
 
+// PayReverted has the payer send native coin through a contract whose call to the
+// receiver is reverted, while the transaction itself succeeds: its input names the
+// receiver and its trace shows the call, and nothing arrives.
+func (c *Chain) PayReverted(payer string, to chain.Address, amount chain.Amount) chain.TxID {
+	receiver := mustAddress("PayReverted", to)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.onDemand()
+	return c.send(payer, regretterAddress, amount, receiver[:], nil)
+}
+
 // PayFailed is Pay by a transaction that fails when it is mined: its status is
 // 0, it names receiver and value, and moves nothing.
 func (c *Chain) PayFailed(payer string, to chain.Address, asset chain.Asset, amount chain.Amount) chain.TxID {
@@ -203,4 +214,18 @@ func (c *Chain) Grant(to chain.Address, asset chain.Asset, amount chain.Amount) 
 		// An overflow leaves the balance as it is.
 		_ = w.credit(token, owner, amount)
 	})
+}
+
+// Withdraw credits native coin to an address with the next block, without a
+// transaction, as the protocol does for a validator (EIP-4895): the block names it,
+// so that a client that can trace tells it. A reorg carries it over to the new
+// branch under its old number.
+func (c *Chain) Withdraw(to chain.Address, amount chain.Amount) {
+	owner := mustAddress("Withdraw", to)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.decree(func(w world) {
+		_ = w.credit(common.Address{}, owner, amount)
+	})
+	c.edicts[len(c.edicts)-1].withdrawal = &innerMove{to: owner, amount: amount}
 }

@@ -28,6 +28,16 @@ func (c *Chain) Harness() Harness {
 		}
 		return c.PayMany("stranger", parts...)
 	}
+	h.SendCoin = func(to chain.Address, amount chain.Amount) chain.TxID {
+		return c.PayMany("stranger", Payment{To: to, Asset: c.info.Native, Amount: amount})
+	}
+	h.ForceCoin = func(to chain.Address, amount chain.Amount) chain.TxID {
+		return c.PaySelfDestruct("stranger", to, amount)
+	}
+	h.SendReverted = func(to chain.Address, amount chain.Amount) chain.TxID {
+		return c.PayReverted("stranger", to, amount)
+	}
+	h.Traces = true
 	h.Reorg = func(depth int) {
 		o := ReorgOptions{Delay: 1, Length: max(depth+1, 2)}
 		if !c.info.OnDemandBlocks {
