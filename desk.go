@@ -86,16 +86,13 @@ func newDesk(ctx context.Context, gw *Gateway, net *network, tx Tx) (*desk, erro
 // chain can cover its deadline.
 func (d *desk) env(p Payment) *env {
 	covered := func(k uint64) time.Time {
-		if d.state.Halted != "" || p.Asset.Chain() != d.net.info.ID {
+		if d.state.Halted != "" || p.Asset.Chain() != d.net.info.ID || d.unseen(p) {
 			return time.Time{}
 		}
 		return coveredTo(d.state.Recent, k)
 	}
 	if d.net.info.OnDemandBlocks {
 		covered = d.coveredOnDemand(p, covered)
-	}
-	if d.unseen(p) {
-		covered = func(uint64) time.Time { return time.Time{} }
 	}
 	return &env{
 		table: d.gw.table, now: d.now, tip: d.state.Tip().Height, coveredTo: covered,
@@ -117,7 +114,7 @@ func (d *desk) coveredOnDemand(p Payment, byBlocks func(uint64) time.Time) func(
 	return func(k uint64) time.Time {
 		at := byBlocks(k)
 		atHead := d.state.Head.Height == d.state.Tip().Height
-		if d.state.Halted != "" || !atHead || p.Asset.Chain() != d.net.info.ID {
+		if d.state.Halted != "" || !atHead || p.Asset.Chain() != d.net.info.ID || d.unseen(p) {
 			return at
 		}
 		if quiet := d.now.Add(-d.net.info.InclusionSlack); quiet.After(at) {

@@ -359,6 +359,56 @@ func TestThreat_C9_OnDemand(t *testing.T) {
 	f.noBrokenRules()
 }
 
+// What a node hid of a plain payment is found by the balance; a Rescan, which sees
+// the payment itself later, does not book it once more.
+func TestThreat_B14_ARescanKnowsWhatTheBalanceTold(t *testing.T) {
+	b := newPoorSight(t, bursartest.Options{})
+	p, q := b.Create("ETH", "1"), b.Create("ETH", "2")
+	b.hidden(func() { b.Pay(p) })
+	b.Pay(q)
+	b.Mine(1)
+	require.Equal(t, bursar.StatusConfirmed, b.Payment(p).Status)
+	require.Len(t, b.Transactions(p), 1)
+	require.Equal(t, chain.ViaDelta, b.Transactions(p)[0].Via)
+	require.Empty(t, b.rescan(1, 0).Found)
+	b.Mine(3)
+	require.Equal(t, b.Payment(p).Amount, b.Payment(p).Received)
+	b.CheckLedger()
+}
+
+// The commit of a page that was compared with an older ledger is refused, and the
+// page is compared anew.
+func TestThreat_B14_ARescanBetweenComparisonAndCommit(t *testing.T) {
+	b := newPoorSight(t, bursartest.Options{})
+	p := b.Create("ETH", "1")
+	b.Mine(1)
+	// The balance is hidden too, until the page after.
+	b.Chain.Fail(func(c chaintest.Call) error {
+		if c.Method == chaintest.MethodBalances {
+			return errNode
+		}
+		return nil
+	})
+	at := b.hidden(func() { b.Pay(p) })
+	raced := false
+	b.Chain.Fail(func(c chaintest.Call) error {
+		if c.Method == chaintest.MethodBalances && c.After && !raced {
+			raced = true
+			require.Len(t, b.rescan(at, at).Found, 1)
+		}
+		return nil
+	})
+	b.Chain.Mine(1)
+	require.ErrorIs(t, b.Gateway.Step(t.Context()), bursar.ErrFenced)
+	require.True(t, raced)
+	b.Chain.Fail(nil)
+	b.Step()
+	require.Len(t, b.Transactions(p), 1)
+	b.Mine(3)
+	b.CheckLedger()
+	require.Equal(t, b.Payment(p).Amount, b.Payment(p).Received)
+}
+
 // Whatever way coin comes, and whatever nodes and chain do, it is counted once:
 // after each step the ledger is exactly the chain.
 func TestThreat_B14_NeverCountedTwice(t *testing.T) {

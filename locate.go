@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/bursar-go/bursar/chain"
@@ -332,6 +333,27 @@ func (l *locator) delta(p leap, n *big.Int, reward bool) chain.Transfer {
 
 func deltaOrdinal(a chain.Address, from, to uint64) string {
 	return fmt.Sprintf("b:%s:%d-%d", a, from, to)
+}
+
+// deltaSpan reads the blocks out of the name that delta gives.
+func deltaSpan(id chain.TransferID, a chain.Address) (from, to uint64, ok bool) {
+	text, ok := strings.CutPrefix(id.Ordinal, "b:"+string(a)+":")
+	if !ok {
+		return 0, 0, false
+	}
+	first, last, ok := strings.Cut(text, "-")
+	from, err := strconv.ParseUint(first, 10, 64)
+	to, bad := strconv.ParseUint(last, 10, 64)
+	return from, to, ok && err == nil && bad == nil
+}
+
+// balanced reports whether a transfer is booked already by what the balance told of
+// its block: whatever came in it that was not known then is in there.
+func (f *file) balanced(t chain.Transfer) bool {
+	return slices.ContainsFunc(f.txs, func(row Transaction) bool {
+		from, to, ok := deltaSpan(row.Transfer, t.To)
+		return ok && row.Live() && row.Asset == t.Asset && from <= t.Block && t.Block <= to
+	})
 }
 
 // sinceEver reports whether a transfer is an increase of which nobody knows when

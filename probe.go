@@ -3,6 +3,7 @@ package bursar
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/big"
 	"slices"
 	"time"
@@ -41,6 +42,8 @@ type probe struct {
 	// failed: the node did not tell the balances.
 	failed   bool
 	compared map[chain.Address]bool
+	// booked is what the ledger had of the addresses that found pays.
+	booked map[chain.Address]*big.Int
 	// found are transfers that explain all that compared addresses have beyond
 	// the ledger; their blocks are among the recent ones.
 	found []chain.Transfer
@@ -85,6 +88,10 @@ func (g *Gateway) probe(ctx context.Context, net *network, base chain.BlockRef, 
 		return out, nil
 	}
 	out.found = l.transfers(ctx, g, net)
+	out.booked = map[chain.Address]*big.Int{}
+	for _, t := range out.found {
+		out.booked[t.To] = x.booked[t.To]
+	}
 	for _, a := range x.order {
 		out.compared[a] = !l.open[a]
 	}
@@ -126,6 +133,8 @@ type expectation struct {
 
 	order []chain.Address // those to be compared
 	last  map[chain.Address]*big.Int
+	// booked is what the ledger has before the page.
+	booked map[chain.Address]*big.Int
 	// moves are what the ledger has or will have by height, as far as they matter.
 	moves map[chain.Address][]flux
 	ids   map[chain.TransferID]bool // transfers that are booked or are in the page
@@ -153,24 +162,15 @@ func (x *expectation) read(ctx context.Context, store Store, base chain.BlockRef
 		if x.order, err = x.choose(ctx, r); err != nil || len(x.order) == 0 {
 			return err
 		}
-		x.last = make(map[chain.Address]*big.Int, len(x.order))
-		accounts := make([]Account, 0, 2*len(x.order))
-		owner := make(map[Account]chain.Address, 2*len(x.order))
-		for _, a := range x.order {
-			x.last[a] = new(big.Int)
-			for _, name := range []Account{accountU(a), accountF(a)} {
-				accounts, owner[name] = append(accounts, name), a
-			}
-		}
-		sums, err := r.Balances(ctx, BalanceQuery{Asset: x.native.ID, Accounts: accounts})
-		for _, s := range sums {
-			n := x.last[owner[s.Account]]
-			n.Add(n, s.Sum)
-		}
+		x.booked, err = bookedOf(ctx, r, x.native.ID, x.order)
 		return err
 	})
 	if err != nil || len(x.order) == 0 {
 		return err
+	}
+	x.last = make(map[chain.Address]*big.Int, len(x.order))
+	for a, n := range x.booked {
+		x.last[a] = new(big.Int).Set(n)
 	}
 	x.rows = func(a chain.Address) (rows []Transaction, err error) {
 		err = store.Read(ctx, func(r Reader) error {
@@ -182,6 +182,41 @@ func (x *expectation) read(ctx context.Context, store Store, base chain.BlockRef
 	x.draw(recent)
 	x.turn()
 	return nil
+}
+
+// bookedOf is what the ledger has of an asset at each address.
+func bookedOf(ctx context.Context, r Reader, asset chain.AssetID, addresses []chain.Address) (map[chain.Address]*big.Int, error) {
+	out := make(map[chain.Address]*big.Int, len(addresses))
+	accounts := make([]Account, 0, 2*len(addresses))
+	owner := make(map[Account]chain.Address, 2*len(addresses))
+	for _, a := range addresses {
+		out[a] = new(big.Int)
+		for _, name := range []Account{accountU(a), accountF(a)} {
+			accounts, owner[name] = append(accounts, name), a
+		}
+	}
+	sums, err := r.Balances(ctx, BalanceQuery{Asset: asset, Accounts: accounts})
+	for _, s := range sums {
+		n := out[owner[s.Account]]
+		n.Add(n, s.Sum)
+	}
+	return out, err
+}
+
+// stands reports whether the ledger still has what the balances were compared with:
+// a Rescan may have booked in between what they told.
+func (d *desk) stands(told probe) (bool, error) {
+	if len(told.booked) == 0 {
+		return true, nil
+	}
+	addresses := slices.Sorted(maps.Keys(told.booked))
+	now, err := bookedOf(d.ctx, d.tx, d.net.info.Native.ID, addresses)
+	for _, a := range addresses {
+		if err == nil && now[a].Cmp(told.booked[a]) != 0 {
+			return false, nil
+		}
+	}
+	return err == nil, err
 }
 
 // transactionsOf are all transactions of a chain from or to an address.

@@ -45,7 +45,8 @@ const rescanTries = 5
 // Transactions that our accounts signed are not looked at, nor is what came to the
 // gateway's own accounts, which is capital where it is older than the first block
 // that was ever scanned. Coin that contracts sent is found by the balances, not
-// here.
+// here; nor is a transfer of native coin that they found already, without its
+// transaction.
 //
 // It works on any instance, beside the scanner, a page of blocks in one
 // transaction each. Where ctx ends, or the node or the store fails, it returns
@@ -229,6 +230,9 @@ func (d *desk) missing(page chain.Page) (found []chain.Transfer, err error) {
 			continue
 		default:
 			return nil, fmt.Errorf("%w: %s is booked in block %s", chain.ErrReorg, t.ID, row.BlockHash)
+		}
+		if f.balanced(t) {
+			continue
 		}
 		if err := d.include(t, block); err != nil {
 			return nil, err

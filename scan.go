@@ -247,6 +247,9 @@ func (d *desk) connect(page chain.Page) error {
 	seen := page
 	seen.Transfers = slices.Concat(page.Transfers, d.probe.found)
 	slices.SortStableFunc(seen.Transfers, inOrder)
+	if ok, err := d.stands(d.probe); err != nil || !ok {
+		return cmp.Or(err, fmt.Errorf("%w: the balances of %s were compared with an older ledger", ErrFenced, d.net.info.ID))
+	}
 	if err := d.preload(seen); err != nil {
 		return err
 	}

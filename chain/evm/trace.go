@@ -47,17 +47,17 @@ func (c *Client) Internal(ctx context.Context, block chain.BlockRef, to []chain.
 		x.to[raw] = true
 	}
 	if err := x.readBlock(ctx); err != nil {
-		return chain.Internals{}, traceError(err)
+		return chain.Internals{}, blockTraceError(err)
 	}
 	if err := x.readCalls(ctx); err != nil {
-		return chain.Internals{}, traceError(err)
+		return chain.Internals{}, blockTraceError(err)
 	}
 	slices.SortStableFunc(x.out.Transfers, inOrder)
 	return x.out, nil
 }
 
-// traceError says what an error means to a caller who asked for one block.
-func traceError(err error) error {
+// blockTraceError says what an error means to a caller who asked for one block.
+func blockTraceError(err error) error {
 	switch {
 	case isPruned(err):
 		return fmt.Errorf("%w: %w", chain.ErrPruned, err)
@@ -132,7 +132,7 @@ func (x *tracedBlock) readCalls(ctx context.Context) error {
 			x.keep(t)
 			return nil
 		}
-		if !cannotTrace(err) {
+		if isPruned(err) || !isGone(err) {
 			return err
 		}
 	}
@@ -152,17 +152,12 @@ func (x *tracedBlock) ask(ctx context.Context, mode uint32) (*trace, error) {
 	return t, t.check(x.ref.Height)
 }
 
-// cannotTrace reports whether a node does not have a method at all.
-func cannotTrace(err error) bool {
-	return refusedWith(err, codeMethodNotFound, "method not found", "does not exist/is not available", "not supported", "unsupported method", "not available", "not whitelisted", "not allowed", "method is disabled")
-}
-
 // keep takes the calls that moved coin to the receivers.
 func (x *tracedBlock) keep(t *trace) {
 	for hash, index := range x.txs {
 		for _, f := range t.txs[hash].effective() {
 			x.out.Transfers = append(x.out.Transfers, chain.Transfer{
-				ID:    chain.TransferID{Tx: chain.TxID(hexHash(&hash)), Ordinal: "i:" + pathText(f.path)},
+				ID:    chain.TransferID{Tx: chain.TxID(hexHash(&hash)), Ordinal: "i:" + f.path},
 				Asset: x.client.Info().Native.ID, From: checksummed(f.from), To: checksummed(f.to), Amount: amountOfWord(&f.value),
 				Block: x.ref.Height, Hash: x.ref.Hash, TxIndex: index, Via: chain.ViaContract,
 			})
@@ -172,17 +167,6 @@ func (x *tracedBlock) keep(t *trace) {
 
 func (x *tracedBlock) incoherent(reason string) error {
 	return &IncoherentError{Height: x.ref.Height, Reason: reason}
-}
-
-func pathText(path []uint64) string {
-	out := []byte{}
-	for i, n := range path {
-		if i > 0 {
-			out = append(out, '.')
-		}
-		out = strconv.AppendUint(out, n, 10)
-	}
-	return string(out)
 }
 
 // inOrder sorts transfers of one block as the chain does.

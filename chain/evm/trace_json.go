@@ -3,6 +3,7 @@ package evm
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -112,44 +113,40 @@ func (s *scanner) array(element func()) {
 	}
 }
 
-// frame is one call of a transaction.
-type frame struct {
-	path     []uint64 // empty for the transaction itself
-	from, to [addressLength]byte
-	value    [32]byte // zero where the kind of call moves nothing
-	failed   bool
-}
-
 // txTrace is what is kept of one transaction's trace: calls to the receivers that
 // were asked about, and which calls failed. A block may hold a hundred thousand
 // others.
 type txTrace struct {
 	whole  bool // the transaction's own call is among them
-	kept   []frame
+	kept   []traceObject
 	failed map[string]bool // by path
 }
 
-func (x *txTrace) add(f frame, to map[[addressLength]byte]bool) {
-	if len(f.path) == 0 {
+func (x *txTrace) add(f traceObject, to map[[addressLength]byte]bool) {
+	if f.path == "" {
 		x.whole = true
 	}
 	if f.failed {
 		if x.failed == nil {
 			x.failed = map[string]bool{}
 		}
-		x.failed[pathText(f.path)] = true
+		x.failed[f.path] = true
 	}
-	if to[f.to] && f.value != [32]byte{} && f.from != f.to && len(f.path) > 0 {
+	// What a transaction itself sends is in its value, and told with it.
+	if to[f.to] && f.moves && f.value != [32]byte{} && f.from != f.to && f.path != "" {
 		x.kept = append(x.kept, f)
 	}
 }
 
 // effective are the kept calls that took effect: none that failed, and none inside
 // one that did.
-func (x *txTrace) effective() []frame {
-	return slices.DeleteFunc(x.kept, func(f frame) bool {
-		for n := range len(f.path) + 1 {
-			if x.failed[pathText(f.path[:n])] {
+func (x *txTrace) effective() []traceObject {
+	return slices.DeleteFunc(x.kept, func(f traceObject) bool {
+		if x.failed[""] || x.failed[f.path] {
+			return true
+		}
+		for n := range len(f.path) {
+			if f.path[n] == '.' && x.failed[f.path[:n]] {
 				return true
 			}
 		}
@@ -197,161 +194,20 @@ func (t *trace) check(height uint64) error {
 	return nil
 }
 
-// parity reads the answer of trace_block, a flat list.
+// parity takes the answer of trace_block, a flat list.
 func (t *trace) parity(s *scanner) {
-	if s.isNull() {
+	frames, ok := s.traces(nil)
+	if !ok {
 		t.refuse("no trace")
-		return
 	}
-	s.array(func() {
-		i := s.item()
-		if i.block != t.hash {
+	for _, f := range frames {
+		if chain.BlockHash(hexHash(&f.blockHash)) != t.hash {
 			t.refuse("a trace of another block")
 		}
-		if i.hasTx { // else it is a reward
-			t.of(i.tx).add(i.frame(), t.to)
+		if !f.reward {
+			t.of(f.txHash).add(f, t.to)
 		}
-	})
-}
-
-// traceItem is an element of the answer of trace_block.
-type traceItem struct {
-	action  action
-	kind    string
-	block   chain.BlockHash
-	tx      [32]byte
-	hasTx   bool
-	path    []uint64
-	failed  bool
-	created [addressLength]byte
-}
-
-func (i traceItem) frame() frame {
-	f := frame{path: i.path, failed: i.failed, from: i.action.from}
-	switch i.kind {
-	case "call":
-		f.to = i.action.to
-		// The others act on the caller's own account.
-		if i.action.callType == "call" || i.action.callType == "" {
-			f.value = i.action.value
-		}
-	case "create":
-		f.to, f.value = i.created, i.action.value
-	case "suicide", "selfdestruct":
-		f.from, f.to, f.value = i.action.address, i.action.refund, i.action.balance
 	}
-	return f
-}
-
-func (s *scanner) item() (i traceItem) {
-	var seen uint32
-	s.object(func(name string) {
-		switch name {
-		case "action":
-			s.once(&seen, 1)
-			i.action = s.action()
-		case "type":
-			s.once(&seen, 2)
-			i.kind = string(s.plain())
-		case "blockHash":
-			s.once(&seen, 4)
-			var hash [32]byte
-			s.fixed(hash[:])
-			i.block = chain.BlockHash(hexHash(&hash))
-		case "transactionHash":
-			s.once(&seen, 8)
-			if i.hasTx = !s.isNull(); i.hasTx {
-				s.fixed(i.tx[:])
-			}
-		case "traceAddress":
-			s.once(&seen, 16)
-			s.array(func() { i.path = append(i.path, s.decimal()) })
-		case "error":
-			s.once(&seen, 32)
-			if i.failed = !s.isNull(); i.failed {
-				s.skip()
-			}
-		case "result":
-			s.once(&seen, 64)
-			i.created = s.created()
-		default:
-			s.skip()
-		}
-	})
-	s.need(seen, 1|2|4|16)
-	return i
-}
-
-// action is the cause of a frame of trace_block.
-type action struct {
-	callType        string
-	from, to        [addressLength]byte
-	address, refund [addressLength]byte
-	value, balance  [32]byte
-}
-
-func (s *scanner) action() (a action) {
-	var seen uint32
-	s.object(func(name string) {
-		switch name {
-		case "callType":
-			s.once(&seen, 1)
-			a.callType = string(s.plain())
-		case "from":
-			s.once(&seen, 2)
-			s.fixed(a.from[:])
-		case "to":
-			s.once(&seen, 4)
-			s.fixed(a.to[:])
-		case "value":
-			s.once(&seen, 8)
-			s.uint256(&a.value)
-		case "address":
-			s.once(&seen, 16)
-			s.fixed(a.address[:])
-		case "refundAddress":
-			s.once(&seen, 32)
-			s.fixed(a.refund[:])
-		case "balance":
-			s.once(&seen, 64)
-			s.uint256(&a.balance)
-		default:
-			s.skip()
-		}
-	})
-	return a
-}
-
-// created reads the result of a frame for the address of a new contract.
-func (s *scanner) created() (a [addressLength]byte) {
-	if s.isNull() {
-		return a
-	}
-	s.object(func(name string) {
-		if name == "address" {
-			s.fixed(a[:])
-			return
-		}
-		s.skip()
-	})
-	return a
-}
-
-// decimal reads a small plain number.
-func (s *scanner) decimal() (n uint64) {
-	s.space()
-	start := s.pos
-	if !s.digits() {
-		return 0
-	}
-	if s.pos-start > 9 {
-		s.fail("a number too large")
-		return 0
-	}
-	for _, c := range s.data[start:s.pos] {
-		n = 10*n + uint64(c-'0')
-	}
-	return n
 }
 
 // calls reads the answer of debug_traceBlockByHash with callTracer: a tree for each
@@ -374,7 +230,7 @@ func (t *trace) calls(s *scanner) {
 				s.fixed(hash[:])
 			case "result":
 				s.once(&seen, 2)
-				t.tree(s, &x, nil)
+				t.tree(s, &x, "", 0)
 			default:
 				s.skip()
 			}
@@ -393,19 +249,19 @@ const maxCallDepth = 1025
 
 // tree reads a call with all that it makes. Calls nest deeper than anything else in
 // an answer, so that the scanner's bound on depth is that of one call.
-func (t *trace) tree(s *scanner, x *txTrace, path []uint64) {
-	if len(path) > maxCallDepth {
+func (t *trace) tree(s *scanner, x *txTrace, path string, deep int) {
+	if deep > maxCallDepth {
 		s.fail("calls nested too deep")
 		return
 	}
 	depth := s.depth
 	s.depth = 0
 	defer func() { s.depth = depth }()
-	f := frame{path: slices.Clone(path)}
 	var (
 		seen uint32
 		kind string
 	)
+	f := traceObject{path: path}
 	s.object(func(name string) {
 		switch name {
 		case "type":
@@ -430,9 +286,9 @@ func (t *trace) tree(s *scanner, x *txTrace, path []uint64) {
 			s.skip()
 		case "calls":
 			s.once(&seen, 32)
-			n := uint64(0)
+			n := 0
 			s.array(func() {
-				t.tree(s, x, append(path, n))
+				t.tree(s, x, inside(path, n), deep+1)
 				n++
 			})
 		default:
@@ -440,8 +296,15 @@ func (t *trace) tree(s *scanner, x *txTrace, path []uint64) {
 		}
 	})
 	s.need(seen, 1|2)
-	if moves := []string{"CALL", "CREATE", "CREATE2", "SELFDESTRUCT"}; !slices.Contains(moves, kind) {
-		f.value = [32]byte{} // the others act on the caller's own account
-	}
+	// The other kinds act on the caller's own account.
+	f.moves = slices.Contains([]string{"CALL", "CREATE", "CREATE2", "SELFDESTRUCT"}, kind)
 	x.add(f, t.to)
+}
+
+// inside is the path of the n-th call that a call makes.
+func inside(path string, n int) string {
+	if path == "" {
+		return strconv.Itoa(n)
+	}
+	return path + "." + strconv.Itoa(n)
 }
