@@ -100,13 +100,6 @@ func (d *desk) env(p Payment) *env {
 	}
 }
 
-// unseen reports whether coin may be at a payment's address that no transaction
-// shows. Only a look at its balance, at or after the deadline, says that there is
-// none.
-func (d *desk) unseen(p Payment) bool {
-	return d.probe.required && p.Asset.ID == d.net.info.Native.ID && !d.probe.compared[p.Address]
-}
-
 // coveredOnDemand covers a deadline on a chain that makes no block without a
 // transaction: the whole chain is scanned, and the slack for a late inclusion
 // is over by the store's clock.

@@ -69,3 +69,10 @@ func (d *desk) judged() []chain.AssetID {
 	known := slices.Clone(d.net.known().order)
 	return slices.DeleteFunc(known, func(id chain.AssetID) bool { return id == d.net.info.Native.ID })
 }
+
+// unseen reports whether coin may be at a payment's address that no transaction
+// shows. Only a look at its balance, at or after the deadline, says that there is
+// none.
+func (d *desk) unseen(p Payment) bool {
+	return d.probe.required && p.Asset.ID == d.net.info.Native.ID && !d.probe.compared[p.Address]
+}
