@@ -253,7 +253,7 @@ func (n *fakeNode) answer(method string, params []any) (any, object) {
 	case object:
 		key += fmt.Sprint(p["to"], "/", p["data"])
 	}
-	if at, ok := params[len(params)-1].(object); ok && n.byHash(fmt.Sprint(at["blockHash"])) == nil {
+	if at, ok := params[len(params)-1].(object); ok && at["blockHash"] != nil && n.byHash(fmt.Sprint(at["blockHash"])) == nil {
 		return nil, object{"code": -32000, "message": "header for hash not found"}
 	}
 	if result, ok := n.state[strings.ToLower(key)]; ok {
