@@ -33,6 +33,9 @@ func conform(t *testing.T, open func(testing.TB) *node.Network) {
 type contracts struct {
 	tokens             map[chaintest.TokenKind]chain.Asset
 	splitter, rejecter common.Address
+	// forwarder sends its value on, dier ends itself in favour of somebody, and
+	// caught has a call that does so reverted.
+	forwarder, dier, caught common.Address
 }
 
 // plenty is how much of each token the payers have.
@@ -42,6 +45,8 @@ func deploy(t *testing.T, n *node.Network) contracts {
 	t.Helper()
 	c := contracts{tokens: map[chaintest.TokenKind]chain.Asset{}}
 	c.splitter, c.rejecter = n.Deploy(tokens.Splitter()), n.Deploy(tokens.Rejecter())
+	c.forwarder, c.dier = n.Deploy(tokens.Forwarder()), n.Deploy(creation(dies))
+	c.caught = n.Deploy(creation(handsOn(n.Deploy(creation(paysAndReverts)))))
 	add := func(kind chaintest.TokenKind, code []byte) {
 		contract := n.Deploy(code)
 		n.Call(contract, tokens.Mint(n.Stranger(), plenty()))
@@ -100,6 +105,16 @@ func (c contracts) harness(t *testing.T, n *node.Network) chaintest.Harness {
 			}
 			return id(n.Call(c.splitter, tokens.Split(contract(kind), common.HexToAddress(string(to)), parts...)))
 		},
+		SendCoin: func(to chain.Address, amount chain.Amount) chain.TxID {
+			return id(n.Send(&c.forwarder, amount.Big(), tokens.Forward(common.HexToAddress(string(to))), 300_000))
+		},
+		ForceCoin: func(to chain.Address, amount chain.Amount) chain.TxID {
+			return id(n.Send(&c.dier, amount.Big(), input(to), 300_000))
+		},
+		SendReverted: func(to chain.Address, amount chain.Amount) chain.TxID {
+			return id(n.Send(&c.caught, amount.Big(), input(to), 300_000))
+		},
+		Traces:      n.Name != "simulated", // it has no tracers
 		Tokens:      c.tokens,
 		Rejecter:    chain.Address(c.rejecter.Hex()),
 		MinesAtOnce: n.MinesAtOnce,
@@ -108,4 +123,12 @@ func (c contracts) harness(t *testing.T, n *node.Network) chaintest.Harness {
 		h.Reorg = n.Reorg
 	}
 	return h
+}
+
+// input is what contracts take that pay the addresses in their input.
+func input(to ...chain.Address) (out []byte) {
+	for _, a := range to {
+		out = append(out, common.LeftPadBytes(common.HexToAddress(string(a)).Bytes(), 32)...)
+	}
+	return out
 }
