@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -123,6 +124,15 @@ type Chain struct {
 	// Confirmations is the depth at which a transfer is confirmed; its own
 	// block counts. Default: the chain's.
 	Confirmations uint64
+	// ConfirmAfter raises Confirmations to as many blocks as the chain usually makes
+	// in that time, for chains so fast that a number of blocks says little. Zero:
+	// not used.
+	ConfirmAfter time.Duration
+	// Tiers ask for other confirmations by amount, for each asset from the smallest
+	// amount up.
+	Tiers []Tier
+	// Exposure caps what is confirmed and not final, by asset.
+	Exposure []Exposure
 	// Sweep says when money is swept. Default SweepFinal.
 	Sweep SweepAt
 	// MaxTopUp caps the gas given to one address for one sweep, in base units
@@ -236,6 +246,8 @@ func (c *Chain) prepare(path string) error {
 	if c.Confirmations == 0 {
 		c.Confirmations = max(info.Confirmations, 1)
 	}
+	c.Confirmations = max(c.Confirmations, blocksIn(c.ConfirmAfter, info.BlockTime))
+	c.Tiers, c.Exposure = slices.Clone(c.Tiers), slices.Clone(c.Exposure)
 	if c.Sweep == "" {
 		c.Sweep = SweepFinal
 	}
@@ -248,11 +260,18 @@ func (c *Chain) prepare(path string) error {
 		return fieldErr(path+".Sweep", CodeInvalid, "%q is neither %q nor %q", c.Sweep, SweepFinal, SweepOff)
 	case c.Poll < 0:
 		return fieldErr(path+".Poll", CodeOutOfRange, "negative")
+	case c.ConfirmAfter < 0:
+		return fieldErr(path+".ConfirmAfter", CodeOutOfRange, "negative")
 	}
 	if err := c.checkTreasury(path); err != nil {
 		return err
 	}
-	return c.checkAssets(path)
+	for _, check := range []func(string) error{c.checkAssets, c.checkTiers, c.checkExposure} {
+		if err := check(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Chain) checkTreasury(path string) error {

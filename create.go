@@ -158,6 +158,9 @@ func fingerprint(d draft, req PaymentRequest) string {
 		part(strconv.FormatUint(uint64(p.ToleranceBps), 10))
 		part(p.Grace.String())
 		part(p.OverpaidMin.String())
+		if p.Final { // requests of before there was such a thing are the same still
+			part("final")
+		}
 	}
 	part(strconv.Itoa(len(req.Metadata)))
 	for _, k := range sortedKeys(req.Metadata) {
@@ -363,12 +366,14 @@ func (c *creation) fill(b *Batch) {
 }
 
 func (g *Gateway) newPayment(req PaymentRequest, d draft, it issued, random entropy, uri string, now time.Time) Payment {
+	ask := d.net.demand(d.asset.ID, d.amount)
 	p := Payment{
 		ID: random.id(livePrefix("pay", g.live), now), Status: StatusPending, Livemode: g.live, Asset: d.asset, Amount: d.amount,
-		Required: d.required, Shortfall: d.amount, RequiredConfirmations: d.net.depth(), Address: it.address, AddressID: it.id, URI: uri,
+		Required: d.required, Shortfall: d.amount, RequiredConfirmations: ask.depth, Address: it.address, AddressID: it.id, URI: uri,
 		Metadata: maps.Clone(req.Metadata), IdempotencyKey: req.IdempotencyKey, Fingerprint: d.fingerprint, Customer: req.Customer,
 		Attempt: 1, Policy: d.policy, TTL: d.ttl, CreatedAt: now, ExpiresAt: now.Add(d.ttl),
 	}
 	p.Deadline = p.ExpiresAt
+	p.Policy.Final = p.Policy.Final || ask.final
 	return p
 }

@@ -26,6 +26,8 @@ type env struct {
 	// native is the coin in which fees are told; asset finds any configured one.
 	native chain.Asset
 	asset  func(chain.AssetID) chain.Asset
+	// demand is what the chain's tiers ask for; nil where there are none.
+	demand func(chain.AssetID, chain.Amount) demand
 }
 
 func (e *env) covered(t time.Time, k uint64) bool {
@@ -128,6 +130,7 @@ func (s *step) prepare() {
 			s.judge()
 		}
 		s.sighted()
+		s.raise()
 		if !slices.ContainsFunc(s.out.txs, missing) {
 			p.HoldUntil = time.Time{}
 		}

@@ -94,10 +94,14 @@ func (d *desk) env(p Payment) *env {
 	if d.net.info.OnDemandBlocks {
 		covered = d.coveredOnDemand(p, covered)
 	}
-	return &env{
+	e := &env{
 		table: d.gw.table, now: d.now, tip: d.state.Tip().Height, coveredTo: covered,
 		slack: d.net.info.InclusionSlack, blockTime: d.net.info.BlockTime, native: d.net.native(), asset: d.gw.asset,
 	}
+	if p.Asset.Chain() == d.net.info.ID && len(d.net.cfg.Tiers) > 0 {
+		e.demand = d.net.demand
+	}
+	return e
 }
 
 // coveredOnDemand covers a deadline on a chain that makes no block without a

@@ -42,6 +42,7 @@ const (
 	ReasonNotOurs      ReasonCode = "not_ours"            // ReasonNotOurs: it went to no address of the gateway's.
 	ReasonNoAsset      ReasonCode = "no_listed_asset"     // ReasonNoAsset: it moved no asset that is configured.
 	ReasonNotBooked    ReasonCode = "not_booked"          // ReasonNotBooked: in a scanned block, and not in the store.
+	ReasonNotFinal     ReasonCode = "not_final"           // ReasonNotFinal: deep enough, and a tier or a cap waits for finality.
 	ReasonUnbooked     ReasonCode = "unbooked_balance"    // ReasonUnbooked: the chain has more at the address than the ledger.
 	ReasonUnknown      ReasonCode = "unknown"             // ReasonUnknown: nothing here has that name.
 )

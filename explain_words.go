@@ -145,8 +145,30 @@ func (x *explainer) reasons(t ExplainedTx) {
 	case ReasonAfterCancel:
 		x.reason(code, t, "it came after the payment had been canceled: it is held; AcceptPayment books it")
 	}
-	if t.Left > 0 && t.Type == TypeIncoming {
+	switch {
+	case t.Type != TypeIncoming || t.Status != TxConfirming || t.Suspense:
+	case t.Left == 0 && x.states[t.Chain].Halted == "":
+		x.notFinal(t)
+	case t.Left > 0:
 		x.reason(ReasonBelowDepth, t, "%d of %d confirmations; block %d confirms it", t.Depth, t.Required, t.ConfirmAt)
+	}
+}
+
+// notFinal says what a transfer waits for that is deep enough.
+func (x *explainer) notFinal(t ExplainedTx) {
+	net := x.gw.nets[t.Chain]
+	waits := net != nil && net.demand(t.Asset, t.Amount).final
+	if p := x.out.Payment; p != nil && p.ID == t.PaymentID && p.Asset.ID == t.Asset {
+		waits = p.Policy.Final
+	}
+	if net == nil || t.Block <= x.states[t.Chain].Final {
+		return
+	}
+	if waits {
+		x.reason(ReasonNotFinal, t, "it is %d deep; so much money waits until block %d is final as well", t.Depth, t.Block)
+	} else if most, capped := net.exposure(t.Asset); capped {
+		a := x.gw.asset(t.Asset)
+		x.reason(ReasonNotFinal, t, "it is %d deep; with it more than %s %s would be confirmed and not final, so that it waits until block %d, or enough before it, is final", t.Depth, a.Format(most), a.Symbol, t.Block)
 	}
 }
 

@@ -77,7 +77,7 @@ func (f *file) customer() string {
 // belongs to the observation: a transaction that is executed again may move
 // another one.
 func (d *desk) observation(f *file, t chain.Transfer, block chain.BlockRef) func(*Transaction) {
-	required := d.net.depth()
+	required := d.net.demand(t.Asset, t.Amount).depth
 	if f.payment && t.Asset == f.kase.payment.Asset.ID {
 		required = f.kase.payment.RequiredConfirmations
 	}

@@ -150,6 +150,9 @@ type AmountPolicy struct {
 	Grace time.Duration `json:"grace"`
 	// OverpaidMin is the smallest excess that is announced; 0 means 1 base unit.
 	OverpaidMin chain.Amount `json:"overpaid_min"`
+	// Final waits for the chain's finality too before money is confirmed. A Tier
+	// asks for it by amount, and sets it in Payment.Policy.
+	Final bool `json:"final,omitempty"`
 }
 
 // required returns the amount that is enough for a payment of expected.

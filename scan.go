@@ -329,8 +329,13 @@ func (d *desk) progress() error {
 	if err != nil {
 		return err
 	}
+	at := &gate{desk: d, final: final, known: known}
 	for _, row := range deep {
-		if err := d.confirm(row); err != nil {
+		ok, err := at.admits(row)
+		if err == nil && ok {
+			err = d.confirm(row)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -141,8 +141,10 @@ func (a *auditor) verdicts(row auditRow, t Transaction, at Address, p Payment) {
 	case at.Role != RolePayment || t.Asset != p.Asset.ID:
 		row.holds(ruleTransactionState, "Counting", !t.Counting, "it counts toward no payment")
 		row.holds(ruleTransactionState, "Accepted", !t.Accepted, "there was nothing to accept")
-	case t.Live():
+	case t.Live() && t.Status == TxConfirming:
 		row.same(ruleTransactionBlock, "Required", p.RequiredConfirmations, t.Required, "by", p.ID)
+	case t.Live():
+		row.holds(ruleTransactionBlock, "Required", t.Required <= p.RequiredConfirmations, "%d, more than %d by %s", t.Required, p.RequiredConfirmations, p.ID)
 	}
 }
 

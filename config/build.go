@@ -41,7 +41,7 @@ func (f *File) assemble(r *report, store bursar.Store) (cfg bursar.Config) {
 	f.checkPlain(r)
 	cfg = bursar.Config{
 		Store: store, TTL: f.TTL, Lease: f.Lease, Instance: f.Instance,
-		Policy: bursar.AmountPolicy{ToleranceBps: f.Policy.ToleranceBps, Grace: f.Policy.Grace},
+		Policy: bursar.AmountPolicy{ToleranceBps: f.Policy.ToleranceBps, Grace: f.Policy.Grace, Final: f.Policy.Final},
 	}
 	cfg.Wallet = f.Wallet.open(r, "wallet")
 	for _, name := range sorted(f.Retired) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -60,6 +61,8 @@ type chainBuilder struct {
 	from       Chain
 	id         chain.ID
 	native     chain.Asset
+	tiers      []bursar.Tier
+	exposure   []bursar.Exposure
 }
 
 func (b *chainBuilder) at(field string) string { return join(b.path, field) }
@@ -78,7 +81,7 @@ func (b *chainBuilder) build() bursar.Chain {
 	}
 	oneOf(b.report, b.at("sweep"), c.Sweep, string(bursar.SweepFinal), string(bursar.SweepOff))
 	out := bursar.Chain{
-		Assets: b.assets(), Treasury: b.treasury(), Confirmations: c.Confirmations, Sweep: bursar.SweepAt(c.Sweep), Start: c.Start, Poll: c.Poll,
+		Assets: b.assets(), Treasury: b.treasury(), Confirmations: c.Confirmations, ConfirmAfter: c.ConfirmAfter, Sweep: bursar.SweepAt(c.Sweep), Start: c.Start, Poll: c.Poll,
 		MaxTopUp: b.units(b.at("max_top_up"), c.MaxTopUp, coinDecimals), MaxFee: b.units(b.at("max_fee"), c.MaxFee, coinDecimals),
 	}
 	price := b.units(b.at("max_gas_price"), c.MaxGasPrice, gweiDecimals)
@@ -88,6 +91,7 @@ func (b *chainBuilder) build() bursar.Chain {
 	if c.Confirmations >= preset.Info.MaxReorg {
 		b.add(b.at("confirmations"), bursar.CodeOutOfRange, "want less than describe.max_reorg, %d", preset.Info.MaxReorg)
 	}
+	out.Tiers, out.Exposure = b.tiers, b.exposure
 	if len(b.errs) > before {
 		return out
 	}
@@ -253,9 +257,34 @@ func (b *chainBuilder) assets() (out []chain.Asset) {
 		a.SweepMinimum = b.units(path+".sweep_minimum", from.SweepMinimum, a.Decimals)
 		a.MaxSweepFee = b.units(path+".max_sweep_fee", from.MaxSweepFee, coinDecimals)
 		a.VerifyBalance, a.CodeHash = from.VerifyBalance, from.CodeHash
+		b.policy(path, from, a)
 		out = append(out, a)
 	}
 	return out
+}
+
+// policy reads what confirmations an asset asks for.
+func (b *chainBuilder) policy(path string, from Asset, a chain.Asset) {
+	for i, text := range from.Tiers {
+		at, words := fmt.Sprintf("%s.tiers[%d]", path, i), strings.Fields(text)
+		tier := bursar.Tier{Asset: a.ID, Final: len(words) > 1 && words[len(words)-1] == "final"}
+		if tier.Final {
+			words = words[:len(words)-1]
+		}
+		depth, err := uint64(0), error(nil)
+		if len(words) == 2 {
+			depth, err = strconv.ParseUint(words[1], 10, 32)
+		}
+		if err != nil || len(words) == 0 || len(words) > 2 || len(words) == 1 && !tier.Final || len(words) == 2 && depth == 0 {
+			b.add(at, bursar.CodeInvalid, "want an amount and a depth in blocks, final, or both: 100 12, or 5000 64 final")
+			continue
+		}
+		tier.From, tier.Confirmations = b.units(at, Units(words[0]), a.Decimals), depth
+		b.tiers = append(b.tiers, tier)
+	}
+	if most := b.units(path+".exposure", from.Exposure, a.Decimals); !most.IsZero() {
+		b.exposure = append(b.exposure, bursar.Exposure{Asset: a.ID, Max: most})
+	}
 }
 
 func (b *chainBuilder) asset(path, symbol string, from Asset) (chain.Asset, bool) {

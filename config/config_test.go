@@ -477,3 +477,37 @@ func ExampleError() {
 	fmt.Println(errors.As(err, &first), first)
 	// Output: true config: BURSAR_TTL: ttl: want a duration with its unit, such as 24h, 90m or 30s
 }
+
+func TestTiersAndExposure(t *testing.T) {
+	of := func(fields string) (bursar.Chain, error) {
+		f, err := load(t, strings.Split(minimal, "  local:")[0]+"  base:\n    url: http://x\n    treasury: '"+treasury+"'\n    confirm_after: 1m\n    assets:\n      USDC: {contract: '0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913', decimals: 6, "+fields+"}\n", seed...)
+		if err != nil {
+			return bursar.Chain{}, err
+		}
+		cfg, err := f.Build(memory.New())
+		if err != nil {
+			return bursar.Chain{}, err
+		}
+		return cfg.Chains[0], nil
+	}
+	c, err := of("tiers: [0.5 12, 1000 final, ' 5000  64 final '], exposure: 20000")
+	require.NoError(t, err)
+	require.Equal(t, time.Minute, c.ConfirmAfter)
+	f, err := load(t, minimal+"policy: {final: true}\n", seed...)
+	require.NoError(t, err)
+	cfg, err := f.Build(memory.New())
+	require.NoError(t, err)
+	require.True(t, cfg.Policy.Final)
+	usdc := c.Assets[0].ID
+	require.Equal(t, []bursar.Tier{
+		{Asset: usdc, From: chain.NewAmount(500_000), Confirmations: 12}, {Asset: usdc, From: chain.NewAmount(1e9), Final: true},
+		{Asset: usdc, From: chain.NewAmount(5e9), Confirmations: 64, Final: true},
+	}, c.Tiers)
+	require.Equal(t, []bursar.Exposure{{Asset: usdc, Max: chain.NewAmount(2e10)}}, c.Exposure)
+	for _, bad := range []string{"'100'", "final", "100 0", "100 -1", "100 12 13", "100 12 finally", "x 12", "0.0000001 12", "''"} {
+		_, err := of("tiers: [1 2, " + bad + "]")
+		require.Contains(t, faults(t, err), "chains.base.assets.USDC.tiers[1]", bad)
+	}
+	_, err = of("exposure: x")
+	require.Contains(t, faults(t, err), "chains.base.assets.USDC.exposure")
+}

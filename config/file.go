@@ -121,6 +121,9 @@ type Chain struct {
 	// its own block counts. At least 1, less than describe.max_reorg. Default:
 	// the preset's.
 	Confirmations uint64 `yaml:"confirmations"`
+	// ConfirmAfter raises confirmations to as many blocks as the chain usually
+	// makes in that time, a duration, for very fast chains. Default: not used.
+	ConfirmAfter time.Duration `yaml:"confirm_after"`
 	// Sweep is final, to sweep what is final, or off. Default: final.
 	Sweep string `yaml:"sweep"`
 	// MaxFee caps the fee of each transaction, in units of the native coin.
@@ -195,6 +198,13 @@ type Asset struct {
 	// SweepMinimum is the smallest holding worth sweeping, in units. Default:
 	// everything is.
 	SweepMinimum Units `yaml:"sweep_minimum"`
+	// Tiers ask for other confirmations from an amount on, the smallest amount
+	// first. Each is an amount in units and a depth in blocks, final, or both: 100
+	// 12, or 5000 64 final. Default: none, the chain's confirmations.
+	Tiers []string `yaml:"tiers"`
+	// Exposure caps what is confirmed and not final, in units; what does not fit
+	// waits for finality. Default: no cap.
+	Exposure Units `yaml:"exposure"`
 	// MaxSweepFee is the most one sweep may cost, in units of the native coin.
 	// Default: the chain's max_fee.
 	MaxSweepFee Units `yaml:"max_sweep_fee"`
@@ -248,6 +258,9 @@ type Policy struct {
 	// Grace is how long after the deadline money still re-opens a payment, a
 	// duration, 0s to 8784h (366 days). Default: 0s.
 	Grace time.Duration `yaml:"grace"`
+	// Final waits for the chain's finality before money is confirmed. Default:
+	// false.
+	Final bool `yaml:"final"`
 }
 
 // Units is a decimal number of whole coins, "25.5", never a float: exact, or an
