@@ -119,6 +119,7 @@ func TestAPaymentMayAskForFinality(t *testing.T) {
 	require.True(t, large.Policy.Final)
 	require.False(t, req.Policy.Final, "the caller's own is left alone")
 	require.Equal(t, large.ID, f.Request(req).ID)
+	f.Mine(1)
 	f.noBrokenRules()
 }
 
