@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,6 +49,10 @@ type fakeBlock struct {
 	txs      []object
 	receipts []object
 	logs     []object
+	// raw is the block's own encoding, where it has one; frames are the calls
+	// inside of its transactions.
+	raw    []byte
+	frames []object
 }
 
 // fakeNode is a node whose every answer a test can bend.
@@ -67,6 +72,11 @@ type fakeNode struct {
 	bend func(method string, params []any, result any) (any, object)
 	// serve may take over a whole HTTP request.
 	serve func(w http.ResponseWriter, body []byte) bool
+	// left is a block of a branch that was left, for which the node still
+	// answers.
+	left *fakeBlock
+	// traces is whether trace_block is known.
+	traces bool
 	// between runs after each HTTP request was answered, with its number.
 	between func(n int)
 }
@@ -236,6 +246,8 @@ func (n *fakeNode) answer(method string, params []any) (any, object) {
 		return nil, nil
 	case "eth_getLogs":
 		return n.logs(params[0].(object))
+	case "debug_getRawBlock", "trace_block", "eth_getBlockReceipts", "eth_getTransactionCount":
+		return n.more(method, params)
 	case "eth_getTransactionReceipt":
 		_, r := n.find(text(0))
 		return r, nil
@@ -286,6 +298,9 @@ func (n *fakeNode) byNumber(name string, full bool) (any, object) {
 }
 
 func (n *fakeNode) byHash(hash string) *fakeBlock {
+	if n.left != nil && n.left.hash == hash {
+		return n.left
+	}
 	for _, b := range n.blocks {
 		if b.hash == hash {
 			return b
@@ -306,16 +321,20 @@ func (n *fakeNode) find(hash string) (tx, receipt any) {
 }
 
 func (n *fakeNode) logs(filter object) (any, object) {
-	b := n.byHash(fmt.Sprint(filter["blockHash"]))
-	if b == nil {
+	blocks := n.inRange(filter)
+	if blocks == nil {
 		return nil, object{"code": -32000, "message": "unknown block"}
 	}
+	wanted := filter["topics"].([]any)
 	out := []object{}
-	for _, l := range b.logs {
-		topics, _ := l["topics"].([]string)
-		for _, a := range filter["address"].([]any) {
-			if strings.EqualFold(a.(string), l["address"].(string)) && len(topics) > 0 && topics[0] == filter["topics"].([]any)[0] {
-				out = append(out, l)
+	for _, b := range blocks {
+		for _, l := range b.logs {
+			topics, _ := l["topics"].([]string)
+			for _, a := range filter["address"].([]any) {
+				if strings.EqualFold(a.(string), l["address"].(string)) && len(topics) > 0 && topics[0] == wanted[0] &&
+					(len(wanted) < 3 || len(topics) > 2 && slices.Contains(wanted[2].([]any), any(topics[2]))) {
+					out = append(out, l)
+				}
 			}
 		}
 	}
@@ -331,7 +350,7 @@ func (b *fakeBlock) object(full bool) object {
 		}
 	}
 	return object{"number": hexQuantity(b.height), "hash": b.hash, "parentHash": b.parent, "timestamp": hexQuantity(b.time),
-		"transactions": txs, "miner": "0x0000000000000000000000000000000000000000", "logsBloom": "0x00", "uncles": []any{}}
+		"transactions": txs, "miner": "0x0000000000000000000000000000000000000000", "logsBloom": b.bloom(), "uncles": []any{}}
 }
 
 // Accounts and tokens of the tests.

@@ -202,11 +202,13 @@ func (s *scanner) traceResult(a *traceActionObject) {
 		switch {
 		case !ok:
 			return
-		case string(name) == "address" && !a.hasMade:
+		case string(name) != "address":
+			s.skip()
+		case a.hasMade:
+			s.fail("a field twice")
+		case !s.isNull():
 			a.hasMade = true
 			s.fixed(a.made[:])
-		default:
-			s.skip()
 		}
 	}
 }
