@@ -223,6 +223,33 @@ func TestBreaker(t *testing.T) {
 	})
 }
 
+// TestOneAttempt: however many calls wait for a provider to come back, it is asked
+// once whether it is the right one, and they go on elsewhere meanwhile.
+func TestOneAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{}, func(_ *world, c *quorum.Config) { c.FailAfter = 1 })
+		w.head()
+		w.nodes[0].FailNext(chaintest.MethodHead, errAway, 1)
+		w.head()
+		w.out("a", quorum.FaultTransport)
+		time.Sleep(quorum.DefaultCooldown)
+		w.nodes[0].takes(20 * time.Millisecond)
+		before := w.nodes[0].asked(chaintest.MethodIdentify)
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				_, err := w.q.Head(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		require.Equal(t, before+1, w.nodes[0].asked(chaintest.MethodIdentify))
+		require.False(t, w.status("a").Aside)
+	})
+}
+
 // TestPanicsAreContained: of a provider's client, and of the hook.
 func TestPanicsAreContained(t *testing.T) {
 	w := newWorld(t, chaintest.Options{}, func(_ *world, c *quorum.Config) {

@@ -53,6 +53,9 @@
 // waited for, 100 ms at most: a client that ignores its context may stay behind
 // that long and longer. Except for that, no goroutine outlives a call.
 //
+// Head alone asks all providers that are in, each time: that is how those that are
+// behind, on another branch or back again are known.
+//
 // Each provider has a budget of calls. A provider that lies, serves another chain,
 // takes finality back or wants to be left alone is put aside at once; one that
 // fails, after some failures in a row. The cool-down doubles with each time, and

@@ -17,6 +17,7 @@ type view struct {
 	voters []*provider // who stood by it last
 	rose   time.Time   // when its height rose
 	heard  time.Time   // when it was confirmed
+	turn   uint64      // counts the changes
 }
 
 // Head asks every provider that is in for its head, and merges what they say.
@@ -32,9 +33,12 @@ func (q *Client) Head(ctx context.Context) (chain.Head, error) {
 	if err := q.settleGenesis(ctx); err != nil {
 		return chain.Head{}, err
 	}
-	all := len(q.providers)
-	answers, faults := gather(ctx, q, mHead, q.order(mHead, 0), plan{want: all, need: q.cfg.Agree, patience: true}, q.headOf,
-		func(a []answer[chain.Head]) bool { return len(a) == all })
+	q.mu.Lock()
+	turn := q.view.turn
+	q.mu.Unlock()
+	list := q.affordable(q.order(mHead, 0))
+	answers, faults := gather(ctx, q, mHead, list, plan{want: len(list), need: q.cfg.Agree, patience: true}, q.headOf,
+		func(a []answer[chain.Head]) bool { return len(a) == len(list) })
 	if err := ctx.Err(); err != nil {
 		return chain.Head{}, err
 	}
@@ -49,14 +53,33 @@ func (q *Client) Head(ctx context.Context) (chain.Head, error) {
 		q.age()
 		return chain.Head{}, err
 	}
-	head = q.settle(head, by, answers)
+	head = q.settle(head, by, answers, turn)
 	q.stragglers(answers)
 	q.age()
 	return head, nil
 }
 
-// headOf asks one provider, and holds what it says against what it said before.
+// affordable leaves out those whose budget is spent, as long as enough others are
+// left: heads are asked for all the time, and waiting for them helps nobody.
+func (q *Client) affordable(list []*provider) []*provider {
+	now := time.Now()
+	rich := slices.DeleteFunc(slices.Clone(list), func(p *provider) bool { return p.broke(now) })
+	seen := map[string]bool{}
+	for _, p := range rich {
+		seen[p.Operator] = true
+	}
+	if len(seen) < q.cfg.Agree {
+		return list
+	}
+	return rich
+}
+
+// headOf asks one provider, and holds what it says against what it had said when
+// it was asked: of two calls at once, the older answer may come last.
 func (q *Client) headOf(ctx context.Context, p *provider) (chain.Head, error) {
+	p.mu.Lock()
+	before := p.final
+	p.mu.Unlock()
 	h, err := p.Client.Head(ctx)
 	if err != nil {
 		return h, err
@@ -75,13 +98,13 @@ func (q *Client) headOf(ctx context.Context, p *provider) (chain.Head, error) {
 	defer p.mu.Unlock()
 	switch {
 	case f == nil:
-	case f.Height < p.final.Height:
-		return h, faulty(FaultFinality, "%s took finality back from block %d to %d", p.Name, p.final.Height, f.Height)
-	case f.Height == p.final.Height && p.final.Hash != "" && f.Hash != p.final.Hash:
+	case f.Height < before.Height:
+		return h, faulty(FaultFinality, "%s took finality back from block %d to %d", p.Name, before.Height, f.Height)
+	case f.Height == before.Height && before.Hash != "" && f.Hash != before.Hash:
 		return h, faulty(FaultFinality, "%s exchanged the final block %d", p.Name, f.Height)
 	case floor != nil && f.Height == floor.Height && f.Hash != floor.Hash:
 		return h, faulty(FaultFinality, "%s calls %s final at height %d, it was %s", p.Name, f.Hash, f.Height, floor.Hash)
-	default:
+	case f.Height > p.final.Height || p.final.Hash == "":
 		p.final = *f
 	}
 	p.head = h.Latest
@@ -177,10 +200,22 @@ func (q *Client) choose(answers []answer[chain.Head]) answer[chain.Head] {
 		} else if v.lags++; v.lags > maxLags {
 			break
 		}
-		return a
+		return preferred(answers, a)
 	}
 	v.lags = 0
-	return best
+	return preferred(answers, best)
+}
+
+// preferred is the first of the configuration among those who tell just what the
+// chosen one does: to change between them changes nothing.
+func preferred(answers []answer[chain.Head], chosen answer[chain.Head]) answer[chain.Head] {
+	for _, a := range answers {
+		same := a.value.Latest == chosen.value.Latest && (a.value.Finalized == nil) == (chosen.value.Finalized == nil)
+		if same && a.by.index < chosen.by.index && (a.value.Finalized == nil || *a.value.Finalized == *chosen.value.Finalized) {
+			chosen = a
+		}
+	}
+	return chosen
 }
 
 // kth is the k-th highest height that distinct operators reach.
@@ -308,8 +343,10 @@ func (q *Client) mergeFinal(ctx context.Context, answers []answer[chain.Head]) (
 	return &best.members[0].value, nil
 }
 
-// settle makes a merged head the view where it may be, and returns the view.
-func (q *Client) settle(head chain.Head, by, answers []answer[chain.Head]) chain.Head {
+// settle makes a merged head the view where it may be, and returns the view. turn
+// is the view's when the providers were asked: where it has changed since, what
+// they said then takes nothing back.
+func (q *Client) settle(head chain.Head, by, answers []answer[chain.Head], turn uint64) chain.Head {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -318,7 +355,7 @@ func (q *Client) settle(head chain.Head, by, answers []answer[chain.Head]) chain
 	if f := old.Finalized; f != nil && (head.Finalized == nil || head.Finalized.Height < f.Height) {
 		head.Finalized = f
 	}
-	if head.Latest.Height < old.Latest.Height && !v.abandoned(answers, q.cfg.Agree, now.Add(-q.cfg.HeadAge)) {
+	if head.Latest.Height < old.Latest.Height && (v.turn != turn || !v.abandoned(answers, q.cfg.Agree, now.Add(-q.cfg.HeadAge))) {
 		// Those who have the newest block are away. What became final is news.
 		if f := head.Finalized; f != nil && f.Height <= old.Latest.Height {
 			v.head.Finalized = f
@@ -329,6 +366,7 @@ func (q *Client) settle(head chain.Head, by, answers []answer[chain.Head]) chain
 		v.rose = now
 	}
 	v.head, v.heard, v.leader, v.voters = head, now, nil, v.voters[:0]
+	v.turn++
 	for _, a := range by {
 		v.voters = append(v.voters, a.by)
 	}

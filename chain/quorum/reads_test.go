@@ -147,6 +147,17 @@ func TestSiblingsAtTheTip(t *testing.T) {
 	w.out("c", quorum.FaultTransport)
 	w.nodes[1].Pin("")
 	require.Equal(t, w.Head(), w.head().Latest)
+
+	w = newWorld(t, chaintest.Options{}, agree(2))
+	old = w.Head().Hash
+	w.Reorg(1)
+	w.Rewind(1)
+	w.nodes[1].Pin(old)
+	require.Equal(t, w.Head(), w.head().Latest, "two against one")
+	p, err = w.page(10)
+	require.NoError(t, err)
+	require.Equal(t, w.truth(10), p)
+	require.False(t, w.status("b").Aside, "which is no fault so early")
 }
 
 // TestStatus: what is in a block needs agreement; that something waits needs one

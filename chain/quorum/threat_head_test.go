@@ -2,6 +2,7 @@ package quorum_test
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,18 +48,76 @@ func TestThreat_A12_FloorHolds(t *testing.T) {
 	}
 }
 
-// TestThreat_A12_ExchangedFinalBlock: another hash at the height that was final.
-func TestThreat_A12_ExchangedFinalBlock(t *testing.T) {
-	w := newWorld(t, chaintest.Options{Finalized: true}, nil)
-	before := w.head()
-	w.nodes[0].Lie(chaintest.Lies{Head: func(h chain.Head) chain.Head {
+// final makes a client tell another final block.
+func final(change func(*chain.BlockRef)) chaintest.Lies {
+	return chaintest.Lies{Head: func(h chain.Head) chain.Head {
 		f := *h.Finalized
-		f.Hash = "0xother"
+		change(&f)
 		h.Finalized = &f
 		return h
-	}})
+	}}
+}
+
+// TestThreat_A12_ExchangedFinalBlock: another hash at a height that the provider
+// itself had called final.
+func TestThreat_A12_ExchangedFinalBlock(t *testing.T) {
+	w := newWorld(t, chaintest.Options{Finalized: true}, nil)
+	at, _ := w.Block(4)
+	w.nodes[1].Lie(final(func(f *chain.BlockRef) { *f = at }))
+	before := w.head()
+	require.Equal(t, uint64(5), before.Finalized.Height)
+	w.nodes[1].Lie(final(func(f *chain.BlockRef) { *f = at; f.Hash = "0xother" }))
 	require.Equal(t, before, w.head())
-	w.out("a", quorum.FaultFinality)
+	w.out("b", quorum.FaultFinality)
+}
+
+// TestThreat_A12_AnotherFinalBlock: another hash at the height that we go by, told
+// by one who had told none before.
+func TestThreat_A12_AnotherFinalBlock(t *testing.T) {
+	w := newWorld(t, chaintest.Options{Finalized: true}, nil)
+	w.nodes[2].FailNext(chaintest.MethodHead, errAway, 1)
+	before := w.head()
+	w.nodes[2].Lie(final(func(f *chain.BlockRef) { f.Hash = "0xother" }))
+	require.Equal(t, before, w.head())
+	w.out("c", quorum.FaultFinality)
+}
+
+// TestThreat_A12_FinalityOfASlowerProvider: one that learns of finality later is
+// no liar, and lowers nothing when it takes over.
+func TestThreat_A12_FinalityOfASlowerProvider(t *testing.T) {
+	for _, k := range []int{1, 2} {
+		w := newWorld(t, chaintest.Options{Finalized: true}, agree(k))
+		low, _ := w.Block(3)
+		for i := k; i < 3; i++ {
+			w.nodes[i].Lie(final(func(f *chain.BlockRef) { *f = low }))
+		}
+		before := w.head()
+		require.Equal(t, uint64(5), before.Finalized.Height)
+		w.nodes[0].Fail(func(chaintest.Call) error { return errAway })
+		w.Mine(1)
+		after := w.head()
+		require.Equal(t, w.Head(), after.Latest)
+		require.Equal(t, before.Finalized, after.Finalized)
+		require.False(t, w.status("b").Aside)
+	}
+}
+
+// TestThreat_A12_NoHeadBelowFinality: whoever has not reached what is final has no
+// head for us, however long the others are away.
+func TestThreat_A12_NoHeadBelowFinality(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{Finalized: true}, func(_ *world, c *quorum.Config) { c.MaxBehind = 100 })
+		w.nodes[1].Lag(8)
+		w.nodes[2].Lag(8)
+		before := w.head()
+		w.nodes[0].Fail(func(chaintest.Call) error { return errAway })
+		for range 20 {
+			time.Sleep(time.Minute)
+			_, err := w.q.Head(t.Context())
+			require.ErrorIs(t, err, chain.ErrTransient)
+		}
+		require.Equal(t, before, w.q.View().Head)
+	})
 }
 
 // split makes a second chain that is the first one up to now, then grows
@@ -139,7 +198,7 @@ func TestThreat_A20_SplitHaltsCrediting(t *testing.T) {
 // behind the same address has no say in what that block holds.
 func TestThreat_C1_LaggingBehindBalancer(t *testing.T) {
 	for _, k := range []int{1, 2} {
-		w := newWorld(t, chaintest.Options{}, agree(k))
+		w := newWorld(t, chaintest.Options{}, func(_ *world, c *quorum.Config) { c.Agree, c.FailAfter = k, 1 })
 		w.Pay("alice", w.own.Address, w.eth, chain.NewAmount(7))
 		w.Mine(1)
 		require.Equal(t, uint64(11), w.head().Latest.Height)
@@ -150,23 +209,81 @@ func TestThreat_C1_LaggingBehindBalancer(t *testing.T) {
 		refs, err := w.q.Headers(t.Context(), 11, 11)
 		require.NoError(t, err)
 		require.Equal(t, p.Blocks, refs, "nor does it say that there is none")
-		require.NotZero(t, w.status("a").Counters.Failures, "that is a fault: it told a head of 11")
+		w.out("a", quorum.FaultIncoherent)
 	}
+}
+
+// TestThreat_C1_NothingIsNoAnswer: nobody who is behind the view says what there
+// is not.
+func TestThreat_C1_NothingIsNoAnswer(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, nil)
+	w.nodes[0].Lag(2)
+	require.Equal(t, uint64(10), w.head().Latest.Height)
+	for _, n := range w.nodes[1:] {
+		n.FailNext(chaintest.MethodHeaders, errAway, 1)
+	}
+	_, err := w.q.Headers(t.Context(), 10, 10)
+	require.ErrorIs(t, err, chain.ErrTransient)
+	refs, err := w.q.Headers(t.Context(), 11, 11)
+	require.NoError(t, err)
+	require.Empty(t, refs, "above everything")
 }
 
 // TestThreat_C1_BehindIsAskedLast: who is known not to have a block is not asked.
 func TestThreat_C1_BehindIsAskedLast(t *testing.T) {
+	for _, k := range []int{1, 2} {
+		w := newWorld(t, chaintest.Options{}, agree(k))
+		w.nodes[0].Lag(2)
+		require.Equal(t, uint64(10), w.head().Latest.Height)
+		_, err := w.page(10)
+		require.NoError(t, err)
+		require.Zero(t, w.nodes[0].asked(chaintest.MethodTransfers))
+		w.nodes[0].Lag(0)
+		w.Mine(60)
+		w.nodes[0].Lag(50)
+		require.Equal(t, uint64(70), w.head().Latest.Height)
+		w.out("a", quorum.FaultBehind)
+	}
+}
+
+// TestThreat_C2_LeaderIsKept: where one is believed, the view does not change
+// between two branches because another one is faster for a moment; it does when
+// the leader falls behind for good, and goes back to the first of the Config as
+// soon as that changes nothing.
+func TestThreat_C2_LeaderIsKept(t *testing.T) {
 	w := newWorld(t, chaintest.Options{}, nil)
-	w.nodes[0].Lag(2)
-	require.Equal(t, uint64(10), w.head().Latest.Height)
-	_, err := w.page(10)
-	require.NoError(t, err)
-	require.Zero(t, w.nodes[0].asked(chaintest.MethodTransfers))
-	w.nodes[0].Lag(0)
-	w.Mine(60)
-	w.nodes[0].Lag(50)
-	require.Equal(t, uint64(70), w.head().Latest.Height)
-	w.out("a", quorum.FaultBehind)
+	old := w.head().Latest
+	w.Reorg(1)
+	w.Rewind(1)
+	require.NotEqual(t, old, w.Head())
+	w.nodes[0].Pin(old.Hash)
+	for range 5 {
+		require.Equal(t, old, w.head().Latest, "b and c have another one")
+	}
+	w.Mine(1)
+	for range 3 {
+		require.Equal(t, old, w.head().Latest)
+	}
+	require.Equal(t, w.Head(), w.head().Latest, "a has stood still for long enough")
+	page := func(by int) {
+		t.Helper()
+		before := w.nodes[by].asked(chaintest.MethodTransfers)
+		_, err := w.page(8)
+		require.NoError(t, err)
+		require.Equal(t, before+1, w.nodes[by].asked(chaintest.MethodTransfers))
+	}
+	page(1)
+	w.nodes[0].Pin("")
+	w.Rewind(1)
+	branch := w.Head()
+	w.Mine(1)
+	w.nodes[1].Pin(branch.Hash)
+	w.nodes[2].Pin(branch.Hash)
+	w.Rewind(1)
+	w.nodes[1].Pin("")
+	w.nodes[2].Pin("")
+	require.Equal(t, w.Head(), w.head().Latest)
+	page(0)
 }
 
 // TestThreat_C2_HeadHeldOverASwitch: another provider's lower head is not ours,
@@ -194,6 +311,44 @@ func TestThreat_C2_HeadHeldOverASwitch(t *testing.T) {
 	}
 }
 
+// TestThreat_C2_LateAnswersTakeNothingBack: of two calls at once, the one that
+// heard of the older head comes last: neither the head nor finality fell.
+func TestThreat_C2_LateAnswersTakeNothingBack(t *testing.T) {
+	for _, k := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, chaintest.Options{Finalized: true}, agree(k))
+			for _, n := range w.nodes {
+				n.takes(100 * time.Millisecond)
+			}
+			w.head()
+			for _, n := range w.nodes {
+				n.takes(0)
+				held := false
+				n.Fail(func(c chaintest.Call) error {
+					if c.Method == chaintest.MethodHead && c.After && !held {
+						held = true
+						time.Sleep(50 * time.Millisecond)
+					}
+					return nil
+				})
+			}
+			var late chain.Head
+			var wg sync.WaitGroup
+			wg.Go(func() { late = w.head() })
+			time.Sleep(time.Millisecond)
+			w.Mine(1)
+			newer := w.head()
+			require.Equal(t, w.Head(), newer.Latest)
+			wg.Wait()
+			require.Equal(t, newer, late)
+			require.Equal(t, newer, w.q.View().Head)
+			for _, s := range w.q.Providers() {
+				require.False(t, s.Aside, s.Reason)
+			}
+		})
+	}
+}
+
 // TestThreat_C2_TrueRollbackIsSeen: the very provider that told the head went
 // back, and so did all others: that is news.
 func TestThreat_C2_TrueRollbackIsSeen(t *testing.T) {
@@ -205,4 +360,38 @@ func TestThreat_C2_TrueRollbackIsSeen(t *testing.T) {
 		w.Mine(2)
 		require.Equal(t, w.Head(), w.head().Latest)
 	}
+}
+
+// TestThreat_A20_TwoCamps: as many on either side of a split are nobody's chain,
+// although each side is large enough.
+func TestThreat_A20_TwoCamps(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, func(w *world, c *quorum.Config) {
+		c.Agree = 2
+		other := split(w, chaintest.Options{})
+		w.nodes[1].Client = other.Client()
+		c.Providers = append(c.Providers, quorum.Provider{Name: "d", Client: other.Client()})
+	})
+	var camps *quorum.DivergenceError
+	_, err := w.q.Head(t.Context())
+	require.ErrorAs(t, err, &camps)
+	require.Equal(t, []string{"a", "c"}, camps.Said[0].Providers)
+	require.Equal(t, []string{"b", "d"}, camps.Said[1].Providers)
+	_, err = w.page(9)
+	require.ErrorAs(t, err, &camps)
+	for _, s := range w.q.Providers() {
+		require.False(t, s.Aside)
+	}
+}
+
+// TestThreat_A20_OperatorsCountForHeads: two URLs on one side are one voice.
+func TestThreat_A20_OperatorsCountForHeads(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, func(w *world, c *quorum.Config) {
+		c.Agree = 2
+		c.Providers[0].Operator, c.Providers[1].Operator = "fork", "fork"
+		other := split(w, chaintest.Options{})
+		w.nodes[0].Client, w.nodes[1].Client = other.Client(), other.Client()
+	})
+	_, err := w.q.Head(t.Context())
+	var split *quorum.DivergenceError
+	require.ErrorAs(t, err, &split)
 }

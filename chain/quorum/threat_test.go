@@ -80,6 +80,23 @@ func TestThreat_C6_BudgetIsKept(t *testing.T) {
 	})
 }
 
+// TestThreat_C6_HeadsDoNotWaitForABudget: a provider whose budget is spent is left
+// out of the question for heads, which comes all the time.
+func TestThreat_C6_HeadsDoNotWaitForABudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{}, func(_ *world, c *quorum.Config) {
+			c.Agree = 2
+			c.Providers[1].Rate, c.Providers[1].Burst = 1, 5
+		})
+		began := time.Now()
+		for range 20 {
+			w.head()
+		}
+		require.Equal(t, began, time.Now())
+		require.LessOrEqual(t, w.nodes[1].all(), 5)
+	})
+}
+
 // TestThreat_C7_WrongChain: a provider of another chain is out from the start.
 func TestThreat_C7_WrongChain(t *testing.T) {
 	for name, lie := range map[string]func(chain.Identity) chain.Identity{
@@ -103,6 +120,21 @@ func TestThreat_C7_WrongChain(t *testing.T) {
 			require.Equal(t, truth, got)
 		})
 	}
+}
+
+// TestThreat_C7_ConfiguredGenesis: what is configured is not voted on.
+func TestThreat_C7_ConfiguredGenesis(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, func(w *world, c *quorum.Config) {
+		first, _ := w.Block(0)
+		c.Genesis = first.Hash
+	})
+	for _, n := range w.nodes[:2] {
+		n.Lie(chaintest.Lies{Identity: func(i chain.Identity) chain.Identity { i.Genesis = "0xother"; return i }})
+	}
+	require.Equal(t, w.Head(), w.head().Latest)
+	require.Equal(t, quorum.FaultWrongChain, w.status("a").Fault)
+	require.Equal(t, quorum.FaultWrongChain, w.status("b").Fault)
+	require.False(t, w.status("c").Aside)
 }
 
 // TestThreat_C7_AllWrong: nothing is left, and the error says why.
@@ -133,7 +165,7 @@ func TestThreat_C7_GenesisTie(t *testing.T) {
 // TestThreat_C7_RepointedLater: the chain is asked for again, at least each
 // Recheck and after each failure, and a provider is back once it is right.
 func TestThreat_C7_RepointedLater(t *testing.T) {
-	wrong := chaintest.Lies{Identity: func(i chain.Identity) chain.Identity { i.ID = "eip155:5"; return i }}
+	wrong := chaintest.Lies{Identity: func(i chain.Identity) chain.Identity { i.Genesis = "0xother"; return i }}
 	for name, happens := range map[string]func(*world){
 		"in time":         func(*world) { time.Sleep(11 * time.Minute) },
 		"after a failure": func(w *world) { w.nodes[0].FailNext(chaintest.MethodHead, errAway, 1); w.head() },
@@ -202,8 +234,14 @@ func TestThreat_C8_OperatorsCountNotURLs(t *testing.T) {
 	for _, n := range w.nodes[:2] {
 		n.Lie(chaintest.Lies{})
 	}
+	before := w.nodes[1].asked(chaintest.MethodTransfers)
 	_, err = w.page(11)
 	require.NoError(t, err)
+	require.Equal(t, before, w.nodes[1].asked(chaintest.MethodTransfers), "the second URL is asked where the first fails")
+	w.nodes[0].FailNext(chaintest.MethodTransfers, errAway, 1)
+	_, err = w.page(11)
+	require.NoError(t, err)
+	require.Equal(t, before+1, w.nodes[1].asked(chaintest.MethodTransfers))
 }
 
 // TestThreat_C8_EveryFieldCounts: a lie in any field of a page is a lie.
@@ -341,6 +379,7 @@ func TestThreat_C17_AllAwayForDays(t *testing.T) {
 				time.Sleep(time.Minute)
 			}
 			require.LessOrEqual(t, w.nodes[0].all()-before, days*24*60*2+10, "at most as often as it was asked")
+			require.GreaterOrEqual(t, w.nodes[0].all()-before, days*24*60, "and tried again all the time")
 			require.Less(t, len(w.conditions(quorum.ProviderAside)), 10, "told once, not each time")
 			w.Chain.Fail(nil)
 			w.Mine(1)
