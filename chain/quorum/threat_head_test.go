@@ -3,6 +3,7 @@ package quorum_test
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -323,10 +324,9 @@ func TestThreat_C2_LateAnswersTakeNothingBack(t *testing.T) {
 			w.head()
 			for _, n := range w.nodes {
 				n.takes(0)
-				held := false
+				var held atomic.Bool
 				n.Fail(func(c chaintest.Call) error {
-					if c.Method == chaintest.MethodHead && c.After && !held {
-						held = true
+					if c.Method == chaintest.MethodHead && c.After && held.CompareAndSwap(false, true) {
 						time.Sleep(50 * time.Millisecond)
 					}
 					return nil
