@@ -49,7 +49,7 @@ const (
 
 // Reason is one reason, in a word for programs and a sentence for people.
 type Reason struct {
-	Code ReasonCode `json:"code"`
+	Code ReasonCode `json:"code"` // Code is the reason in a word.
 	// Text says why, and what is to be done where something is.
 	Text string `json:"text"`
 	// Transaction is the row that it is about, if it is about one.
@@ -117,14 +117,16 @@ type ExplainedTx struct {
 // ExplainedMove is a payout with its attempts. What an attempt signed is left out.
 type ExplainedMove struct {
 	Payout
-	Units    string             `json:"units"` // Units is the amount with its symbol.
-	Attempts []ExplainedAttempt `json:"attempts,omitempty"`
+	Units    string             `json:"units"`              // Units is the amount with its symbol.
+	Attempts []ExplainedAttempt `json:"attempts,omitempty"` // Attempts are its signed transactions, the first one first.
 }
 
 // ExplainedAttempt is one signed transaction of a payout.
 type ExplainedAttempt struct {
+	// TxID is the transaction. Attempts with one Group share a nonce, so that at
+	// most one of them can be mined.
 	TxID  chain.TxID `json:"tx_id"`
-	Group int        `json:"group"`
+	Group int        `json:"group"` // Group counts the nonces that were used.
 	// Open is true while it can still be mined; Error is what the last broadcast
 	// said.
 	Open  bool   `json:"open"`
@@ -133,19 +135,21 @@ type ExplainedAttempt struct {
 
 // ExplainedEvent is an event with its way to each notifier.
 type ExplainedEvent struct {
-	ID         string              `json:"id"`
-	Kind       Kind                `json:"kind"`
-	Subject    string              `json:"subject"`
-	Seq        int64               `json:"seq"`
-	Time       time.Time           `json:"time"`
+	// ID, Kind, Subject, Seq and Time are those of the Event.
+	ID      string    `json:"id"`
+	Kind    Kind      `json:"kind"`    // Kind is what happened.
+	Subject string    `json:"subject"` // Subject is what it happened to.
+	Seq     int64     `json:"seq"`     // Seq is its number among the subject's events.
+	Time    time.Time `json:"time"`    // Time is when it was committed.
+	// Deliveries are its ways, one for each notifier.
 	Deliveries []ExplainedDelivery `json:"deliveries,omitempty"`
 }
 
 // ExplainedDelivery is how far an event has come on its way to one notifier.
 type ExplainedDelivery struct {
-	Endpoint string         `json:"endpoint"`
-	Status   DeliveryStatus `json:"status"`
-	Attempts int            `json:"attempts"`
+	Endpoint string         `json:"endpoint"` // Endpoint is the notifier's name.
+	Status   DeliveryStatus `json:"status"`   // Status is how far it has come.
+	Attempts int            `json:"attempts"` // Attempts is how often it was tried.
 	// NextAt is when it is tried again, zero where it ended; LastError is what the
 	// receiver said.
 	NextAt    time.Time `json:"next_at,omitzero"`
@@ -154,8 +158,8 @@ type ExplainedDelivery struct {
 
 // ExplainedChain is how far one chain was followed.
 type ExplainedChain struct {
-	ID   ChainID `json:"id"`
-	Name string  `json:"name"`
+	ID   ChainID `json:"id"`   // ID is the chain, as CAIP-2.
+	Name string  `json:"name"` // Name is its short name.
 	// Tip is the newest scanned height, Head the newest that a node told of, now or
 	// at the last scan, Final the highest final one.
 	Tip   uint64 `json:"tip"`

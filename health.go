@@ -48,7 +48,12 @@ type ChainHealth struct {
 	// their distance, Final the highest final height.
 	Tip, Head chain.BlockRef
 	Lag       uint64 // Lag is how many blocks Tip is behind Head.
-	Final     uint64 // Final is the highest final height.
+	// Rate is how many blocks a second this instance has scanned within the last
+	// minute, Left how long it needs at that rate until Lag is nothing. Both are zero
+	// where another instance does the work, or where it cannot be told.
+	Rate  float64
+	Left  time.Duration // Left is the time until Lag is nothing.
+	Final uint64        // Final is the highest final height.
 	// Unprobed is why the balances of open addresses could not be compared at the
 	// last page; nil while all is well, or while another instance does the work.
 	// Coin that contracts send is not found meanwhile. Payments in the native coin
@@ -106,6 +111,9 @@ func (n *network) health(st ChainState) ChainHealth {
 	}
 	if c.Head.Height > c.Tip.Height {
 		c.Lag = c.Head.Height - c.Tip.Height
+	}
+	if p := n.scanner.Progress(); n.fence.Name != "" {
+		c.Rate, c.Left = p.Rate, p.Left
 	}
 	if t := n.book.troubled(); t != nil {
 		c.Ready, c.IssuanceHalted = false, t.reason

@@ -17,6 +17,12 @@ type Progress struct {
 	Tip  chain.BlockRef // Tip is the newest block that was committed.
 	// Lag is how many blocks Tip is behind Head, 0 where the node is behind.
 	Lag uint64
+	// Rate is how many blocks a second were committed of late, within about the last
+	// minute of work; Left is how long it takes at that rate until Lag is nothing,
+	// while the chain grows as it does. Both are zero until known, Left also where
+	// there is nothing left or no end in sight.
+	Rate float64
+	Left time.Duration // Left is the time until Lag is nothing.
 	// Stepped is when the last step without an error ended, in UTC.
 	Stepped time.Time
 	// Err is the error of the last step, nil where it had none; Failures is the
@@ -27,6 +33,49 @@ type Progress struct {
 
 // Halted reports whether the scanner waits for an operator.
 func (p Progress) Halted() bool { return errors.Is(p.Err, ErrNoCommonAncestor) }
+
+// span is how far back Progress.Rate looks.
+const span = time.Minute
+
+// sample is a moment of the catching up.
+type sample struct {
+	at        time.Time
+	tip, head uint64
+}
+
+// samples are those of the last span, the oldest first.
+type samples []sample
+
+// add takes one more and forgets what is too old to be of use. A tip that went
+// back begins anew: what was connected twice is no progress.
+func (s samples) add(now sample) samples {
+	if n := len(s); n > 0 && now.tip < s[n-1].tip {
+		s = s[:0]
+	}
+	for len(s) > 1 && now.at.Sub(s[1].at) >= span {
+		s = s[1:]
+	}
+	return append(s, now)
+}
+
+// pace returns the blocks per second and the time until nothing is left.
+func (s samples) pace() (rate float64, left time.Duration) {
+	if len(s) < 2 {
+		return 0, 0
+	}
+	first, last := s[0], s[len(s)-1]
+	took := last.at.Sub(first.at)
+	if took <= 0 || last.tip <= first.tip {
+		return 0, 0
+	}
+	done := last.tip - first.tip
+	rate = float64(done) / took.Seconds()
+	grown := last.head - min(first.head, last.head)
+	if lag := last.head - min(last.tip, last.head); lag > 0 && done > grown {
+		left = time.Duration(float64(lag) * float64(took) / float64(done-grown))
+	}
+	return rate, left
+}
 
 // Progress returns how far the scanner is.
 func (s *Scanner) Progress() Progress {

@@ -32,6 +32,9 @@ type Scanner struct {
 	told chain.Head
 	// failures counts errors in a row.
 	failures int
+	// moments are what Progress.Rate is worked out from; said is when it was logged.
+	moments  samples
+	said     time.Time
 	watchdog watchdog
 
 	mu       sync.Mutex
@@ -242,8 +245,20 @@ func (s *Scanner) commit(ctx context.Context, step Step, window Follower) error 
 	}
 	s.window, s.told = window, step.Head
 	tip, _ := window.Tip()
-	s.update(func(p *Progress) { p.Tip = tip })
+	s.moments = s.moments.add(sample{time.Now(), tip.Height, step.Head.Latest.Height})
+	s.update(func(p *Progress) { p.Tip = tip; p.Rate, p.Left = s.moments.pace() })
+	s.say(ctx)
 	return nil
+}
+
+// say logs how the catching up goes, now and then.
+func (s *Scanner) say(ctx context.Context) {
+	p, now := s.Progress(), time.Now()
+	if p.Lag <= s.cfg.LagBlocks || now.Sub(s.said) < span/2 {
+		return
+	}
+	s.said = now
+	s.log.InfoContext(ctx, "catching up", "tip", p.Tip.Height, "head", p.Head.Latest.Height, "blocks_per_second", int64(p.Rate), "left", p.Left.Round(time.Second))
 }
 
 // failed names the call that an error came from.

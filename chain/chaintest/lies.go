@@ -12,7 +12,7 @@ import (
 // would have told and returns what it tells instead. One that is nil tells the
 // truth. A function must not change what it gets, and is called without a lock.
 type Lies struct {
-	Head     func(chain.Head) chain.Head
+	Head     func(chain.Head) chain.Head             // Head twists the answer of Head.
 	Headers  func([]chain.BlockRef) []chain.BlockRef // Headers twists the answer of Headers.
 	Page     func(chain.Page) chain.Page             // Page twists the answer of Transfers.
 	Status   func(chain.TxStatus) chain.TxStatus     // Status twists each entry of Status.
