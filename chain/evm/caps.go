@@ -112,9 +112,10 @@ func (c *Client) probe(ctx context.Context, height uint64) (*Capabilities, error
 	}
 	if calls[2].err == nil {
 		s := &scanner{data: traceText}
-		traced.traces, _ = s.traces(nil)
+		var ok bool
+		traced.traces, ok = s.traces(nil)
 		traced.header, traced.list = shown.header, shown.list
-		p.TraceBlock = p.judge("trace_block", s.err, traced.checkTraces)
+		p.TraceBlock = p.judge("trace_block", s.err, traced.checkTraces) && ok
 	}
 	return p, nil
 }

@@ -68,6 +68,10 @@ func (n *fakeNode) more(method string, params []any) (any, object) {
 		}
 		return b.trace(), nil
 	}
+	if len(n.blocks) < 2 || n.blocks[1].raw == nil {
+		// Tests that bend these answers must not find them refused.
+		return nil, nil
+	}
 	return nil, methodMissing(method)
 }
 
