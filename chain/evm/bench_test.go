@@ -173,3 +173,34 @@ func BenchmarkRaw(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkTraces is the reading of a block's traces as anvil writes them: 200
+// transactions, of which 60 make calls.
+func BenchmarkTraces(b *testing.B) {
+	var frames []string
+	for tx := range 200 {
+		inner := 0
+		if tx%10 > 6 {
+			inner = 3
+		}
+		for k := range inner + 1 {
+			path := ""
+			if k > 0 {
+				path = fmt.Sprint(k - 1)
+			}
+			input := strings.Repeat("ab", 68)
+			frames = append(frames, fmt.Sprintf(`{"type":"call","action":{"from":"0x%s","callType":"call","gas":"0x7a120","input":"0x%s","to":"0x%s","value":"0x0"},"result":{"gasUsed":"0x8fc0","output":"0x0000000000000000000000000000000000000000000000000000000000000001"},"traceAddress":[%s],"subtraces":%d,"transactionHash":%q,"transactionPosition":%d,"blockNumber":77,"blockHash":%q}`,
+				hashOf("from", tx)[26:], input, hashOf("to", tx)[26:], path, inner, hashOf("tx", tx), tx, hashOf("busy")))
+		}
+	}
+	data := []byte("[" + strings.Join(frames, ",") + "]")
+	var traces []traceObject
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		s := scanner{data: data}
+		if traces, _ = s.traces(traces[:0]); s.err != nil {
+			b.Fatal(s.err)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package evm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/bursar-go/bursar/chain"
@@ -85,7 +86,8 @@ func (c *Client) capabilities(ctx context.Context, height uint64) (*Capabilities
 }
 
 // probe asks for one block in all ways. What a node says to a question that it
-// does not understand may be anything, so that each answer is read on its own.
+// does not understand may be anything, down to the refusal of the request as a
+// whole, so that each question is one request and each answer read on its own.
 func (c *Client) probe(ctx context.Context, height uint64) (*Capabilities, error) {
 	var shown, raw, traced block
 	var rawText, traceText []byte
@@ -97,8 +99,15 @@ func (c *Client) probe(ctx context.Context, height uint64) (*Capabilities, error
 		// The first block has no transactions, so that this costs nothing.
 		newCall("eth_getBlockReceipts", func(s *scanner) { s.skip() }, "0x0"),
 	}
-	if err := c.do(ctx, calls...); err != nil {
-		return nil, err
+	for i, r := range calls {
+		err := c.send(ctx, calls[i:i+1])
+		var broken *TransportError
+		switch {
+		case err != nil && (i == 0 || errors.As(err, &broken)):
+			return nil, err
+		case err != nil:
+			r.err = err
+		}
 	}
 	if calls[0].err != nil || shown.missing {
 		// There is nothing to compare with; the page will say what is wrong.

@@ -10,9 +10,10 @@
 //	token         a Transfer log of exactly three topics and 32 bytes of data,
 //	              emitted by a contract of the watch's list and by no other
 //
-// Calldata, return values, symbols and traces prove nothing and are not read.
-// Native coin that a contract sends leaves no trace in either place and is not
-// seen by this package.
+// Calldata, return values and symbols prove nothing and are not read. Native
+// coin that a contract sends is in neither place: pages have it where the node
+// offers trace_block, and then only from calls that lasted in transactions whose
+// receipts say status 1. Client.Internal looks it up for one block.
 //
 // # What one page rests on
 //
@@ -24,6 +25,25 @@
 // lags, prunes and reorganises between two calls; an answer that does not fit
 // the blocks of the page is an error (chain.ErrReorg, chain.ErrTransient) and
 // never an empty list.
+//
+// # Far below the head
+//
+// A client that knows from Head how far it is behind reads in the cheapest sound
+// way that its node has (see Capabilities), and says nothing else by it:
+//
+//	raw      debug_getRawBlock: the hash of the header's bytes is the block's,
+//	         and the transactions are those of the header's root. Senders are
+//	         recovered only for nonces that watched accounts used in the
+//	         stretch, which one question for each account's nonce tells
+//	traces   trace_block: every transaction must be there once, in its place
+//	full     every node has it; and blocks of which the others do not tell
+//	         enough are read so again, by hash
+//
+// Logs are asked for by range there, with the receivers named while they are few.
+// Each log must belong to a block of the page and to a transaction in it. A block
+// without an answer is asked for again by hash where its bloom speaks of a log,
+// and where all blooms do, one block of the page in turn; the answer of a node
+// that lacked a log is thrown away, and its ranges with it for a long time.
 //
 // # Decoding
 //

@@ -67,6 +67,8 @@ type TransportError struct {
 	Host  string
 	Cause string // Cause is what went wrong.
 	err   error
+	// late is true where our own time limit ended it.
+	late bool
 }
 
 // Error tells what went wrong, without secrets.

@@ -29,6 +29,20 @@ type nodeLimits struct {
 	rangePause atomic.Int64
 }
 
+// mayRange reports whether logs may be asked for by range, and counts the pages
+// of a pause.
+func (l *nodeLimits) mayRange() bool {
+	for {
+		left := l.rangePause.Load()
+		if left <= 0 {
+			return true
+		}
+		if l.rangePause.CompareAndSwap(left, left-1) {
+			return false
+		}
+	}
+}
+
 // receivers is the most receivers that are named in one question.
 func (l *nodeLimits) receivers() int {
 	switch n := l.named.Load(); {
@@ -126,4 +140,11 @@ func (c *Client) smallBatch() int {
 		return 1
 	}
 	return maxMaxBatch
+}
+
+// isLate reports whether a request took longer than Config.Timeout: what the
+// node cannot do in that time for many blocks it may do for few.
+func isLate(err error) bool {
+	var broken *TransportError
+	return errors.As(err, &broken) && broken.late
 }

@@ -38,7 +38,7 @@ func (c *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) 
 		case err == nil:
 			grow(&c.page, n, c.Info().PageBlocks)
 			return page, nil
-		case n == 1 || !isTooLarge(err):
+		case n == 1 || !isTooLarge(err) && !isLate(err):
 			return chain.Page{}, readError(err)
 		}
 		n /= 2

@@ -37,6 +37,7 @@ func (p *pageReader) readBlocks(ctx context.Context) error {
 			return err
 		}
 	}
+	p.weigh()
 	return p.takeFirstLogs(questions, calls[logs:])
 }
 

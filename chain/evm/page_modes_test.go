@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ethereum/go-ethereum/rlp"
 	"github.com/stretchr/testify/require"
@@ -620,10 +621,59 @@ func changedTx(tx any, place int) object {
 	return o
 }
 
+// Raw blocks of which most must be read again are not asked for any longer.
+func TestRawBlocksThatAreNoUse(t *testing.T) {
+	n := newFakeNode(t)
+	for i := range uint64(120) {
+		n.mineReal(t, signedTx{key: 0, to: stranger, nonce: i}, signedTx{key: 2, to: stranger, nonce: i}, signedTx{key: 3, to: ben, value: 1, nonce: i})
+	}
+	n.pad(t, 80)
+	c := n.far(t, func(c *Config) { c.PageBlocks = 20 })
+	p, err := upTo(t, c, 120, watching(nil, ben, keyAddress(0)))
+	require.NoError(t, err)
+	require.Len(t, p.Transfers, 120)
+	require.Len(t, p.Spends, 120)
+	require.LessOrEqual(t, n.asked["debug_getRawBlock"], 61)
+}
+
+// A node that needs too long for many blocks may have the time for few.
+func TestPageShrinksWhenLate(t *testing.T) {
+	n, w := limitedChain(t)
+	n.serve = func(_ http.ResponseWriter, body []byte) bool {
+		if bytes.Count(body, []byte("method")) > 8 {
+			<-t.Context().Done()
+		}
+		return false
+	}
+	c := n.client(t, func(c *Config) { c.Timeout = 500 * time.Millisecond; c.PageBlocks = 10 })
+	p, err := c.Transfers(t.Context(), 1, 10, w)
+	require.NoError(t, err)
+	require.Len(t, p.Blocks, 5)
+}
+
+// A provider may refuse a whole request because it does not like a method.
+func TestProbeOfAProviderThatRefusesMethods(t *testing.T) {
+	n, w := limitedChain(t)
+	n.serve = func(rw http.ResponseWriter, body []byte) bool {
+		if bytes.Contains(body, []byte("debug_")) || bytes.Contains(body, []byte("trace_")) {
+			http.Error(rw, "not in your plan", http.StatusForbidden)
+			return true
+		}
+		return false
+	}
+	c := n.far(t)
+	p, err := upTo(t, c, 64, w)
+	require.NoError(t, err)
+	require.Len(t, p.Transfers, 64)
+	require.True(t, c.Capabilities().Probed)
+	require.False(t, c.Capabilities().RawBlock || c.Capabilities().TraceBlock)
+	require.Equal(t, 100, c.Capabilities().Batch)
+}
+
 func TestCatchUpRequests(t *testing.T) {
 	n, w := randomChain(t, 9, 100)
 	c := n.far(t)
 	_, err := upTo(t, c, 100, w)
 	require.NoError(t, err)
-	require.LessOrEqual(t, len(n.batches), 12, "two pages")
+	require.LessOrEqual(t, len(n.batches), 16, "two pages, and what is asked once")
 }

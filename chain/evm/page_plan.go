@@ -74,10 +74,7 @@ func (p *pageReader) makePlan(ctx context.Context, from uint64, n int) error {
 	}
 	if ahead >= uint64(n-1)+c.depth() {
 		p.plan.deep = true
-		p.plan.byRange = c.limits.rangePause.Load() == 0
-		if !p.plan.byRange {
-			c.limits.rangePause.Add(-1)
-		}
+		p.plan.byRange = c.limits.mayRange()
 	} else if head != nil && n == 1 && head.height == from {
 		p.plan.guess = head
 	}
@@ -107,6 +104,8 @@ func (p *pageReader) chooseSource(ctx context.Context, head *blockID) error {
 		return err
 	case found.TraceBlock:
 		p.plan.source = NativeTrace
+		// Two calls for each block, and those for logs, in one request.
+		p.plan.n = min(p.plan.n, max(p.client.batchSize()/2-1, 1))
 	case found.RawBlock && p.plan.deep:
 		p.plan.source = NativeRaw
 	}
@@ -119,6 +118,9 @@ func (p *pageReader) knowSigners(ctx context.Context, head *blockID, ahead uint6
 	accounts := p.watch.Len()
 	known := p.client.signers.Load()
 	if accounts > maxRawAccounts || head == nil || !p.plan.deep {
+		return nil
+	}
+	if known.covers(&p.plan) && known.useless.Load() {
 		return nil
 	}
 	if !known.covers(&p.plan) {
@@ -156,6 +158,33 @@ func (p *pageReader) nameReceivers() {
 // without: each one costs geth a tenth of a millisecond per block, and writing
 // all logs of a busy block some four.
 const maxQuestions = 16
+
+// weigh looks at what raw blocks were worth. Where most of them had to be read in
+// full all the same, the following ones are right away.
+func (p *pageReader) weigh() {
+	s := p.plan.signers
+	if s == nil {
+		return
+	}
+	opaque := 0
+	for _, i := range p.whole {
+		if p.blocks[i].opaque {
+			opaque++
+		}
+	}
+	seen := s.seen.Add(uint64(len(p.blocks)))
+	whole, unknown := s.whole.Add(uint64(len(p.whole))), s.opaque.Add(uint64(opaque))
+	if whole < fewWhole || 4*whole < 3*seen {
+		return
+	}
+	if 4*unknown >= 3*seen {
+		p.client.distrust("debug_getRawBlock", "transactions of unknown types in most blocks")
+	}
+	s.useless.Store(true)
+}
+
+// fewWhole is how many blocks that had to be read twice prove nothing.
+const fewWhole = 48
 
 // blame draws the conclusions from a page that failed.
 func (p *pageReader) blame(err error) {

@@ -96,6 +96,7 @@ func (c *Client) transportError(ctx, bounded context.Context, err error) error {
 	case ctx.Err() != nil:
 		e.err = ctx.Err()
 	case bounded.Err() != nil:
+		e.late = true
 		e.Cause = "no complete response within " + c.cfg.Timeout.String()
 	}
 	return e

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync/atomic"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -26,6 +27,11 @@ type signers struct {
 	spans []nonceSpan
 	// known are the accounts that were asked for.
 	known map[[addressLength]byte]struct{}
+	// seen, whole and opaque count the raw blocks that were read with this, those
+	// of them that had to be read in full, and for a type that is not understood;
+	// useless is the conclusion.
+	seen, whole, opaque atomic.Uint64
+	useless             atomic.Bool
 }
 
 // nonceSpan are the nonces from first up to, but not including, end.
@@ -47,9 +53,9 @@ func (s *signers) possible(nonce uint64) bool {
 // of them where old is nil; then the stretch ends at the head. It returns nil
 // where the node does not answer such questions.
 func (c *Client) updateSigners(ctx context.Context, old *signers, from uint64, head *blockID, w chain.Watch) (*signers, error) {
-	s := &signers{known: map[[addressLength]byte]struct{}{}}
-	if old != nil {
-		*s = *old
+	s := old
+	if s == nil {
+		s = &signers{upTo: *head, after: from - 1}
 	}
 	var asked [][addressLength]byte
 	for key := range w.Keys() {
@@ -63,11 +69,9 @@ func (c *Client) updateSigners(ctx context.Context, old *signers, from uint64, h
 	if old != nil && len(asked) == 0 {
 		return old, nil
 	}
-	if old == nil {
-		s.upTo, s.after = *head, from-1
-		if from == 0 {
-			return nil, nil
-		}
+	if from == 0 {
+		// There is no block before the first one.
+		return nil, nil
 	}
 	ends, err := c.nonces(ctx, asked, s.upTo.ref())
 	if err != nil || ends == nil {
