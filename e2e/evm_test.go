@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"math/big"
+	"net/http"
 	"sync"
 	"testing"
 
@@ -70,9 +71,15 @@ func deploy(t *testing.T, n *node.Network) contracts {
 // would list.
 func (c contracts) client(t *testing.T, n *node.Network) *evm.Client {
 	t.Helper()
+	return c.clientOver(t, n, nil)
+}
+
+// clientOver is client with an HTTP client of the test's own; nil: the usual one.
+func (c contracts) clientOver(t *testing.T, n *node.Network, over *http.Client) *evm.Client {
+	t.Helper()
 	preset := evm.Local(n.ChainID)
 	preset.FinalityTag = "finalized"
-	cfg := evm.Config{Preset: preset, URL: n.URL}
+	cfg := evm.Config{Preset: preset, URL: n.URL, HTTP: over}
 	for kind, asset := range c.tokens {
 		if kind != chaintest.TokenLookAlike && kind != chaintest.TokenSpoofer {
 			cfg.Tokens = append(cfg.Tokens, asset)
