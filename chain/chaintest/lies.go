@@ -17,6 +17,7 @@ type Lies struct {
 	Page     func(chain.Page) chain.Page             // Page twists the answer of Transfers.
 	Status   func(chain.TxStatus) chain.TxStatus     // Status twists each entry of Status.
 	Balances func([]chain.Amount) []chain.Amount     // Balances twists the answer of Balances.
+	Internal func(chain.Internals) chain.Internals   // Internal twists the answer of Internal.
 	Identity func(chain.Identity) chain.Identity     // Identity twists the answer of Identify.
 	Token    func(chain.Token) chain.Token           // Token twists the answer of Inspect.
 	Draft    func(chain.Draft) chain.Draft           // Draft twists those of Prepare and Bump.
@@ -48,6 +49,8 @@ func twist[T any](l *Client, answer T) T {
 		return told(lies.Page, a, answer)
 	case []chain.Amount:
 		return told(lies.Balances, a, answer)
+	case chain.Internals:
+		return told(lies.Internal, a, answer)
 	case chain.Identity:
 		return told(lies.Identity, a, answer)
 	case chain.Token:

@@ -121,6 +121,29 @@ func TestHedge(t *testing.T) {
 	})
 }
 
+// deaf is a client that ignores its context.
+type deaf struct{ *node }
+
+func (d deaf) Transfers(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
+	return d.node.Transfers(context.WithoutCancel(ctx), from, to, w)
+}
+
+// TestDeafClient: who ignores being cancelled is waited for a moment, and left
+// behind alone; when it answers at last, nobody is held up by it.
+func TestDeafClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{}, func(w *world, c *quorum.Config) { c.Providers[0].Client = deaf{w.nodes[0]} })
+		w.head()
+		w.nodes[0].takes(time.Minute)
+		began := time.Now()
+		_, err := w.page(5)
+		require.NoError(t, err)
+		require.Equal(t, quorum.DefaultHedgeMost+100*time.Millisecond, time.Since(began))
+		time.Sleep(time.Minute)
+		synctest.Wait() // the bubble ends only where all of its goroutines have
+	})
+}
+
 // TestHedgeBounds: whatever was measured, the wait is bounded; and who is given
 // up after the longest wait has failed, and is put aside for it in the end.
 func TestHedgeBounds(t *testing.T) {
@@ -288,7 +311,8 @@ func TestCapabilities(t *testing.T) {
 		_, inspects := chain.As[chain.TokenInspector](q)
 		_, tries := chain.As[chain.DryRunner](q)
 		_, bumps := chain.As[chain.FeeBumper](q)
-		for _, got := range []bool{balances, identifies, inspects, tries, bumps} {
+		_, traces := chain.As[chain.Tracer](q)
+		for _, got := range []bool{balances, identifies, inspects, tries, bumps, traces} {
 			require.Equal(t, c.want, got, "%d of %d", c.k, c.able)
 		}
 		_, err := q.Head(t.Context())

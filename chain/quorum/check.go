@@ -174,6 +174,7 @@ func (q *Client) settleGenesis(ctx context.Context) error {
 	}
 	pinned := q.pinned
 	q.mu.Unlock()
+	q.agreed()
 	for _, a := range answers {
 		if a.err == nil && a.value.Genesis != pinned {
 			q.putAside(a.by, FaultWrongChain, fmt.Sprintf("it has the genesis %s, most have %s", a.value.Genesis, pinned), 0)

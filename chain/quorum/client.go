@@ -67,6 +67,8 @@ func (q *Client) As(target any) bool {
 	switch t := target.(type) {
 	case *chain.BalanceReader:
 		return grant[chain.BalanceReader](q, t, balances{q})
+	case *chain.Tracer:
+		return grant[chain.Tracer](q, t, tracer{q})
 	case *chain.Identifier:
 		return grant[chain.Identifier](q, t, identifier{q})
 	case *chain.TokenInspector:

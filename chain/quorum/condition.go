@@ -9,9 +9,9 @@ type ConditionKind string
 const (
 	// ProviderAside: a provider is not asked, for Fault and Reason.
 	ProviderAside ConditionKind = "provider_aside"
-	// Diverged: operators contradict each other and the quorum cannot decide, or
-	// just found one of them wrong. While it is active because nobody could
-	// decide, what is in dispute is not answered, so that nothing is credited.
+	// Diverged: operators contradict each other and nobody can decide. What is in
+	// dispute is not answered, so that nothing is credited. It ends with the next
+	// page that enough of them agree on.
 	Diverged ConditionKind = "diverged"
 	// HeadStale: the head has not risen for Config.HeadAge. It is not reported for
 	// chains that make blocks on demand.

@@ -32,10 +32,14 @@
 //	Headers     each block                  Status     what is in a block, completely
 //	Head        newest and final block      Balances   all amounts, at one block
 //	Inspect     decimals, symbol, code      DryRun     whether it succeeds
-//	Prepare     the locks; and, among up to three, the price against the median
+//	Internal    each movement               Prepare    the locks; and, among up to
+//	                                                   three, the price against the median
 //
-// The providers' clients should be configured alike. One that reports more than
-// another, such as money sent by contracts, contradicts it.
+// The providers' clients must be configured alike. One that reports more than
+// another contradicts it: a node that is traced shows coin that contracts send in
+// its pages, and one that is not does not. So pin evm.Config.Native to the same in
+// all of them, "trace" where all nodes can, or else "raw" or "full", which show
+// the same.
 //
 // Answers are what a chain.Client made of a node's response. That hashes and roots
 // fit the data they name is for that client to check, where its node tells enough;

@@ -21,6 +21,7 @@ const (
 	mTransfers
 	mStatus
 	mBalances
+	mInternal
 	mIdentify
 	mInspect
 	mDryRun
@@ -32,7 +33,7 @@ const (
 
 // String is the method's name in the port.
 func (m method) String() string {
-	return [...]string{"Head", "Headers", "Transfers", "Status", "Balances", "Identify", "Inspect", "DryRun", "Prepare", "Bump", "Broadcast"}[m]
+	return [...]string{"Head", "Headers", "Transfers", "Status", "Balances", "Internal", "Identify", "Inspect", "DryRun", "Prepare", "Bump", "Broadcast"}[m]
 }
 
 // provider is one node and what is known of it.

@@ -122,6 +122,28 @@ func (b balances) Balances(ctx context.Context, at chain.BlockHash, of []chain.H
 	})
 }
 
+// tracer is chain.Tracer under the rules of the quorum.
+type tracer struct{ q *Client }
+
+// Internal returns what Config.Agree distinct operators tell alike of the inside of
+// a block. Who cannot look so deep is no liar: where too few can, there is no answer.
+func (t tracer) Internal(ctx context.Context, block chain.BlockRef, to []chain.Address) (chain.Internals, error) {
+	key := func(in chain.Internals) string {
+		c := newCanon()
+		c.text(string(in.Beneficiary))
+		for _, x := range in.Transfers {
+			c.transfer(x)
+		}
+		d := c.done()
+		return string(d[:])
+	}
+	return ask(ctx, t.q, poll[chain.Internals]{
+		m: mInternal, need: block.Height, votes: t.q.cfg.Agree, what: "inside of block " + string(block.Hash), key: key,
+		text: func(in chain.Internals) string { return fmt.Sprintf("%d transfers", len(in.Transfers)) },
+		call: capable(func(ctx context.Context, c chain.Tracer) (chain.Internals, error) { return c.Internal(ctx, block, to) }),
+	})
+}
+
 // identifier is chain.Identifier under the rules of the quorum.
 type identifier struct{ q *Client }
 

@@ -208,6 +208,41 @@ func TestBalances(t *testing.T) {
 	}
 }
 
+// TestInternal: what moved inside of a block needs agreement among those who can
+// look there.
+func TestInternal(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, agree(2))
+	w.PaySelfDestruct("alice", w.own.Address, chain.NewAmount(7))
+	w.Mine(1)
+	at := w.Head()
+	truth, err := w.Chain.Client().Internal(t.Context(), at, []chain.Address{w.own.Address})
+	require.NoError(t, err)
+	require.Len(t, truth.Transfers, 1)
+	internal := func() (chain.Internals, error) {
+		tracer, ok := chain.As[chain.Tracer](w.q)
+		require.True(t, ok)
+		return tracer.Internal(t.Context(), at, []chain.Address{w.own.Address})
+	}
+	w.nodes[0].Lie(chaintest.Lies{Internal: func(in chain.Internals) chain.Internals {
+		in.Transfers = append(in.Transfers, w.made(at.Height))
+		return in
+	}})
+	got, err := internal()
+	require.NoError(t, err)
+	require.Equal(t, truth, got)
+	require.False(t, w.status("a").Aside, "it may only see more")
+	w.nodes[1].Trace(false)
+	_, err = internal()
+	var split *quorum.DivergenceError
+	require.ErrorAs(t, err, &split)
+	w.nodes[2].Trace(false)
+	_, err = internal()
+	require.ErrorIs(t, err, chain.ErrTransient, "one alone")
+	w.nodes[0].Trace(false)
+	_, err = internal()
+	require.ErrorIs(t, err, chain.ErrUnsupported)
+}
+
 // TestHeadStale: a head that stands still is told, and that it goes on is too.
 func TestHeadStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

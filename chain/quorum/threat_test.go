@@ -160,6 +160,11 @@ func TestThreat_C7_GenesisTie(t *testing.T) {
 	var tie *quorum.DivergenceError
 	require.ErrorAs(t, err, &tie)
 	require.Equal(t, "genesis", tie.What)
+	require.True(t, w.q.View().Diverged)
+	w.nodes[0].Lie(chaintest.Lies{})
+	_, err = w.page(5)
+	require.NoError(t, err)
+	require.False(t, w.q.View().Diverged)
 }
 
 // TestThreat_C7_RepointedLater: the chain is asked for again, at least each
