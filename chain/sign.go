@@ -113,6 +113,10 @@ type Effects struct {
 	MaxFee Amount
 	// Locks are what it would consume.
 	Locks []Lock
+	// Once is what it consumes of the sender's, such as its nonce: of two payloads of
+	// one sender and chain with the same text at most one can take effect. Empty
+	// where the payload does not say.
+	Once string
 	// Delegate is the contract an authorisation binds the account to.
 	Delegate Address
 }

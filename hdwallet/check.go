@@ -3,6 +3,7 @@ package hdwallet
 import (
 	"bytes"
 	"crypto/ed25519"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ type check struct {
 	now time.Time
 	// spent are the payouts that this batch already pays.
 	spent map[string]bool
+	// out is what each request takes out of the wallets, in their order.
+	out []outflow
 }
 
 func (s *Signer) newCheck() (*check, error) {
@@ -54,42 +57,66 @@ func (c *check) request(r chain.SignRequest) (signable, error) {
 	if err != nil {
 		return signable{}, err
 	}
-	if err := c.permits(policy, &r, self, &effects); err != nil {
+	out, err := c.permits(policy, &r, self, &effects)
+	if err != nil {
 		return signable{}, err
 	}
+	out.key = outflowKey(r.Chain, self, &effects, digest)
+	c.out = append(c.out, out)
 	return signable{key: key, digest: digest}, nil
 }
 
-// permits applies the rules to what a payload would do.
-func (c *check) permits(policy *chainPolicy, r *chain.SignRequest, self chain.Address, effects *chain.Effects) error {
+// outflowKey is the same for payloads of an account of which at most one can take
+// effect, as far as they say so. The account is part of it: payloads of two
+// accounts can be the same to the last byte.
+func outflowKey(id chain.ID, self chain.Address, effects *chain.Effects, digest [32]byte) string {
+	if effects.Once == "" {
+		return fmt.Sprintf("%s %s %x", id, self, digest)
+	}
+	return fmt.Sprintf("%s %s once %s", id, self, effects.Once)
+}
+
+// permits applies the rules to what a payload would do, and returns what of it
+// leaves the wallets.
+func (c *check) permits(policy *chainPolicy, r *chain.SignRequest, self chain.Address, effects *chain.Effects) (out outflow, err error) {
 	// Payloads of many chains do not name their sender: the signature does. One
 	// that names another account would be worthless at best.
 	if effects.From != "" && effects.From != self {
-		return refuse("sender", "the payload is from %s, the key is that of %s", effects.From, self)
+		return out, refuse("sender", "the payload is from %s, the key is that of %s", effects.From, self)
 	}
 	if policy.maxFee != nil && policy.maxFee.Less(effects.MaxFee) {
-		return refuse("fee", "up to %s base units, the limit is %s", effects.MaxFee, policy.maxFee)
+		return out, refuse("fee", "up to %s base units, the limit is %s", effects.MaxFee, policy.maxFee)
 	}
 	if err := policy.delegate(r.Purpose, effects); err != nil {
-		return err
+		return out, err
 	}
 	own, err := c.ownTargets(policy, r.Own)
 	if err != nil {
-		return err
+		return out, err
+	}
+	if coin, limited := c.limits.coins[r.Chain]; limited {
+		if err := c.limits.add(&out, coin, effects.MaxFee); err != nil {
+			return out, err
+		}
 	}
 	for i := range effects.Effects {
 		e := &effects.Effects[i]
 		if e.Asset.Chain() != r.Chain {
-			return refuse("asset", "%q is not of chain %s", e.Asset, r.Chain)
+			return out, refuse("asset", "%q is not of chain %s", e.Asset, r.Chain)
 		}
-		if policy.treasury[e.To] || e.To == self || own[e.To] {
+		if e.To == self || own[e.To] {
 			continue
 		}
-		if err := c.approval(r.Approval, e); err != nil {
-			return err
+		if !policy.treasury[e.To] {
+			if err := c.approval(r.Approval, e); err != nil {
+				return out, err
+			}
+		}
+		if err := c.limits.add(&out, e.Asset, e.Amount); err != nil {
+			return out, err
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // delegate checks what a payload binds the account to, and that it has the

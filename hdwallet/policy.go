@@ -31,6 +31,9 @@ type Policy struct {
 	// coin. It bounds what a broken process can burn. A chain that is not in it
 	// has no limit here.
 	MaxFee map[chain.ID]chain.Amount
+	// Limits bound what leaves the wallets by asset and time; all of them hold. They
+	// are counted in memory, so that a restart begins anew. Default: none.
+	Limits []Limit
 	// Approvers are the keys whose signature approves a payment to a stranger.
 	// Default: none, every such payment is refused.
 	Approvers []ed25519.PublicKey

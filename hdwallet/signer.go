@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
@@ -26,8 +27,9 @@ import (
 // and signs the digest that the decoder computed. What it does not understand
 // completely it refuses, with a *chain.PolicyError.
 //
-// It has no memory. That an approval pays once is up to the locks of its
-// payout's attempts; an approval should therefore end soon.
+// It remembers nothing but what counts toward Policy.Limits. That an approval pays
+// once is up to the locks of its payout's attempts; an approval should therefore
+// end soon.
 //
 // It is safe for concurrent use and prints as a label. Make one with NewSigner.
 type Signer struct {
@@ -36,6 +38,8 @@ type Signer struct {
 	accounts  map[string]*accountKey
 	approvers []ed25519.PublicKey
 	now       func() time.Time
+	limits    *limiter
+	halted    atomic.Pointer[string]
 }
 
 var _ chain.Signer = (*Signer)(nil)
@@ -51,7 +55,11 @@ func NewSigner(policy Policy, wallets ...*Wallet) (*Signer, error) {
 	if len(wallets) == 0 {
 		return nil, &ConfigError{Field: "wallets", Reason: "want at least one"}
 	}
-	s := &Signer{label: "hdwallet.Signer", chains: chains, accounts: make(map[string]*accountKey), now: policy.Now}
+	limits, err := newLimiter(policy.Limits, chains)
+	if err != nil {
+		return nil, err
+	}
+	s := &Signer{label: "hdwallet.Signer", chains: chains, accounts: make(map[string]*accountKey), now: policy.Now, limits: limits}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -111,6 +119,9 @@ func (s *Signer) Sign(ctx context.Context, requests []chain.SignRequest) ([][]by
 	if s == nil || s.chains == nil {
 		return nil, refuse("policy", "a signer that NewSigner did not make")
 	}
+	if reason, halted := s.Halted(); halted {
+		return nil, refuse("halted", "%s", reason)
+	}
 	batch, err := s.newCheck()
 	if err != nil {
 		return nil, err
@@ -124,6 +135,10 @@ func (s *Signer) Sign(ctx context.Context, requests []chain.SignRequest) ([][]by
 		if err != nil {
 			return nil, atRequest(i, err)
 		}
+	}
+	// Last of the checks: what is refused for another reason has not been counted.
+	if at, err := s.limits.reserve(batch.now, batch.out); err != nil {
+		return nil, atRequest(at, err)
 	}
 	signatures := make([][]byte, len(todo))
 	for i := range todo {

@@ -3,6 +3,7 @@ package evm
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 
 	"github.com/ethereum/go-ethereum/rlp"
 	"github.com/holiman/uint256"
@@ -103,7 +104,7 @@ func (t *transaction) effects(number uint64) (chain.Effects, error) {
 		}
 		effect = chain.Effect{To: to, Asset: tokenID(number, checksummed(t.To)), Amount: units}
 	}
-	return chain.Effects{Effects: []chain.Effect{effect}, MaxFee: fee}, nil
+	return chain.Effects{Effects: []chain.Effect{effect}, MaxFee: fee, Once: "nonce:" + strconv.FormatUint(t.Nonce, 10)}, nil
 }
 
 // decodeTransfer reads the data of transfer(address,uint256).

@@ -113,13 +113,13 @@ func TestDecodeEffects(t *testing.T) {
 		}
 		effects, _, err := Codec().Decode(request(payloadOf(t, native)))
 		require.NoError(t, err)
-		require.Equal(t, chain.Effects{
+		require.Equal(t, chain.Effects{Once: "nonce:7",
 			Effects: []chain.Effect{{To: bob, Asset: "eip155:1/slip44:60", Amount: chain.NewAmount(1e18)}},
 			MaxFee:  chain.NewAmount(21000 * 30 * gwei),
 		}, effects)
 		effects, _, err = Codec().Decode(request(payloadOf(t, token)))
 		require.NoError(t, err)
-		require.Equal(t, chain.Effects{
+		require.Equal(t, chain.Effects{Once: "nonce:7",
 			Effects: []chain.Effect{{To: bob, Asset: chain.AssetID("eip155:1/erc20:" + string(usdc)), Amount: chain.NewAmount(25_000_000)}},
 			MaxFee:  chain.NewAmount(60000 * 30 * gwei),
 		}, effects)
