@@ -44,6 +44,8 @@ func figures() []figure {
 		{"catchup_vs_raw", "x", "that rate / the rate of the same requests with answers thrown away", 0.75, true, 2, catchUpAgainstRaw},
 		{"requests_per_block", "requests", "HTTP requests per block of that scanner", 0.1, false, 2, requestsPerBlock},
 		{"requests_live", "requests", "HTTP requests for the page of a new block of which nothing concerns us", 1, false, 2, requestsLive},
+		{"detect_latency", "ms", "median time between a block at geth and the call of the host's handler, heads pushed, memory store", 50, false, 2, detectPushed},
+		{"detect_latency_polled", "ms", "the same where the node is asked every 200 ms", 250, false, 2, detectPolled},
 		{"full_geth", "blocks/s", "pages of full blocks with logs by range, geth, cold", 0, true, 2, fullGeth},
 		{"raw_geth", "blocks/s", "pages of raw blocks, geth, cold", 0, true, 2, rawGeth},
 		{"trace_anvil", "blocks/s", "pages by traces, anvil", 0, true, 2, traceAnvil},
