@@ -1,6 +1,7 @@
 package bursar_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -189,5 +190,40 @@ func TestQuorumFollowsReorgs(t *testing.T) {
 		c.Settle()
 		require.Equal(t, bursar.StatusSettled, c.Payment(p).Status)
 		c.noBrokenRules()
+	}
+}
+
+// TestQuorumRandomLiar: whatever one of three tells, at random and changing all
+// the time, the ledger has what the chain has, and no step fails.
+func TestQuorumRandomLiar(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 7))
+			c := newChoir(t, 3, quorum.Config{Agree: 2, Cooldown: time.Millisecond, MaxCooldown: time.Millisecond}, bursartest.Options{Chain: tagged()})
+			liar := c.nodes[rnd.IntN(3)]
+			for range 40 {
+				switch p := c.Create([]string{"ETH", "USDC"}[rnd.IntN(2)], "2"); rnd.IntN(7) {
+				case 0:
+					liar.Lie(c.invented(p))
+				case 1:
+					liar.Lie(chaintest.Hiding(c.Pay(p)))
+				case 2:
+					c.Pay(p)
+				case 3:
+					liar.Lag(rnd.Uint64N(8))
+				case 4:
+					liar.Pin(c.Chain.Head().Hash)
+				case 5:
+					liar.Lie(chaintest.Lies{})
+					liar.Lag(0)
+					liar.Pin("")
+				case 6:
+					c.Chain.Reorg(1 + rnd.IntN(2))
+				}
+				c.Mine(1)
+			}
+			c.Settle()
+			c.noBrokenRules()
+		})
 	}
 }

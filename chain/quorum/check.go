@@ -92,6 +92,9 @@ func (q *Client) inspectChain(ctx context.Context, p *provider, m method) error 
 // sameChain compares chain id, genesis and checkpoints with what they must be.
 func (q *Client) sameChain(ctx context.Context, p *provider) error {
 	if id, ok := chain.As[chain.Identifier](p.Client); ok {
+		if err := p.spend(ctx); err != nil {
+			return err
+		}
 		got, err := q.identify(ctx, p, id)
 		if err != nil {
 			return err
@@ -119,9 +122,6 @@ func (q *Client) sameChain(ctx context.Context, p *provider) error {
 
 // identify asks one provider, and refuses another chain id.
 func (q *Client) identify(ctx context.Context, p *provider, id chain.Identifier) (chain.Identity, error) {
-	if err := p.spend(ctx); err != nil {
-		return chain.Identity{}, err
-	}
 	got, err := id.Identify(ctx)
 	switch {
 	case err != nil:

@@ -158,11 +158,7 @@ func (i identifier) Identify(ctx context.Context) (chain.Identity, error) {
 			if !ok {
 				return chain.Identity{}, faulty(FaultUnsupported, "%s cannot tell its chain", p.Name)
 			}
-			got, err := id.Identify(ctx)
-			if err == nil && got.ID != i.q.info.ID {
-				err = faulty(FaultWrongChain, "%s serves chain %s, want %s", p.Name, got.ID, i.q.info.ID)
-			}
-			return got, err
+			return i.q.identify(ctx, p, id)
 		},
 	})
 }
