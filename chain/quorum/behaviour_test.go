@@ -20,12 +20,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var errForbidden = errors.New("403 forbidden: " + strings.Repeat("no ", 1000))
+
 // TestFailover: whoever fails is followed by the next one, in the same call.
 func TestFailover(t *testing.T) {
 	w := newWorld(t, chaintest.Options{}, nil)
 	w.head()
 	w.nodes[0].FailNext(chaintest.MethodTransfers, errAway, 1)
-	w.nodes[1].FailNext(chaintest.MethodTransfers, errors.New("403 forbidden"), 1)
+	w.nodes[1].FailNext(chaintest.MethodTransfers, errForbidden, 1)
 	p, err := w.page(5)
 	require.NoError(t, err)
 	require.Equal(t, w.truth(5), p)
@@ -50,6 +52,7 @@ func TestUnavailable(t *testing.T) {
 		{"pruned or unknown", [3]error{chain.ErrNotFound, pruned, pruned}, chain.ErrPruned},
 		{"reorg", [3]error{chain.ErrReorg, chain.ErrReorg, chain.ErrReorg}, chain.ErrReorg},
 		{"unsupported", [3]error{chain.ErrUnsupported, chain.ErrUnsupported, chain.ErrUnsupported}, chain.ErrUnsupported},
+		{"refused", [3]error{errForbidden, errForbidden, errForbidden}, chain.ErrTransient},
 		{"mixed", [3]error{chain.ErrNotFound, errAway, chain.ErrReorg}, chain.ErrTransient},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -64,6 +67,12 @@ func TestUnavailable(t *testing.T) {
 			var u *quorum.UnavailableError
 			require.ErrorAs(t, err, &u)
 			require.Len(t, u.Faults, 3)
+			if fault, ok := map[string]quorum.Fault{
+				"away": quorum.FaultTransport, "pruned": quorum.FaultPruned, "unknown": quorum.FaultBehind, "reorg": quorum.FaultReorg,
+				"unsupported": quorum.FaultUnsupported, "refused": quorum.FaultRefused,
+			}[c.name]; ok {
+				require.Equal(t, fault, u.Faults[0].Fault)
+			}
 			require.Equal(t, "Balances", u.Call)
 			require.ErrorContains(t, err, "Balances: 0 of 1 operators answered; a ")
 		})
@@ -243,6 +252,44 @@ func TestBreaker(t *testing.T) {
 			w.head()
 		}
 		require.Equal(t, time.Now().Add(quorum.DefaultCooldown), w.status("a").Until, "what is long ago is forgotten")
+	})
+}
+
+// TestComingBack: a provider whose cool-down is over is asked last until it has
+// proved itself, and then begins anew. What it said is kept, though not all of it.
+func TestComingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{}, nil)
+		w.head()
+		for range quorum.DefaultFailAfter {
+			w.nodes[0].FailNext(chaintest.MethodTransfers, errForbidden, 1)
+			_, err := w.page(5)
+			require.NoError(t, err)
+			time.Sleep(quorum.DefaultCooldown)
+		}
+		w.out("a", quorum.FaultRefused)
+		require.Less(t, len(w.status("a").Reason), 600)
+		before := w.nodes[0].all()
+		_, err := w.page(5)
+		require.NoError(t, err)
+		require.Equal(t, before, w.nodes[0].all())
+		w.head()
+		require.False(t, w.status("a").Aside)
+		w.nodes[0].FailNext(chaintest.MethodTransfers, errForbidden, 1)
+		_, err = w.page(5)
+		require.NoError(t, err)
+		require.False(t, w.status("a").Aside, "one failure is not three")
+		for range quorum.DefaultFailAfter {
+			time.Sleep(quorum.DefaultCooldown)
+			w.nodes[0].FailNext(chaintest.MethodTransfers, errForbidden, 1)
+			_, err := w.page(5)
+			require.NoError(t, err)
+		}
+		until := w.status("a").Until
+		time.Sleep(time.Until(until))
+		w.nodes[0].Fail(func(chaintest.Call) error { return errAway })
+		w.head()
+		require.True(t, w.status("a").Until.After(until), "a failed attempt to come back is enough")
 	})
 }
 

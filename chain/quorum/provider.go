@@ -169,7 +169,7 @@ func (q *Client) record(ctx context.Context, p *provider, m method, took time.Du
 	if fault.counted() {
 		p.failures[m]++
 		p.failed[m], p.due = time.Now(), true
-		out = p.failures[m] >= q.cfg.FailAfter && !p.aside
+		out = p.failures[m] >= q.cfg.FailAfter
 	}
 	p.mu.Unlock()
 	if out {

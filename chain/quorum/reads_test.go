@@ -33,7 +33,7 @@ func TestIncoherentPages(t *testing.T) {
 			return p
 		},
 		"twice": func(p chain.Page) chain.Page {
-			p.Transfers = append(slices.Clone(p.Transfers), p.Transfers...)
+			p.Transfers = slices.Insert(slices.Clone(p.Transfers), 0, p.Transfers[0])
 			return p
 		},
 		"unordered": func(p chain.Page) chain.Page {
@@ -69,28 +69,53 @@ func TestIncoherentPages(t *testing.T) {
 
 // TestIncoherentAnswers: of the other calls.
 func TestIncoherentAnswers(t *testing.T) {
-	w := newWorld(t, chaintest.Options{Finalized: true}, nil)
-	truth := w.head()
-	w.nodes[0].Lie(chaintest.Lies{
-		Head:     func(h chain.Head) chain.Head { h.Latest.Hash = ""; return h },
-		Headers:  func(r []chain.BlockRef) []chain.BlockRef { return r[1:] },
-		Balances: func([]chain.Amount) []chain.Amount { return nil },
-		Status:   func(s chain.TxStatus) chain.TxStatus { s.ID = "0x1"; return s },
-	})
-	require.Equal(t, truth, w.head())
-	refs, err := w.q.Headers(t.Context(), 3, 6)
-	require.NoError(t, err)
-	require.Equal(t, uint64(3), refs[0].Height)
-	require.Len(t, refs, 4)
-	reader, _ := chain.As[chain.BalanceReader](w.q)
-	got, err := reader.Balances(t.Context(), "", []chain.Holding{{Address: w.own.Address, Asset: w.eth}})
-	require.NoError(t, err)
-	require.Len(t, got, 1)
-	s, err := w.q.Status(t.Context(), "0x77")
-	require.NoError(t, err)
-	require.Equal(t, chain.TxID("0x77"), s[0].ID)
-	w.nodes[1].Lie(chaintest.Lies{Head: func(h chain.Head) chain.Head { h.Finalized = &chain.BlockRef{Height: 99, Hash: "0x1"}; return h }})
-	require.Equal(t, truth, w.head())
+	of := []chain.Holding{{}}
+	for name, c := range map[string]struct {
+		lie chaintest.Lies
+		ask func(*world) error
+	}{
+		"head without hash": {
+			chaintest.Lies{Head: func(h chain.Head) chain.Head { h.Latest.Hash = ""; return h }},
+			func(w *world) error { require.Equal(w.t, w.Head(), w.head().Latest); return nil },
+		},
+		"final above newest": {
+			chaintest.Lies{Head: func(h chain.Head) chain.Head { h.Finalized = &chain.BlockRef{Height: 99, Hash: "0x1"}; return h }},
+			func(w *world) error { require.Equal(w.t, uint64(5), w.head().Finalized.Height); return nil },
+		},
+		"headers from elsewhere": {
+			chaintest.Lies{Headers: func(r []chain.BlockRef) []chain.BlockRef { return r[1:] }},
+			func(w *world) error {
+				refs, err := w.q.Headers(w.t.Context(), 3, 6)
+				require.Len(w.t, refs, 4)
+				return err
+			},
+		},
+		"no balances": {
+			chaintest.Lies{Balances: func([]chain.Amount) []chain.Amount { return nil }},
+			func(w *world) error {
+				reader, _ := chain.As[chain.BalanceReader](w.q)
+				of[0] = chain.Holding{Address: w.own.Address, Asset: w.eth}
+				got, err := reader.Balances(w.t.Context(), "", of)
+				require.Len(w.t, got, 1)
+				return err
+			},
+		},
+		"another transaction": {
+			chaintest.Lies{Status: func(s chain.TxStatus) chain.TxStatus { s.ID = "0x1"; return s }},
+			func(w *world) error {
+				s, err := w.q.Status(w.t.Context(), "0x77")
+				require.Equal(w.t, chain.TxID("0x77"), s[0].ID)
+				return err
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, chaintest.Options{Finalized: true}, func(_ *world, c *quorum.Config) { c.FailAfter = 1 })
+			w.nodes[0].Lie(c.lie)
+			require.NoError(t, c.ask(w))
+			w.out("a", quorum.FaultIncoherent)
+		})
+	}
 }
 
 // TestPagesOfDifferentLength: a page is as long as enough operators tell it.
@@ -107,23 +132,52 @@ func TestPagesOfDifferentLength(t *testing.T) {
 		}}
 	}
 	w := newWorld(t, chaintest.Options{}, agree(2))
-	for range 6 {
+	s := w.signed()
+	w.Mine(1)
+	for i := range 6 {
 		w.Pay("alice", w.own.Address, w.eth, chain.NewAmount(7))
+		if i == 4 {
+			require.NoError(t, w.q.Broadcast(t.Context(), s))
+		}
 		w.Mine(1)
 	}
 	w.head()
+	require.Len(t, w.truth(13).Spends, 1)
 	w.nodes[0].Lie(short(2))
 	w.nodes[1].Lie(short(4))
-	p, err := w.page(11)
+	p, err := w.page(13)
 	require.NoError(t, err)
-	require.Equal(t, w.truth(11).Blocks[:2], p.Blocks, "as far as the first two go")
+	require.Equal(t, w.truth(13).Blocks[:2], p.Blocks, "as far as the first two go")
 	require.Len(t, p.Transfers, 2)
-	w.nodes[0].Lie(chaintest.Inventing(w.made(11)))
-	p, err = w.page(11)
+	require.Empty(t, p.Spends)
+	w.nodes[0].Lie(chaintest.Inventing(w.made(13)))
+	p, err = w.page(13)
 	require.NoError(t, err)
-	require.Equal(t, w.truth(11).Blocks[:4], p.Blocks, "as far as the other two do")
+	require.Equal(t, w.truth(13).Blocks[:4], p.Blocks, "as far as the other two do")
 	require.Len(t, p.Transfers, 4)
 	w.out("a", quorum.FaultContradicted)
+}
+
+// TestPageUpToADispute: what two agree on is told, with nothing that comes later.
+func TestPageUpToADispute(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, func(_ *world, c *quorum.Config) { c.Agree, c.Providers = 2, c.Providers[:2] })
+	s := w.signed()
+	first := w.Head().Height
+	for range 3 {
+		w.Pay("alice", w.own.Address, w.eth, chain.NewAmount(7))
+		w.Mine(1)
+	}
+	require.NoError(t, w.q.Broadcast(t.Context(), s))
+	w.Mine(1)
+	require.Len(t, w.truth(first+1).Spends, 1)
+	w.nodes[0].Lie(chaintest.Inventing(w.made(first + 3)))
+	p, err := w.page(first + 1)
+	require.NoError(t, err)
+	require.Equal(t, w.truth(first + 1).Blocks[:2], p.Blocks)
+	require.Len(t, p.Transfers, 2)
+	require.Empty(t, p.Spends)
+	_, err = w.page(first + 3)
+	require.ErrorIs(t, err, chain.ErrTransient)
 }
 
 // TestSiblingsAtTheTip: two newest blocks are no quarrel. The head is the one
@@ -208,6 +262,19 @@ func TestBalances(t *testing.T) {
 	}
 }
 
+// TestBalancesOfTheNewestBlock: all are asked about one and the same.
+func TestBalancesOfTheNewestBlock(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, agree(2))
+	w.Pay("alice", w.own.Address, w.eth, chain.NewAmount(7))
+	w.Mine(1)
+	w.nodes[1].Lag(1)
+	w.nodes[2].Fail(func(chaintest.Call) error { return errAway })
+	reader, _ := chain.As[chain.BalanceReader](w.q)
+	got, err := reader.Balances(t.Context(), "", []chain.Holding{{Address: w.own.Address, Asset: w.eth}})
+	require.NoError(t, err)
+	require.Equal(t, []chain.Amount{{}}, got, "what both have")
+}
+
 // TestInternal: what moved inside of a block needs agreement among those who can
 // look there.
 func TestInternal(t *testing.T) {
@@ -261,6 +328,18 @@ func TestHeadStale(t *testing.T) {
 		require.Len(t, w.conditions(quorum.HeadStale), 2)
 		require.False(t, w.conditions(quorum.HeadStale)[1].Active)
 		require.Equal(t, time.Now(), w.q.View().Rose)
+	})
+}
+
+// TestHeadOnDemand: a chain that makes blocks when there is something to do has no
+// stale head.
+func TestHeadOnDemand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{Info: chain.Info{OnDemandBlocks: true}}, nil)
+		w.head()
+		time.Sleep(24 * time.Hour)
+		w.head()
+		require.Empty(t, w.conditions(quorum.HeadStale))
 	})
 }
 

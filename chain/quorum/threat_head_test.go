@@ -49,6 +49,39 @@ func TestThreat_A12_FloorHolds(t *testing.T) {
 	}
 }
 
+// TestThreat_A12_LiarsServeTheirTime: who lied is not tried before its cool-down is
+// over, although nobody else is left.
+func TestThreat_A12_LiarsServeTheirTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{Finalized: true}, nil)
+		w.head()
+		w.SetFinalized(2)
+		for range 2 {
+			_, err := w.q.Head(t.Context())
+			require.ErrorIs(t, err, chain.ErrTransient)
+			time.Sleep(quorum.DefaultCooldown)
+		}
+		require.Equal(t, time.Now().Add(quorum.DefaultCooldown), w.status("a").Until, "twice as long the second time")
+		before := w.nodes[0].all()
+		_, err := w.q.Head(t.Context())
+		require.ErrorIs(t, err, chain.ErrTransient)
+		require.Equal(t, before, w.nodes[0].all())
+	})
+}
+
+// TestThreat_A12_FinalityRisesWhileAHeadIsHeld: they are told apart.
+func TestThreat_A12_FinalityRisesWhileAHeadIsHeld(t *testing.T) {
+	w := newWorld(t, chaintest.Options{Finalized: true}, nil)
+	before := w.head()
+	w.nodes[0].Fail(func(chaintest.Call) error { return errAway })
+	w.nodes[1].Lag(2)
+	w.nodes[2].Lag(2)
+	w.SetFinalized(7)
+	after := w.head()
+	require.Equal(t, before.Latest, after.Latest)
+	require.Equal(t, uint64(7), after.Finalized.Height)
+}
+
 // final makes a client tell another final block.
 func final(change func(*chain.BlockRef)) chaintest.Lies {
 	return chaintest.Lies{Head: func(h chain.Head) chain.Head {
@@ -381,6 +414,33 @@ func TestThreat_A20_TwoCamps(t *testing.T) {
 	for _, s := range w.q.Providers() {
 		require.False(t, s.Aside)
 	}
+}
+
+// TestThreat_A20_OperatorsCountForHeights: the height of two URLs of one operator
+// is one operator's height, and the head is what a second one has.
+func TestThreat_A20_OperatorsCountForHeights(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, func(_ *world, c *quorum.Config) {
+		c.Agree = 2
+		c.Providers[0].Operator, c.Providers[1].Operator = "fast", "fast"
+	})
+	w.nodes[2].Lag(5)
+	require.Equal(t, uint64(5), w.head().Latest.Height)
+}
+
+// TestThreat_A20_CheckpointNotReached: who has not got so far cannot be checked, and
+// is not asked.
+func TestThreat_A20_CheckpointNotReached(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, func(w *world, c *quorum.Config) {
+		at, _ := w.Block(9)
+		c.Checkpoints = []chain.BlockRef{{Height: at.Height, Hash: at.Hash}}
+	})
+	w.nodes[0].Lag(5)
+	for range quorum.DefaultFailAfter {
+		w.head()
+	}
+	w.out("a", quorum.FaultTransport)
+	require.Contains(t, w.status("a").Reason, "does not have the checkpoint at height 9")
+	require.Zero(t, w.nodes[0].asked(chaintest.MethodHead))
 }
 
 // TestThreat_A20_OperatorsCountForHeads: two URLs on one side are one voice.

@@ -48,6 +48,16 @@ func TestThreat_C6_RetryAfterIsHonoured(t *testing.T) {
 	})
 }
 
+// TestThreat_C6_RetryAfterIsBounded: nobody can send itself away for a year.
+func TestThreat_C6_RetryAfterIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{}, nil)
+		w.nodes[0].FailNext(chaintest.MethodHead, limitedError{10000 * time.Hour}, 1)
+		w.head()
+		require.Equal(t, time.Now().Add(time.Hour), w.status("a").Until)
+	})
+}
+
 // TestThreat_C6_BudgetIsKept: a provider gets its calls a second and no more; the
 // rest goes elsewhere, or waits where there is nowhere else.
 func TestThreat_C6_BudgetIsKept(t *testing.T) {
@@ -363,7 +373,12 @@ func TestThreat_C9_DisputeHoldsUp(t *testing.T) {
 	require.ErrorIs(t, err, chain.ErrTransient, "nor while the other one is away")
 	w.nodes[1].Fail(nil)
 	w.nodes[0].Lie(chaintest.Lies{})
-	require.Eventually(t, func() bool { p, err := w.page(11); return err == nil && len(p.Transfers) == 1 }, 5*time.Second, time.Millisecond)
+	p, err := w.page(11)
+	require.NoError(t, err)
+	require.Len(t, p.Transfers, 1)
+	w.nodes[1].Fail(func(chaintest.Call) error { return errAway })
+	_, err = w.page(11)
+	require.NoError(t, err, "settled: one is enough again")
 }
 
 // TestThreat_C17_AllAwayForDays: no call answers, none loops, nothing piles up,
@@ -394,6 +409,22 @@ func TestThreat_C17_AllAwayForDays(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
+}
+
+// TestThreat_C17_EarlyAttemptsCostNothing: trying those that are away before their
+// time does not make it longer.
+func TestThreat_C17_EarlyAttemptsCostNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{}, nil)
+		w.head()
+		w.Chain.Fail(func(chaintest.Call) error { return errAway })
+		for range 100 {
+			_, _ = w.q.Head(t.Context())
+			time.Sleep(time.Second)
+		}
+		require.LessOrEqual(t, w.status("a").Counters.Aside, uint64(4), "after 10, 30 and 70 seconds")
+		require.Less(t, time.Until(w.status("a").Until), 80*time.Second)
+	})
 }
 
 // TestThreat_C21_PriceAgainstTheMedian: a provider that asks a thousand times the
