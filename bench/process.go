@@ -23,8 +23,9 @@ type running struct {
 // startTimeout is how long a node may take to listen.
 const startTimeout = time.Minute
 
-// startNode runs a program until its output tells where it listens.
-func startNode(listening *regexp.Regexp, path string, args ...string) (*running, error) {
+// startNode runs a program until its output tells where it listens, and that it
+// is ready, where there is a word for that.
+func startNode(listening, ready *regexp.Regexp, path string, args ...string) (*running, error) {
 	cmd := exec.CommandContext(context.Background(), path, args...)
 	dieWithParent(cmd)
 	cmd.WaitDelay = 5 * time.Second
@@ -34,12 +35,13 @@ func startNode(listening *regexp.Regexp, path string, args ...string) (*running,
 		return nil, err
 	}
 	r := &running{cmd: cmd, done: make(chan struct{})}
-	found := make(chan string, 1)
+	found, settled := make(chan string, 1), make(chan struct{}, 1)
 	go func() {
 		defer close(r.done)
 		_ = cmd.Wait() // it is ended from here; how says nothing
 		_ = writer.Close()
 	}()
+	word := ready
 	go func() {
 		lines := bufio.NewScanner(output)
 		for lines.Scan() {
@@ -49,19 +51,30 @@ func startNode(listening *regexp.Regexp, path string, args ...string) (*running,
 				default:
 				}
 			}
+			if word != nil && word.MatchString(lines.Text()) {
+				select {
+				case settled <- struct{}{}:
+				default:
+				}
+			}
 		}
 		_, _ = io.Copy(io.Discard, output)
 	}()
-	select {
-	case address := <-found:
-		r.url = "http://" + address
-		return r, nil
-	case <-r.done:
-		return nil, fmt.Errorf("%s ended before it listened", path)
-	case <-time.After(startTimeout):
-		r.stop()
-		return nil, fmt.Errorf("%s does not listen after %s", path, startTimeout)
+	patience := time.After(startTimeout)
+	for r.url == "" || ready != nil {
+		select {
+		case address := <-found:
+			r.url = "http://" + address
+		case <-settled:
+			ready = nil
+		case <-r.done:
+			return nil, fmt.Errorf("%s ended before it was ready", path)
+		case <-patience:
+			r.stop()
+			return nil, fmt.Errorf("%s is not ready after %s", path, startTimeout)
+		}
 	}
+	return r, nil
 }
 
 // stop ends this very process, and gives it time to close its database.
