@@ -203,6 +203,10 @@ func (w *modesWorld) read(t *testing.T, far bool, change func(*evm.Config)) (cha
 
 // Whichever way blocks are read, what is in them is the same.
 func TestModesAgree(t *testing.T) {
+	// Nodes of its own: so many blocks in a moment leave the clock of an anvil
+	// ahead, and then a reorg makes the same empty blocks again.
+	var nodes node.Pool
+	defer nodes.Close()
 	for name, open := range map[string]func(testing.TB) *node.Network{"anvil": nodes.Anvil, "geth": nodes.Geth, "simulated": nodes.Simulated} {
 		t.Run(name, func(t *testing.T) {
 			w := newModesWorld(t, open(t))
@@ -227,6 +231,28 @@ func TestModesAgree(t *testing.T) {
 			require.Equal(t, full, auto)
 		})
 	}
+}
+
+// Geth takes a thousand receivers in a question for logs and no more: of a larger
+// set they are named in several questions.
+func TestThreat_C4_MoreReceiversThanGethTakes(t *testing.T) {
+	n := nodes.Geth(t)
+	c := deploy(t, n)
+	plain := c.tokens[chaintest.TokenPlain]
+	var list []common.Address
+	for i := range uint64(2500) {
+		list = append(list, common.BigToAddress(new(big.Int).SetUint64(0xB0B<<40+n.Head()<<16+i)))
+	}
+	from := n.Head() + 1
+	for _, i := range []int{0, 999, 1000, 2499} {
+		n.Call(common.HexToAddress(string(plain.Contract)), tokens.Transfer(list[i], big.NewInt(int64(i+1))))
+	}
+	to := n.Head()
+	n.Mine(20)
+	w := &modesWorld{n: n, from: from, to: to, watch: chaintest.NewWatch(evm.Codec(), []chain.Asset{plain}, addresses(list...)...)}
+	got, m := w.read(t, true, func(*evm.Config) {})
+	require.Len(t, got.Transfers, 4)
+	require.GreaterOrEqual(t, m.calls["eth_getLogs"], 3)
 }
 
 // direct checks the payments from inside of transactions and leaves them out.

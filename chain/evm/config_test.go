@@ -76,7 +76,7 @@ func TestNewDefaultsAndCopies(t *testing.T) {
 	require.Equal(t, DefaultTimeout, c.cfg.Timeout)
 	require.Equal(t, DefaultMaxBatch, c.cfg.MaxBatch)
 	require.Equal(t, "ethereum", c.Preset().Info.Name)
-	require.EqualValues(t, 20, Ethereum().Info.PageBlocks)
+	require.EqualValues(t, 50, Ethereum().Info.PageBlocks)
 	transport, ok := c.cfg.HTTP.Transport.(*http.Transport)
 	require.True(t, ok)
 	require.Nil(t, transport.Proxy, "no proxy from the environment")

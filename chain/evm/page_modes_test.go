@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -462,19 +463,27 @@ func TestMethodThatWentAway(t *testing.T) {
 
 func TestProbeAgainAfterABrokenConnection(t *testing.T) {
 	n, w := paid(t)
-	c := n.far(t)
-	_, err := c.Transfers(t.Context(), 1, 5, w)
-	require.NoError(t, err)
-	require.True(t, c.Capabilities().Probed)
+	var broken atomic.Bool
 	n.serve = func(rw http.ResponseWriter, _ []byte) bool {
+		if !broken.Load() {
+			return false
+		}
 		conn, _, _ := http.NewResponseController(rw).Hijack()
 		_ = conn.Close()
 		return true
 	}
+	c := n.far(t)
+	_, err := c.Transfers(t.Context(), 1, 5, w)
+	require.NoError(t, err)
+	require.True(t, c.Capabilities().Probed)
+	broken.Store(true)
 	_, err = c.Transfers(t.Context(), 1, 5, w)
 	require.ErrorIs(t, err, chain.ErrTransient)
 	require.False(t, c.Capabilities().Probed)
-	n.serve, n.traces = nil, true
+	broken.Store(false)
+	n.mu.Lock()
+	n.traces = true
+	n.mu.Unlock()
 	_, err = c.Transfers(t.Context(), 1, 5, w)
 	require.NoError(t, err)
 	require.True(t, c.Capabilities().TraceBlock, "it came back with more")

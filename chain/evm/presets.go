@@ -34,7 +34,7 @@ type Preset struct {
 func Ethereum() Preset {
 	p := preset(1, "ethereum", "ETH", 12*time.Second, 12)
 	p.FinalityTag = "finalized"
-	p.Info.FinalityDepth, p.Info.MaxReorg, p.Info.PageBlocks = 96, 256, 20
+	p.Info.FinalityDepth, p.Info.MaxReorg, p.Info.PageBlocks = 96, 256, 50
 	return p
 }
 
@@ -44,7 +44,7 @@ func Ethereum() Preset {
 func BSC() Preset {
 	p := preset(56, "bsc", "BNB", 450*time.Millisecond, 15)
 	p.FinalityTag = "finalized"
-	p.Info.FinalityDepth, p.Info.MaxReorg, p.Info.PageBlocks = 240, 1024, 20
+	p.Info.FinalityDepth, p.Info.MaxReorg, p.Info.PageBlocks = 240, 1024, 50
 	return p
 }
 
@@ -53,7 +53,7 @@ func BSC() Preset {
 func Polygon() Preset {
 	p := preset(137, "polygon", "POL", 2*time.Second, 20)
 	p.FinalityTag = "finalized"
-	p.Info.FinalityDepth, p.Info.MaxReorg, p.Info.PageBlocks = 512, 1024, 20
+	p.Info.FinalityDepth, p.Info.MaxReorg, p.Info.PageBlocks = 512, 1024, 50
 	return p
 }
 
@@ -63,7 +63,7 @@ func Polygon() Preset {
 func Arbitrum() Preset {
 	p := preset(42161, "arbitrum", "ETH", 250*time.Millisecond, 10)
 	p.FinalityTag = "finalized"
-	p.Info.FinalityDepth, p.Info.MaxReorg, p.Info.PageBlocks = 4800, 8192, 50
+	p.Info.FinalityDepth, p.Info.MaxReorg, p.Info.PageBlocks = 4800, 8192, 100
 	return p
 }
 
@@ -131,7 +131,7 @@ func preset(number uint64, name, symbol string, blockTime time.Duration, confirm
 		BlockTime:      blockTime,
 		Confirmations:  confirmations,
 		InclusionSlack: time.Hour,
-		PageBlocks:     50,
+		PageBlocks:     100,
 	}}
 }
 

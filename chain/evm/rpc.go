@@ -3,7 +3,9 @@ package evm
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -55,10 +57,40 @@ func (c *Client) do(ctx context.Context, calls ...*call) error {
 	return c.doBy(ctx, c.batchSize(), calls...)
 }
 
-// doBy sends the calls in batches of at most size. Where the node refuses a
-// batch because of its size, the size is halved, down to single calls, and
-// remembered.
+// doBy sends the calls in batches of at most size, two at a time: while one
+// answer is read here, the node works on the other. It returns the first error in
+// the order of the calls.
 func (c *Client) doBy(ctx context.Context, size int, calls ...*call) error {
+	parts := max((len(calls)+size-1)/size, 1)
+	// Batches of one length: the answers then take about as long.
+	batches := slices.Collect(slices.Chunk(calls, max((len(calls)+parts-1)/parts, 1)))
+	limit := c.limits.batch.Load()
+	for pair := range slices.Chunk(batches, 2) {
+		var second error
+		var wait sync.WaitGroup
+		if len(pair) == 2 {
+			wait.Go(func() { second = c.sendFitting(ctx, pair[1]) })
+		}
+		first := c.sendFitting(ctx, pair[0])
+		wait.Wait()
+		if first != nil {
+			return first
+		}
+		if second != nil {
+			return second
+		}
+	}
+	if parts > 1 && limit > 0 && c.limits.batch.Load() == limit {
+		// Nothing was refused.
+		grow(&c.limits.batch, int(limit), uint64(c.cfg.MaxBatch))
+	}
+	return nil
+}
+
+// sendFitting sends the calls in one batch. Where the node refuses it because of
+// its size, the size is halved, down to single calls, and remembered.
+func (c *Client) sendFitting(ctx context.Context, calls []*call) error {
+	size := len(calls)
 	for len(calls) > 0 {
 		n := min(len(calls), size)
 		err := c.send(ctx, calls[:n])
@@ -73,7 +105,6 @@ func (c *Client) doBy(ctx context.Context, size int, calls ...*call) error {
 		if err != nil {
 			return err
 		}
-		grow(&c.limits.batch, n, uint64(c.cfg.MaxBatch))
 		calls = calls[n:]
 	}
 	return nil

@@ -45,13 +45,20 @@ func mineAnvil(n *Network, count int) error {
 }
 
 // reorgAnvil hands the dropped transactions back, because anvil forgets them.
-// The replacing blocks are empty, so that each transaction moves to another one.
+// The replacing blocks have none of them, so that each transaction moves to another one.
 func reorgAnvil(n *Network, depth int) error {
 	_, raws, err := n.dropped(depth)
 	if err != nil {
 		return err
 	}
-	if err := n.rpc(nil, "anvil_reorg", depth, []any{}); err != nil {
+	// An anvil whose clock runs ahead gives each block the second after its
+	// parent's, and would make the same empty blocks once more: something must be
+	// in the first of them.
+	other, err := n.other()
+	if err != nil {
+		return err
+	}
+	if err := n.rpc(nil, "anvil_reorg", depth, []any{[]any{other, 0}}); err != nil {
 		return err
 	}
 	if err := n.stir(); err != nil {

@@ -302,6 +302,23 @@ func (n *Network) Head() uint64 {
 	return head
 }
 
+// other is a signed transaction of a bystander that was never sent.
+func (n *Network) other() (hexutil.Bytes, error) {
+	if *n.reorgs >= maxReorgs {
+		return nil, fmt.Errorf("more than %d reorgs on one node", maxReorgs)
+	}
+	key := bystander(*n.reorgs)
+	*n.reorgs++
+	self, number := addressOf(key), new(big.Int).SetUint64(n.ChainID)
+	tx, err := types.SignNewTx(key, types.LatestSignerForChainID(number), &types.DynamicFeeTx{
+		ChainID: number, To: &self, Gas: 21_000, GasTipCap: big.NewInt(2e9), GasFeeCap: big.NewInt(100e9),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tx.MarshalBinary()
+}
+
 // stir has a bystander send itself nothing, for a fee that puts it first.
 func (n *Network) stir() error {
 	if *n.reorgs >= maxReorgs {
