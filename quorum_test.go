@@ -161,7 +161,7 @@ func TestThreat_A20_GatewayHaltsOnASplit(t *testing.T) {
 // TestQuorumFailsOver: one provider after the other goes away, and no payment
 // notices.
 func TestQuorumFailsOver(t *testing.T) {
-	c := newChoir(t, 3, quorum.Config{Agree: 1, Cooldown: time.Millisecond}, bursartest.Options{Chain: tagged()})
+	c := newChoir(t, 3, quorum.Config{Agree: 1, Cooldown: time.Millisecond, MaxCooldown: time.Millisecond}, bursartest.Options{Chain: tagged()})
 	for i := range 6 {
 		p := c.Create([]string{"ETH", "USDC"}[i%2], "2")
 		c.nodes[i%3].Fail(func(call chaintest.Call) error {

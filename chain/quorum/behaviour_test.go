@@ -37,6 +37,29 @@ func TestFailover(t *testing.T) {
 	require.Equal(t, 2, w.nodes[2].asked(chaintest.MethodTransfers), "the one that did not fail lately comes first")
 }
 
+// TestFailoverToThoseAway: a provider that was away, and is not due yet, is tried
+// where the last one that is in fails.
+func TestFailoverToThoseAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, chaintest.Options{}, nil)
+		w.head()
+		for i := range 2 {
+			w.nodes[i].Fail(func(chaintest.Call) error { return errAway })
+		}
+		for range 5 {
+			w.head()
+			time.Sleep(2 * quorum.DefaultCooldown)
+		}
+		w.nodes[0].Fail(nil)
+		require.True(t, w.status("a").Until.After(time.Now()))
+		w.nodes[2].Fail(func(chaintest.Call) error { return errAway })
+		_, err := w.page(5)
+		require.NoError(t, err)
+		require.Equal(t, w.Head(), w.head().Latest)
+		require.False(t, w.status("a").Aside)
+	})
+}
+
 // TestUnavailable: the error tells what each provider did, and what they have in
 // common.
 func TestUnavailable(t *testing.T) {

@@ -147,15 +147,16 @@ func (q *Client) settleGenesis(ctx context.Context) error {
 	if q.genesis() != "" || !q.identifies {
 		return ctx.Err()
 	}
-	ask := plan{want: len(q.providers), need: q.cfg.Agree, distinct: true, patience: true}
-	answers, faults := gather(ctx, q, mIdentify, q.order(mIdentify, 0), ask,
+	list, ready := q.order(mIdentify, 0)
+	ask := plan{want: ready, need: q.cfg.Agree, distinct: true, patience: true}
+	answers, faults := gather(ctx, q, mIdentify, list, ask,
 		func(ctx context.Context, p *provider) (chain.Identity, error) {
 			id, ok := chain.As[chain.Identifier](p.Client)
 			if !ok {
 				return chain.Identity{}, faulty(FaultUnsupported, "%s cannot tell its chain", p.Name)
 			}
 			return q.identify(ctx, p, id)
-		}, func(a []answer[chain.Identity]) bool { return len(a) == len(q.providers) })
+		}, func(a []answer[chain.Identity]) bool { return len(a) >= ready })
 	if err := ctx.Err(); err != nil {
 		return err
 	}

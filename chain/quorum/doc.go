@@ -64,7 +64,7 @@
 // takes finality back or wants to be left alone is put aside at once; one that
 // fails, after some failures in a row. The cool-down doubles with each time, and
 // ends with a look at its chain id, genesis and checkpoints: one attempt, by one
-// call. While no provider is in, those that were merely away are tried again each
+// call. Where all others fail, those that were merely away are tried again each
 // Config.Cooldown, so that after an outage of all of them work soon goes on.
 //
 // Providers, View and Config.OnCondition tell all of that.

@@ -36,9 +36,10 @@ func (q *Client) Head(ctx context.Context) (chain.Head, error) {
 	q.mu.Lock()
 	turn := q.view.turn
 	q.mu.Unlock()
-	list := q.affordable(q.order(mHead, 0))
-	answers, faults := gather(ctx, q, mHead, list, plan{want: len(list), need: q.cfg.Agree, patience: true}, q.headOf,
-		func(a []answer[chain.Head]) bool { return len(a) == len(list) })
+	list, ready := q.order(mHead, 0)
+	list, ready = q.affordable(list, ready)
+	answers, faults := gather(ctx, q, mHead, list, plan{want: ready, need: q.cfg.Agree, patience: true}, q.headOf,
+		func(a []answer[chain.Head]) bool { return len(a) >= ready })
 	if err := ctx.Err(); err != nil {
 		return chain.Head{}, err
 	}
@@ -61,17 +62,17 @@ func (q *Client) Head(ctx context.Context) (chain.Head, error) {
 
 // affordable leaves out those whose budget is spent, as long as enough others are
 // left: heads are asked for all the time, and waiting for them helps nobody.
-func (q *Client) affordable(list []*provider) []*provider {
+func (q *Client) affordable(list []*provider, ready int) (left []*provider, leftReady int) {
 	now := time.Now()
-	rich := slices.DeleteFunc(slices.Clone(list), func(p *provider) bool { return p.broke(now) })
+	rich := slices.DeleteFunc(slices.Clone(list[:ready]), func(p *provider) bool { return p.broke(now) })
 	seen := map[string]bool{}
 	for _, p := range rich {
 		seen[p.Operator] = true
 	}
 	if len(seen) < q.cfg.Agree {
-		return list
+		return list, ready
 	}
-	return rich
+	return append(rich, list[ready:]...), len(rich)
 }
 
 // headOf asks one provider, and holds what it says against what it had said when

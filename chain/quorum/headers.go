@@ -18,7 +18,8 @@ func (q *Client) Headers(ctx context.Context, from, to uint64) ([]chain.BlockRef
 		return nil, err
 	}
 	votes := q.cfg.Agree
-	answers, faults := gather(ctx, q, mHeaders, q.order(mHeaders, from), plan{want: votes, distinct: votes > 1},
+	list, _ := q.order(mHeaders, from)
+	answers, faults := gather(ctx, q, mHeaders, list, plan{want: votes, distinct: votes > 1},
 		func(ctx context.Context, p *provider) (reading, error) { return q.headersOf(ctx, p, from, to) },
 		func(a []answer[reading]) bool {
 			return unanimous(a, votes) || len(above(a)) == 0 && operators(a) >= votes

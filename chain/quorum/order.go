@@ -20,14 +20,15 @@ const (
 
 // order lists who is to be asked a question about a height, best first. Equals
 // stay in the order of the configuration, so that the same history gives the
-// same order. Where nobody else is left, those who were away, and not wrong,
-// are tried before their cool-down is over: after an outage of all of them work
-// goes on within Config.Cooldown.
-func (q *Client) order(m method, need uint64) []*provider {
+// same order. The first ready of them are those to ask; behind them come those who
+// were away, and not wrong, and may be tried before their cool-down is over where
+// the others fail: after an outage of all of them work goes on within
+// Config.Cooldown.
+func (q *Client) order(m method, need uint64) (list []*provider, ready int) {
 	now := time.Now()
 	leader := q.leader()
 	ranks := make([]rank, len(q.providers))
-	var list, early []*provider
+	var early []*provider
 	for i, p := range q.providers {
 		p.mu.Lock()
 		ranks[i] = q.rank(p, m, need, now, p == leader)
@@ -39,11 +40,11 @@ func (q *Client) order(m method, need uint64) []*provider {
 			list = append(list, p)
 		}
 	}
-	if len(list) == 0 {
-		return early
-	}
 	slices.SortStableFunc(list, func(a, b *provider) int { return int(ranks[a.index] - ranks[b.index]) })
-	return list
+	if ready = len(list); ready == 0 {
+		ready = len(early)
+	}
+	return append(list, early...), ready
 }
 
 // rank judges one provider. The caller holds its mu.

@@ -33,7 +33,8 @@ func (q *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) 
 		return chain.Page{}, err
 	}
 	votes, firm := q.votes(from)
-	answers, faults := gather(ctx, q, mTransfers, q.order(mTransfers, from), plan{want: votes, distinct: votes > 1},
+	list, _ := q.order(mTransfers, from)
+	answers, faults := gather(ctx, q, mTransfers, list, plan{want: votes, distinct: votes > 1},
 		func(ctx context.Context, p *provider) (reading, error) {
 			page, err := p.Client.Transfers(ctx, from, to, w)
 			if err != nil {

@@ -27,7 +27,8 @@ func (q *Client) Status(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatu
 		}
 		return out, err
 	}
-	answers, faults := gather(ctx, q, mStatus, q.order(mStatus, q.View().Head.Latest.Height), plan{want: votes, distinct: votes > 1}, call,
+	list, _ := q.order(mStatus, q.View().Head.Latest.Height)
+	answers, faults := gather(ctx, q, mStatus, list, plan{want: votes, distinct: votes > 1}, call,
 		func(a []answer[[]chain.TxStatus]) bool {
 			_, at := q.statuses(a, len(ids))
 			return at < 0 && operators(a) >= votes

@@ -118,7 +118,8 @@ func ask[T any](ctx context.Context, q *Client, p poll[T]) (T, error) {
 	if err := q.settleGenesis(ctx); err != nil {
 		return none, err
 	}
-	answers, faults := gather(ctx, q, p.m, q.order(p.m, p.need), plan{want: p.votes, distinct: p.votes > 1}, p.call,
+	list, _ := q.order(p.m, p.need)
+	answers, faults := gather(ctx, q, p.m, list, plan{want: p.votes, distinct: p.votes > 1}, p.call,
 		func(a []answer[T]) bool { _, ok := winner(tally(a, p.key), p.votes); return ok })
 	if err := ctx.Err(); err != nil {
 		return none, err

@@ -65,7 +65,7 @@ func (q *Client) draft(ctx context.Context, m method, call func(context.Context,
 // it: nonces and balances are those of a node's own head.
 func (q *Client) upToDate(m method) []*provider {
 	height := q.View().Head.Latest.Height
-	list := q.order(m, height)
+	list, _ := q.order(m, height)
 	fresh := slices.DeleteFunc(slices.Clone(list), func(p *provider) bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -130,8 +130,8 @@ func (q *Client) Broadcast(ctx context.Context, s chain.Signed) error {
 	if err := q.settleGenesis(ctx); err != nil {
 		return err
 	}
-	list := q.order(mBroadcast, 0)
-	answers, faults := gather(ctx, q, mBroadcast, list, plan{want: len(list), grace: q.cfg.HedgeLeast},
+	list, ready := q.order(mBroadcast, 0)
+	answers, faults := gather(ctx, q, mBroadcast, list, plan{want: ready, grace: q.cfg.HedgeLeast},
 		func(ctx context.Context, p *provider) (struct{}, error) {
 			return struct{}{}, p.Client.Broadcast(ctx, s)
 		}, accepted)
