@@ -45,7 +45,7 @@ func openShop(push bool) (s *shop, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.node, err = startNode(regexp.MustCompile(`HTTP server started\s+endpoint=(\S+)`), path,
+	s.node, err = startNode(regexp.MustCompile(`HTTP server started\s+endpoint=(\S+)`), nil, path,
 		"--dev", "--http", "--http.addr", "127.0.0.1", "--http.port", "0", "--http.api", "eth,net,web3", "--ws", "--ws.addr", "127.0.0.1", "--ws.port", "0", "--ws.api", "eth",
 		"--port", "0", "--authrpc.port", "0", "--ipcdisable", "--nodiscover", "--nat", "none")
 	if err != nil {
