@@ -118,9 +118,9 @@ type EventData struct {
 // TransactionData is a transaction inside an event.
 type TransactionData struct {
 	ID            string            `json:"id"`                       // ID is the row's id.
-	Hash          chain.TxID        `json:"hash"`                     // Hash is the transaction's hash.
+	Hash          chain.TxID        `json:"hash"`                     // Hash is the transaction's hash; empty where only a balance told (Via is delta or protocol).
 	Type          TransactionType   `json:"type"`                     // Type is the direction.
-	Via           chain.Via         `json:"via,omitempty"`            // Via tells how it was seen.
+	Via           chain.Via         `json:"via,omitempty"`            // Via tells how it was seen: direct, contract, delta or protocol.
 	Status        TransactionStatus `json:"status"`                   // Status is how far it has come.
 	Asset         chain.AssetID     `json:"asset"`                    // Asset is the CAIP-19 id.
 	TokenID       string            `json:"token_id,omitempty"`       // TokenID is the asset's symbol, a label.

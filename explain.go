@@ -30,7 +30,7 @@ const (
 	ReasonAfterCancel  ReasonCode = "after_cancel"        // ReasonAfterCancel: the payment had been canceled; it is held.
 	ReasonWrongAsset   ReasonCode = "wrong_asset"         // ReasonWrongAsset: another configured asset of the same chain.
 	ReasonOtherChain   ReasonCode = "other_chain"         // ReasonOtherChain: it arrived on another chain than the payment's.
-	ReasonSuspense     ReasonCode = "suspense"            // ReasonSuspense: the token did not do what its events say.
+	ReasonSuspense     ReasonCode = "suspense"            // ReasonSuspense: the token did not do what its events say, or coin came that is nobody's claim.
 	ReasonReorged      ReasonCode = "reorged"             // ReasonReorged: its block left the chain, and no other has it yet.
 	ReasonUnissued     ReasonCode = "unissued"            // ReasonUnissued: the address is ours and was issued to nobody.
 	ReasonGone         ReasonCode = "failed"              // ReasonGone: the transaction failed, or was replaced.

@@ -133,7 +133,7 @@ func (x *explainer) reasons(t ExplainedTx) {
 	case ReasonMempool:
 		x.reason(code, t, "it is in no block yet")
 	case ReasonSuspense:
-		x.reason(code, t, "the token did not do what its events say, or its code changed; what arrived is in suspense, and nobody is credited")
+		x.reason(code, t, "%s; it is in suspense, and nobody is credited", doubted(t.Transaction))
 	case ReasonUnissued:
 		x.reason(code, t, "the address is reserved and was given to nobody: it is booked, and belongs to no payment")
 	case ReasonOtherChain:
@@ -170,6 +170,17 @@ func (x *explainer) notFinal(t ExplainedTx) {
 		a := x.gw.asset(t.Asset)
 		x.reason(ReasonNotFinal, t, "it is %d deep; with it more than %s %s would be confirmed and not final, so that it waits until block %d, or enough before it, is final", t.Depth, a.Format(most), a.Symbol, t.Block)
 	}
+}
+
+// doubted tells why money is in suspense.
+func doubted(t Transaction) string {
+	switch t.Via {
+	case chain.ViaProtocol:
+		return "the protocol credited it (a withdrawal, or a block's fees), which pays for nothing"
+	case chain.ViaContract, chain.ViaDelta:
+		return "it was at the address before that was given out, or may have been"
+	}
+	return "the token did not do what its events say, or its code changed; only what arrived is booked"
 }
 
 func (x *explainer) assetName(a chain.Asset) string { return a.Symbol + " on " + x.name(a.Chain()) }

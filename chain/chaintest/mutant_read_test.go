@@ -114,8 +114,8 @@ func wrongReaders() []wrongClient {
 		}},
 		{"traces all receivers", []string{"Internal/ReceiversAlone"}, func(m *mutant) {
 			m.internal = func(ctx context.Context, at chain.BlockRef, to []chain.Address) (chain.Internals, error) {
-				b, _ := m.chain.BlockByHash(at.Hash)
-				return chain.Internals{Transfers: m.chain.everyInner(b.Hash)}, ctx.Err()
+				all, _ := m.chain.InternalIn(at.Hash)
+				return chain.Internals{Transfers: all}, ctx.Err()
 			}
 		}},
 		{"traces the newest block", []string{"Internal/UnknownBlock"}, func(m *mutant) {

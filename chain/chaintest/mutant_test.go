@@ -432,20 +432,3 @@ func TestSuiteIsPatient(t *testing.T) {
 		}
 	}
 }
-
-// everyInner are the internal transfers of a block to anybody.
-func (c *Chain) everyInner(hash chain.BlockHash) []chain.Transfer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b := c.blocks[hash]
-	if b == nil {
-		return nil
-	}
-	var to []chain.Address
-	for _, r := range b.txs {
-		for _, m := range r.inner {
-			to = append(to, textAddress(m.to))
-		}
-	}
-	return c.Client().inner(b, to)
-}

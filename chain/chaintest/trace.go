@@ -93,3 +93,26 @@ func (l *Client) inner(b *block, to []chain.Address) (out []chain.Transfer) {
 func inOrder(a, b chain.Transfer) int {
 	return cmp.Or(cmp.Compare(a.TxIndex, b.TxIndex), strings.Compare(a.ID.Ordinal, b.ID.Ordinal))
 }
+
+// InternalIn returns what contracts and withdrawals sent in a block of any branch,
+// to anybody: the truth beside TransactionsIn. What Grant credits is not among it.
+func (c *Chain) InternalIn(hash chain.BlockHash) ([]chain.Transfer, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, ok := c.blocks[hash]
+	if !ok {
+		return nil, false
+	}
+	var to []chain.Address
+	for _, e := range b.edicts {
+		if e.withdrawal != nil {
+			to = append(to, textAddress(e.withdrawal.to))
+		}
+	}
+	for _, r := range b.txs {
+		for _, m := range r.inner {
+			to = append(to, textAddress(m.to))
+		}
+	}
+	return c.Client().inner(b, to), true
+}

@@ -21,6 +21,7 @@ type client struct {
 var (
 	_ chain.Client         = client{}
 	_ chain.BalanceReader  = client{}
+	_ chain.Tracer         = client{}
 	_ chain.Identifier     = client{}
 	_ chain.TokenInspector = client{}
 	_ chain.DryRunner      = client{}
@@ -120,6 +121,10 @@ func (c client) Broadcast(ctx context.Context, s chain.Signed) error {
 
 func (c client) Balances(ctx context.Context, at chain.BlockHash, of []chain.Holding) ([]chain.Amount, error) {
 	return ask(ctx, c, chaintest.MethodBalances, fmt.Sprint(at, len(of)), func(l *chaintest.Client) ([]chain.Amount, error) { return l.Balances(ctx, at, of) })
+}
+
+func (c client) Internal(ctx context.Context, at chain.BlockRef, to []chain.Address) (chain.Internals, error) {
+	return ask(ctx, c, chaintest.MethodInternal, fmt.Sprint(at.Hash, len(to)), func(l *chaintest.Client) (chain.Internals, error) { return l.Internal(ctx, at, to) })
 }
 
 func (c client) Identify(ctx context.Context) (chain.Identity, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -118,7 +119,7 @@ func (w *world) customer(s *sale) {
 		w.after(d, func() {
 			n, err := s.payment.Amount.MulDiv(chain.NewAmount(num), chain.NewAmount(den))
 			if err == nil && !n.IsZero() {
-				w.pay(s.payment.Address, s.asset, n)
+				w.pay(s.payment.Address, s.asset, n, true)
 			}
 		})
 	}
@@ -142,8 +143,9 @@ func (w *world) customer(s *sale) {
 }
 
 // pay sends money from somebody who pays this once, so that no transaction that
-// is dropped holds up another one.
-func (w *world) pay(to chain.Address, a chain.Asset, n chain.Amount) {
+// is dropped holds up another one. looked says that coin is found at the address
+// that no transaction shows: not where a payment in another asset has it.
+func (w *world) pay(to chain.Address, a chain.Asset, n chain.Amount, looked bool) {
 	w.calls++
 	name := fmt.Sprintf("payer %d", w.calls)
 	how := w.dice.IntN(14)
@@ -155,10 +157,34 @@ func (w *world) pay(to chain.Address, a chain.Asset, n chain.Amount) {
 		half := chaintest.Payment{To: to, Asset: a, Amount: n}
 		id := w.chain.PayMany(name, half, half)
 		w.note("%s pays twice %s %s to %s: %s", name, n, a.Symbol, to, id[:10])
+	case how < 7 && a.Native() && looked && !n.IsZero():
+		w.contract(how, name, to, n)
 	default:
 		id := w.chain.Pay(name, to, a, n)
 		w.note("%s pays %s %s to %s: %s", name, n, a.Symbol, to, id[:10])
 	}
+}
+
+// contract pays as exchanges and wallets do that are contracts, and now and then as
+// the protocol does.
+func (w *world) contract(how int, name string, to chain.Address, n chain.Amount) {
+	part := chaintest.Payment{To: to, Asset: w.eth, Amount: n}
+	var id chain.TxID
+	switch how {
+	case 1:
+		w.chain.Withdraw(to, n)
+		w.note("a withdrawal of %s ETH to %s", n, to)
+		return
+	case 2:
+		id = w.chain.PayReverted(name, to, n)
+	case 3:
+		id = w.chain.PaySelfDestruct(name, to, n)
+	case 4:
+		id = w.chain.PayMany(name, part, part)
+	default:
+		id = w.chain.PayMany(name, part)
+	}
+	w.note("%s pays %s ETH to %s by a contract, in way %d: %s", name, n, to, how, id[:10])
 }
 
 // stranger pays what nobody asked for: to a permanent address, to any address, in
@@ -183,7 +209,7 @@ func (w *world) stranger() {
 	case 1:
 		n = chain.Amount{}
 	}
-	w.pay(to, a, n)
+	w.pay(to, a, n, slices.Contains(w.deposits, to))
 }
 
 func (w *world) anyAddress() (chain.Address, bool) {

@@ -189,6 +189,7 @@ func newWorld(o Options) (*world, error) {
 	for range 3 {
 		w.views = append(w.views, w.chain.Client())
 	}
+	w.views[2].Trace(false) // one of them is no archive that traces
 	w.db = newDatabase(w.params.remembers, o.Seed, func(b bursar.Batch) { w.judge(w.oracle.Committed(b)) })
 	w.db.leased = func(holder string, f bursar.Fence) { w.judge(w.oracle.Leased(holder, f)) }
 	var err error

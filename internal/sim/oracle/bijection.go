@@ -74,7 +74,10 @@ func posted(entries []bursar.Entry) sums {
 func (o *Oracle) bijection(d *dump) error {
 	live := unreversed(d.entries)
 	want := sums{}
-	list := o.deposits(d)
+	list, err := o.inner(d, o.deposits(d))
+	if err != nil {
+		return err
+	}
 	for _, t := range list {
 		row := d.rows[t.ID]
 		if row == nil {

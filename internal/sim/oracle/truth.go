@@ -17,6 +17,7 @@ type truth struct {
 // content is what one block holds.
 type content struct {
 	transfers map[chain.TransferID]chain.Transfer
+	inner     []chain.Transfer // what contracts and the protocol sent
 	txs       map[chain.TxID]chain.TxStatus
 }
 
@@ -53,6 +54,7 @@ func (t *truth) in(hash chain.BlockHash) *content {
 			c.transfers[tr.ID] = tr
 		}
 	}
+	c.inner, _ = t.chain.InternalIn(hash)
 	t.content[hash] = c
 	return c
 }
@@ -202,7 +204,7 @@ func (o *Oracle) observed(t *bursar.Transaction) error {
 		return nil
 	}
 	if t.Via != chain.ViaDirect && t.Via != "" {
-		return nil // no transaction of the block shows it
+		return c.brought(t)
 	}
 	same := tr.To == t.To && tr.Asset == t.Asset && (tr.Amount == t.Amount || t.Suspense && t.Amount.Less(tr.Amount))
 	if !ok || !same {
