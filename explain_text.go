@@ -101,7 +101,25 @@ func (t ExplainedTx) write(w *textWriter) {
 	if t.Live() {
 		place = fmt.Sprintf("block %d of %s, %s", t.Block, t.Chain, moment(t.BlockTime))
 	}
-	w.line("    %s, from %s to %s, %s", t.Transfer.Tx, t.From, t.To, place)
+	w.line("    %s, from %s to %s, %s", t.seenAs(), either(string(t.From), "nobody that is known"), t.To, place)
+}
+
+// seenAs names the transaction on the chain or, where a balance alone told of it, in
+// which blocks that came.
+func (t ExplainedTx) seenAs() string {
+	if t.Transfer.Tx != "" {
+		return string(t.Transfer.Tx)
+	}
+	if from, to, ok := deltaSpan(t.Transfer, t.To); ok {
+		switch from {
+		case 0:
+			return fmt.Sprintf("no transaction known, by the balance in block %d or before", to)
+		case to:
+			return fmt.Sprintf("no transaction known, by the balance in block %d", to)
+		}
+		return fmt.Sprintf("no transaction known, by the balance in blocks %d to %d", from, to)
+	}
+	return "no transaction, credited by the protocol (" + t.Transfer.Ordinal + ")"
 }
 
 func (m ExplainedMove) write(w *textWriter) {

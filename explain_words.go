@@ -39,7 +39,7 @@ func (x *explainer) judge() {
 }
 
 func (x *explainer) reason(code ReasonCode, t ExplainedTx, format string, args ...any) {
-	text := fmt.Sprintf("%s (%s): ", t.Units, t.Transfer.Tx) + fmt.Sprintf(format, args...)
+	text := fmt.Sprintf("%s (%s): ", t.Units, t.seenAs()) + fmt.Sprintf(format, args...)
 	x.out.Reasons = append(x.out.Reasons, Reason{Code: code, Text: text, Transaction: t.ID})
 }
 

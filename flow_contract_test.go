@@ -508,3 +508,22 @@ func (f *contracts) short() bursar.Payment {
 	f.t.Helper()
 	return f.Request(bursar.PaymentRequest{Asset: "local/ETH", Amount: decimal.NewFromInt(1), TTL: time.Hour})
 }
+
+// What only a balance told is explained in words.
+func TestExplainCoinWithoutATransaction(t *testing.T) {
+	f := newContracts(t, bursartest.Options{})
+	f.node.Trace(false)
+	p, q := f.Create("ETH", "1"), f.Create("ETH", "1")
+	f.batch(p)
+	f.Chain.Withdraw(q.Address, q.Amount)
+	f.Mine(1)
+	text := f.explain(p.ID).String()
+	require.Contains(t, text, fmt.Sprintf("no transaction known, by the balance in block %d, from nobody that is known to %s", f.Chain.Head().Height, p.Address))
+	f.node.Trace(true)
+	f.Chain.Withdraw(p.Address, p.Amount)
+	f.Mine(1)
+	x := f.explain(p.ID)
+	require.Contains(t, codes(x), bursar.ReasonSuspense)
+	require.Contains(t, x.String(), "no transaction, credited by the protocol (w:")
+	require.Contains(t, x.String(), "the protocol credited it")
+}

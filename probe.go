@@ -370,6 +370,9 @@ func (x *expectation) choose(ctx context.Context, r Reader) ([]chain.Address, er
 	if next.closed, err = list(PaymentQuery{Statuses: overStatus(), Assets: native, Since: since, After: next.closed, Limit: probeClosed}); err != nil {
 		return nil, err
 	}
+	for _, a := range x.touched() {
+		add(a)
+	}
 	next, permanent, err := x.permanent(ctx, r, next)
 	for _, a := range permanent {
 		add(a.Address)
@@ -384,11 +387,23 @@ func overStatus() []Status { return slices.Concat(closedStatus, paidStatus) }
 // probeAge is how long after its creation a payment that is over is compared.
 const probeAge = 14 * 24 * time.Hour
 
-// permanent takes the next customers' addresses in their turn, of one wallet.
+// touched are the deposit addresses from which the page moves coin: what a contract
+// sent to one that the store knows nothing of, after a loss, goes on to the treasury.
+func (x *expectation) touched() (out []chain.Address) {
+	for _, s := range x.page.Spends {
+		if it, ours := x.net.book.own(s.From); ours && it.change == changeDeposit && len(out) < probeDue {
+			out = append(out, s.From)
+		}
+	}
+	return out
+}
+
+// permanent takes the next addresses without a payment in their turn, of one wallet:
+// customers', and those that were paid although nobody was given them.
 func (x *expectation) permanent(ctx context.Context, r Reader, next turns) (turns, []Address, error) {
 	accounts := x.net.book.accounts
 	rows, err := r.Addresses(ctx, AddressQuery{
-		Pool: poolName(accounts[next.account%len(accounts)]), Roles: []Role{RolePermanent}, FromIndex: next.index, Limit: probePermanent,
+		Pool: poolName(accounts[next.account%len(accounts)]), Roles: []Role{RolePermanent, RoleUnissued}, FromIndex: next.index, Limit: probePermanent,
 	})
 	if err != nil {
 		return next, nil, err

@@ -160,6 +160,9 @@ func (d *desk) suspend(f *file, t *Transaction, apply func(*Transaction), why *d
 	}
 	n := d.transferNotice(cmp.Or(why.kind, AlertTokenAnomaly), f, *t)
 	n.data.PaymentID, n.data.Reason = t.PaymentID, why.reason
+	if f.payment {
+		n.data.Status = f.kase.payment.Status // who keeps the newest snapshot keeps this
+	}
 	n.data.Amount, n.data.Received = d.gw.asset(t.Asset).Format(said), d.gw.asset(t.Asset).Format(t.Amount)
 	f.notices = append(f.notices, n)
 }

@@ -17,7 +17,11 @@ type account struct {
 // status function makes of the chain.
 func (o *Oracle) statuses(d *dump) error {
 	of := map[string][]deposit{}
-	for _, t := range o.deposits(d) {
+	list, err := o.inner(d, o.deposits(d))
+	if err != nil {
+		return err
+	}
+	for _, t := range list {
 		if p := d.payment[d.rows[t.ID].PaymentID]; p != nil && p.Asset.ID == t.Asset {
 			of[p.ID] = append(of[p.ID], t)
 		}
