@@ -527,3 +527,31 @@ func TestExplainCoinWithoutATransaction(t *testing.T) {
 	require.Contains(t, x.String(), "no transaction, credited by the protocol (w:")
 	require.Contains(t, x.String(), "the protocol credited it")
 }
+
+// Nor is a part that becomes deep after the deadline a verdict, while the rest may
+// lie at the address unseen.
+func TestThreat_C9_NoVerdictByAPartBeforeTheBalanceIsKnown(t *testing.T) {
+	f := newContracts(t, bursartest.Options{})
+	p := f.Request(bursar.PaymentRequest{
+		Asset: "local/ETH", Amount: decimal.NewFromInt(1), TTL: time.Hour, Policy: &bursar.AmountPolicy{Grace: 5 * time.Hour},
+	})
+	q := p
+	f.Mine(1)
+	f.Chain.AdvanceTime(2 * time.Hour)
+	f.Chain.Fail(func(c chaintest.Call) error {
+		if c.Method == chaintest.MethodBalances {
+			return errNode
+		}
+		return nil
+	})
+	q.Amount = units(t, f.ETH, "0.4")
+	f.Chain.Pay("payer", p.Address, f.ETH, q.Amount)
+	q.Amount = units(t, f.ETH, "0.6")
+	f.batch(q)
+	f.mine(4)
+	require.Equal(t, bursar.StatusDetected, f.Payment(p).Status, "the rest may be there")
+	f.Chain.Fail(nil)
+	f.Mine(1)
+	require.Equal(t, bursar.StatusConfirmed, f.Payment(p).Status)
+	f.good()
+}

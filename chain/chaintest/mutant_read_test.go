@@ -95,7 +95,7 @@ func wrongReaders() []wrongClient {
 				return st, err
 			}
 		}},
-		{"balances of the newest block", []string{"Balances/AtBlock", "Balances/UnknownBlock"}, func(m *mutant) {
+		{"balances of the newest block", []string{"Balances/AtBlock", "Balances/UnknownBlock", "Balances/Many"}, func(m *mutant) {
 			m.balances = func(ctx context.Context, _ chain.BlockHash, of []chain.Holding) ([]chain.Amount, error) {
 				return m.Client.Balances(ctx, "", of)
 			}

@@ -18,6 +18,7 @@ func capabilityChecks() []check {
 	return []check{
 		{"Balances/AtBlock", checkBalances},
 		{"Balances/UnknownBlock", checkBalancesUnknown},
+		{"Balances/Many", checkManyBalances},
 		{"Identify/ThisChain", checkIdentify},
 		{"Inspect/Token", checkInspect},
 		{"DryRun/TellsFailure", checkDryRun},
@@ -66,6 +67,29 @@ func checkBalances(s *suite) {
 		require.NoError(s, err)
 		require.Equal(s, c.want, got, "one amount for each holding, in order, at block %q", c.at)
 	}
+}
+
+// checkManyBalances asks for more than anybody asks for one by one.
+func checkManyBalances(s *suite) {
+	reader, ok := chain.As[chain.BalanceReader](s.Client)
+	s.need(ok, "the client is no BalanceReader")
+	a, b := s.account("a").Address, s.account("b").Address
+	s.PayNative(a, units(123_456_789))
+	s.PayNative(b, units(7))
+	s.Mine(1)
+	of := []chain.Holding{{Address: a, Asset: s.info.Native}}
+	want := []chain.Amount{units(123_456_789)}
+	for i := range 60 {
+		of, want = append(of, chain.Holding{Address: s.account(fmt.Sprint("nobody ", i)).Address, Asset: s.info.Native}), append(want, chain.Amount{})
+	}
+	of, want = append(of, chain.Holding{Address: b, Asset: s.info.Native}), append(want, units(7))
+	for _, at := range []chain.BlockHash{"", s.head().Hash} {
+		got, err := reader.Balances(s.ctx, at, of)
+		require.NoError(s, err)
+		require.Equal(s, want, got)
+	}
+	_, err := reader.Balances(s.ctx, chain.BlockHash(nowhere), of)
+	require.Error(s, err, "an unknown block is never answered by another one")
 }
 
 func checkBalancesUnknown(s *suite) {

@@ -23,13 +23,15 @@ type Client struct {
 	readers sync.Pool // of *pageReader
 	listed  atomic.Pointer[tokenTable]
 	page    atomic.Uint64 // most blocks of a page that the node could answer; 0: no limit seen
-	tracing atomic.Uint32 // how the node traces a block; see trace.go
-	stats   counters
-	limits  nodeLimits
-	samples atomic.Uint64 // counts the blocks that are asked for again in turn
-	head    atomic.Pointer[blockID]
-	caps    atomic.Pointer[Capabilities]
-	signers atomic.Pointer[signers]
+	// plainBalances is set once the node could not run code that is not there.
+	plainBalances atomic.Bool
+	tracing       atomic.Uint32 // how the node traces a block; see trace.go
+	stats         counters
+	limits        nodeLimits
+	samples       atomic.Uint64 // counts the blocks that are asked for again in turn
+	head          atomic.Pointer[blockID]
+	caps          atomic.Pointer[Capabilities]
+	signers       atomic.Pointer[signers]
 }
 
 // New checks the configuration and returns a client. It does not talk to the

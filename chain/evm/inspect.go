@@ -72,13 +72,29 @@ func (c *Client) Balances(ctx context.Context, at chain.BlockHash, of []chain.Ho
 		return nil, err
 	}
 	amounts := make([]chain.Amount, len(of))
-	calls := make([]*call, len(of))
+	calls := make([]*call, 0, len(of))
+	var native []*call
+	var holders [][addressLength]byte
+	var places []*chain.Amount
 	for i, h := range of {
-		if calls[i], err = c.balanceCall(h, block, &amounts[i]); err != nil {
+		r, err := c.balanceCall(h, block, &amounts[i])
+		if err != nil {
 			return nil, err
 		}
+		if !h.Asset.Native() {
+			calls = append(calls, r)
+			continue
+		}
+		holder, _ := parseAddress(string(h.Address)) // balanceCall has read it
+		native, holders, places = append(native, r), append(holders, holder), append(places, &amounts[i])
 	}
-	err = c.all(ctx, calls...)
+	done, err := c.nativeBalances(ctx, block, holders, places)
+	if !done {
+		calls = append(calls, native...)
+	}
+	if err == nil {
+		err = c.all(ctx, calls...)
+	}
 	switch {
 	case err == nil:
 		return amounts, nil

@@ -152,3 +152,66 @@ func ExampleNew() {
 	// eip155:1 12
 	// evm: Config.URL: required
 }
+
+// Many balances are one call of code that exists for it alone; where the node knows
+// no overrides, they are asked for one by one, and the node is not tried again.
+func TestManyBalances(t *testing.T) {
+	for name, refuse := range map[string]any{
+		"it can":              nil,
+		"it refuses":          object{"code": codeInvalidParams, "message": "too many arguments, want at most 2"},
+		"it takes no notice":  "0x",
+		"it returns too much": word(1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newFakeNode(t)
+			c := n.client(t)
+			native, token := c.Info().Native, watching([]string{coin}).assets[0]
+			var of []chain.Holding
+			var want []chain.Amount
+			for i := range 20 {
+				holder := canonical(fmt.Sprintf("0x%040x", 0xabc000+i))
+				n.set("eth_getBalance/"+string(holder), hexQuantity(uint64(i*i)))
+				of, want = append(of, chain.Holding{Address: holder, Asset: native}), append(want, chain.NewAmount(uint64(i*i)))
+			}
+			n.set(balanceKey(coin, ann), word(77))
+			of, want = append(of, chain.Holding{Address: canonical(ann), Asset: token}), append(want, chain.NewAmount(77))
+			tried := 0
+			n.bend = func(method string, params []any, result any) (any, object) {
+				if method != "eth_call" || len(params) < 3 {
+					return result, nil
+				}
+				tried++
+				require.Equal(t, object{balancesAccount: object{"code": balancesCode}}, params[2])
+				if refusal, ok := refuse.(object); ok {
+					return nil, refusal
+				}
+				if refuse != nil {
+					return refuse, nil
+				}
+				data := params[0].(object)["data"].(string)
+				require.Len(t, data, 2+20*64)
+				out := "0x"
+				for i := range 20 {
+					require.Equal(t, fmt.Sprintf("%064x", 0xabc000+i), data[2+64*i:][:64])
+					out += word(uint64(i * i))[2:]
+				}
+				return out, nil
+			}
+			for range 2 {
+				got, err := c.Balances(t.Context(), chain.BlockHash(n.blocks[0].hash), of)
+				require.NoError(t, err)
+				require.Equal(t, want, got)
+			}
+			if refuse == nil {
+				require.Equal(t, 2, tried)
+				require.Zero(t, n.asked["eth_getBalance"])
+			} else {
+				require.Equal(t, 1, tried)
+				require.Equal(t, 40, n.asked["eth_getBalance"])
+			}
+			n.bend = refusing("eth_call", -32000, "missing trie node 12 (path )")
+			_, err := c.Balances(t.Context(), "", of)
+			require.ErrorIs(t, err, chain.ErrPruned)
+		})
+	}
+}
