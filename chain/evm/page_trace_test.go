@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bursar-go/bursar/chain"
 )
 
 func TestThreat_B11_CallsThatWereUndone(t *testing.T) {
