@@ -40,7 +40,7 @@ func (p pushing) SubscribeHeads(ctx context.Context, wake chan<- struct{}) error
 	p.asked.Add(1)
 	if p.refuse != nil {
 		lasted, err := p.refuse()
-		time.Sleep(lasted)
+		<-time.After(lasted)
 		return err
 	}
 	for {

@@ -48,10 +48,10 @@ type ChainHealth struct {
 	// their distance, Final the highest final height.
 	Tip, Head chain.BlockRef
 	Lag       uint64 // Lag is how many blocks Tip is behind Head.
-	// Rate is how many blocks a second this instance has scanned within the last
+	// Rate is how many blocks a minute this instance has scanned within the last
 	// minute, Left how long it needs at that rate until Lag is nothing. Both are zero
 	// where another instance does the work, or where it cannot be told.
-	Rate  float64
+	Rate  uint64
 	Left  time.Duration // Left is the time until Lag is nothing.
 	Final uint64        // Final is the highest final height.
 	// Unprobed is why the balances of open addresses could not be compared at the

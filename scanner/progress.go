@@ -17,11 +17,11 @@ type Progress struct {
 	Tip  chain.BlockRef // Tip is the newest block that was committed.
 	// Lag is how many blocks Tip is behind Head, 0 where the node is behind.
 	Lag uint64
-	// Rate is how many blocks a second were committed of late, within about the last
+	// Rate is how many blocks a minute were committed of late, within about the last
 	// minute of work; Left is how long it takes at that rate until Lag is nothing,
 	// while the chain grows as it does. Both are zero until known, Left also where
 	// there is nothing left or no end in sight.
-	Rate float64
+	Rate uint64
 	Left time.Duration // Left is the time until Lag is nothing.
 	// Stepped is when the last step without an error ended, in UTC.
 	Stepped time.Time
@@ -58,21 +58,21 @@ func (s samples) add(now sample) samples {
 	return append(s, now)
 }
 
-// pace returns the blocks per second and the time until nothing is left.
-func (s samples) pace() (rate float64, left time.Duration) {
+// pace returns the blocks per minute and the time until nothing is left.
+func (s samples) pace() (rate uint64, left time.Duration) {
 	if len(s) < 2 {
 		return 0, 0
 	}
 	first, last := s[0], s[len(s)-1]
-	took := last.at.Sub(first.at)
+	took := last.at.Sub(first.at).Milliseconds() // of hours, times a chain's length, no overflow
 	if took <= 0 || last.tip <= first.tip {
 		return 0, 0
 	}
 	done := last.tip - first.tip
-	rate = float64(done) / took.Seconds()
+	rate = done * uint64(time.Minute.Milliseconds()) / uint64(took)
 	grown := last.head - min(first.head, last.head)
 	if lag := last.head - min(last.tip, last.head); lag > 0 && done > grown {
-		left = time.Duration(float64(lag) * float64(took) / float64(done-grown))
+		left = time.Duration(lag*uint64(took)/(done-grown)) * time.Millisecond
 	}
 	return rate, left
 }

@@ -258,7 +258,7 @@ func (s *Scanner) say(ctx context.Context) {
 		return
 	}
 	s.said = now
-	s.log.InfoContext(ctx, "catching up", "tip", p.Tip.Height, "head", p.Head.Latest.Height, "blocks_per_second", int64(p.Rate), "left", p.Left.Round(time.Second))
+	s.log.InfoContext(ctx, "catching up", "tip", p.Tip.Height, "head", p.Head.Latest.Height, "blocks_per_minute", p.Rate, "left", p.Left.Round(time.Second))
 }
 
 // failed names the call that an error came from.

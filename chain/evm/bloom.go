@@ -28,14 +28,17 @@ func (b *bloomBits) in(bloom *[256]byte) bool {
 	return bloom[b[0].at]&b[0].mask != 0 && bloom[b[1].at]&b[1].mask != 0 && bloom[b[2].at]&b[2].mask != 0
 }
 
-// chance is how likely a value that is not in the block looks as if it were.
-func chance(bloom *[256]byte) float64 {
+// certain is a chance of one, in the unit that chance has.
+const certain = 1 << 33
+
+// chance is how likely a value that is not in the block looks as if it were: the
+// share of the bloom's bits that are set, three times over, in parts of certain.
+func chance(bloom *[256]byte) uint64 {
 	set := 0
 	for _, c := range bloom {
 		set += bits.OnesCount8(c)
 	}
-	share := float64(set) / (8 * float64(len(bloom)))
-	return share * share * share
+	return uint64(set * set * set)
 }
 
 // bloomQuestion is what a page asks of the bloom of each of its blocks: can
@@ -61,18 +64,19 @@ func newBloomQuestion(listed *tokenTable, receivers [][addressLength]byte) *bloo
 }
 
 // possible reports whether the bloom admits such a log. doubt is how many such
-// answers would be expected by chance alone where there is none: below one half
+// answers, in parts of certain, would be expected by chance alone where there is
+// none: below one half
 // the bloom has something to say, far above it says the same of every block.
-func (q *bloomQuestion) possible(bloom *[256]byte) (yes bool, doubt float64) {
+func (q *bloomQuestion) possible(bloom *[256]byte) (yes bool, doubt uint64) {
 	if !q.topic.in(bloom) || !anyIn(q.contracts, bloom) {
 		return false, 0
 	}
-	doubt = chance(bloom) * float64(len(q.contracts))
+	doubt = chance(bloom) * uint64(len(q.contracts))
 	if len(q.receivers) == 0 {
 		return true, doubt
 	}
 	// The contract may well be there, with logs to others.
-	return anyIn(q.receivers, bloom), chance(bloom) * float64(len(q.receivers))
+	return anyIn(q.receivers, bloom), chance(bloom) * uint64(len(q.receivers))
 }
 
 func anyIn(list []bloomBits, bloom *[256]byte) bool {

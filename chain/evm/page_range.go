@@ -206,7 +206,7 @@ const (
 
 // evidence is how many misleading bits may be expected by chance where the bloom
 // counts as a witness.
-const evidence = 0.5
+const evidence = certain / 2
 
 // suspicious reports whether a block's bloom says that there are Transfer logs
 // of a listed token, and no answer had any.

@@ -241,7 +241,7 @@ func TestBloom(t *testing.T) {
 			hits++
 		}
 	}
-	require.InDelta(t, 1000*chance(&bloom), hits, 30)
+	require.InDelta(t, 1000*chance(&bloom)/certain, hits, 30)
 }
 
 type absent []byte
