@@ -22,6 +22,9 @@ type desk struct {
 	state  ChainState
 	head   chain.Head
 	oldTip chain.BlockRef
+	// left are the blocks that were remembered before the step, of which its page may
+	// have pushed some out.
+	left []chain.BlockRef
 	// moved is set when the chain's row must be written.
 	moved bool
 

@@ -555,3 +555,29 @@ func TestThreat_C9_NoVerdictByAPartBeforeTheBalanceIsKnown(t *testing.T) {
 	require.Equal(t, bursar.StatusConfirmed, f.Payment(p).Status)
 	f.good()
 }
+
+// TestThreat_B12_WhatIsFoundWhereTheWindowBegins: the page that tells of it is so
+// long that the block in which it is booked is remembered no more.
+func TestThreat_B12_WhatIsFoundWhereTheWindowBegins(t *testing.T) {
+	f := newContracts(t, bursartest.Options{})
+	window := int(f.Chain.Info().MaxReorg)
+	p := f.Request(bursar.PaymentRequest{Asset: "local/ETH", Amount: amount("1"), TTL: 300 * time.Hour})
+	f.Chain.Fail(func(c chaintest.Call) error {
+		if c.Method == chaintest.MethodBalances && !c.After {
+			return chain.ErrPruned // for longer than anything is remembered
+		}
+		return nil
+	})
+	f.batch(p)
+	f.Mine(2 * window)
+	require.Equal(t, bursar.StatusPending, f.Payment(p).Status)
+	f.Chain.Mine(int(f.Chain.Info().PageBlocks))
+	f.Chain.Fail(nil)
+	f.Step()
+	row := f.row(p)
+	require.Equal(t, chain.ViaDelta, row.Via)
+	require.Less(t, row.Block, f.Chain.Head().Height-uint64(window), "the block is one that has left the window")
+	f.Mine(1)
+	require.Equal(t, bursar.StatusConfirmed, f.Payment(p).Status)
+	f.good()
+}

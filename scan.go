@@ -180,7 +180,7 @@ func (d *desk) advance(step scanner.Step) error {
 	if tip := d.state.Tip(); tip.Height != step.Base.Height || tip.Hash != step.Base.Hash {
 		return fmt.Errorf("%w: the cursor of %s moved", ErrFenced, d.net.info.ID)
 	}
-	d.oldTip = d.state.Tip()
+	d.oldTip, d.left = d.state.Tip(), d.state.Recent
 	d.state.Recent = slices.Clone(step.Recent)
 	d.state.Head = step.Head.Latest
 	if d.state.StartedAt.IsZero() {
@@ -241,7 +241,7 @@ func (d *desk) openBreaker(depth int) {
 func (d *desk) connect(page chain.Page) error {
 	at := make(map[chain.BlockHash]chain.BlockRef, len(page.Blocks))
 	// What balances alone told may lie in an earlier block.
-	for _, b := range slices.Concat(d.state.Recent, page.Blocks) {
+	for _, b := range slices.Concat(d.left, d.state.Recent, page.Blocks) {
 		at[b.Hash] = b
 	}
 	seen := page
