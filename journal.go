@@ -279,6 +279,14 @@ func (j *journal) plan(d *desk, plan sweeper.Plan, sets map[string][]Transaction
 		ID: id, Key: plan.Key, Kind: kindOf(plan.Intent.Purpose), Chain: d.net.info.ID, Asset: m.Asset, From: m.From, To: m.To, Own: m.Own,
 		Amount: m.Amount, LessFee: m.All, MaxFee: plan.Intent.MaxFee, Parent: plan.Parent, Group: 1, CreatedAt: d.now,
 	}}
+	if plan.Parent != "" {
+		// A store that has lost its last commits need not know the job that a top-up
+		// serves, nor will it ever be done.
+		served, err := d.tx.Payouts(d.ctx, PayoutQuery{IDs: []string{plan.Parent}})
+		if err != nil || len(served) == 0 {
+			return err
+		}
+	}
 	for _, ref := range plan.Covers {
 		if _, ok := sets[ref]; !ok {
 			return nil // the holding changed underway: the next round sees it anew
