@@ -14,7 +14,9 @@ import (
 
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/bursartest"
+	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/chaintest"
+	"github.com/bursar-go/bursar/sweeper"
 )
 
 // attemptStore tells of each commit that wrote a signature.
@@ -174,4 +176,21 @@ func TestASignerSlowerThanTheLease(t *testing.T) {
 		z.Settle()
 		z.allSwept()
 	})
+}
+
+// TestThreat_D9_NoGasForASweepThatIsLost: the store was set back between the look
+// and the plan, so that nothing would ever use it.
+func TestThreat_D9_NoGasForASweepThatIsLost(t *testing.T) {
+	f := newFlow(t, bursartest.Options{})
+	p := f.Create("USDC", "10")
+	f.Mine(1)
+	sponsor, err := f.Gateway.Sponsor(f.Chain.Info().ID)
+	require.NoError(t, err)
+	gas := func(parent string) sweeper.Plan {
+		return sweeper.Plan{Key: "topup:" + parent, Parent: parent, Intent: chain.Intent{
+			Purpose: chain.PurposeTopUp, Moves: []chain.Move{{From: chain.Account{Address: sponsor}, To: p.Address, Asset: f.ETH, Amount: chain.NewAmount(1)}},
+		}}
+	}
+	require.NoError(t, f.Gateway.Plan(t.Context(), f.Chain.Info().ID, gas("po_test_lost")))
+	require.Empty(t, f.payouts(bursar.PayoutTopUp))
 }

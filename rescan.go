@@ -51,7 +51,7 @@ const rescanTries = 5
 // It works on any instance, beside the scanner, a page of blocks in one
 // transaction each. Where ctx ends, or the node or the store fails, it returns
 // that error with what is done by then; it goes on from To+1. A bad field is a
-// *FieldError.
+// *FieldError; ErrChainNotReady where the node has not proved to serve the chain.
 func (g *Gateway) Rescan(ctx context.Context, req RescanRequest) (Rescanned, error) {
 	if err := g.writable(ctx); err != nil {
 		return Rescanned{}, err
@@ -59,6 +59,11 @@ func (g *Gateway) Rescan(ctx context.Context, req RescanRequest) (Rescanned, err
 	net, err := g.chainNamed("RescanRequest.Chain", req.Chain)
 	if err != nil {
 		return Rescanned{}, err
+	}
+	if !net.isVerified() {
+		// Blocks below the reorg window are believed as they come: from the chain that
+		// is configured, and from no other.
+		return Rescanned{}, fmt.Errorf("%w: %s", ErrChainNotReady, net.info.ID)
 	}
 	r := &rescan{gw: g, net: net, sink: &sink{g, net}, dry: req.DryRun, out: Rescanned{Chain: net.info.ID, From: req.From, Written: !req.DryRun}}
 	to, err := r.end(ctx, req)
@@ -238,6 +243,9 @@ func (d *desk) missing(page chain.Page) (found []chain.Transfer, err error) {
 			return nil, err
 		}
 		found = append(found, t)
+	}
+	if err := d.takeOver(); err != nil {
+		return nil, err
 	}
 	return found, d.fault
 }

@@ -281,3 +281,24 @@ func TestARescanOfADoubtfulToken(t *testing.T) {
 	require.Equal(t, bursar.StatusPending, b.Payment(p).Status)
 	require.True(t, b.Transactions(p)[0].Suspense)
 }
+
+// TestThreat_C7_NoRescanOfAChainThatIsNotProved: a gateway starts although its node
+// is away, and what answers later may be another chain's.
+func TestThreat_C7_NoRescanOfAChainThatIsNotProved(t *testing.T) {
+	b := newPoorSight(t, bursartest.Options{})
+	p := b.Create("USDC", "10")
+	at := b.hidden(func() { b.Pay(p) })
+	b.Chain.Fail(func(c chaintest.Call) error {
+		if c.Method == chaintest.MethodIdentify {
+			return errNode
+		}
+		return nil
+	})
+	b.reconfigure(func(*bursar.Config) {})
+	_, err := b.Gateway.Rescan(t.Context(), bursar.RescanRequest{Chain: "local", From: at})
+	require.ErrorIs(t, err, bursar.ErrChainNotReady)
+	require.Empty(t, b.Transactions(p))
+	b.Chain.Fail(nil)
+	b.Step()
+	require.Len(t, b.rescan(at, 0).Found, 1)
+}

@@ -167,6 +167,9 @@ func (d *desk) take(step scanner.Step) error {
 			return err
 		}
 	}
+	if err := d.takeOver(); err != nil {
+		return err
+	}
 	if err := d.progress(); err != nil {
 		return err
 	}

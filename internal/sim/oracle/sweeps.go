@@ -20,11 +20,12 @@ func underWay(s bursar.PayoutStatus) bool {
 	return true
 }
 
-// index notes a payout under what it covers, and whether it is under way.
+// index notes a payout under what it covers, which a reorg may change, and whether
+// it is under way.
 func (m *model) index(p *bursar.Payout) {
-	if m.payouts[p.ID] == nil {
-		for _, it := range p.Items {
-			m.covering[it.TransactionID] = append(m.covering[it.TransactionID], p.ID)
+	for _, it := range p.Items {
+		if of := m.covering[it.TransactionID]; !slices.Contains(of, p.ID) {
+			m.covering[it.TransactionID] = append(of, p.ID)
 		}
 	}
 	delete(m.underWay, p.ID)
