@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/ethereum/go-ethereum/rlp"
 
@@ -80,13 +81,36 @@ func (b *bench) busy() (*busyChain, error) {
 		return nil, err
 	}
 	// Its first run indexes the logs, which is no part of any measurement.
-	node, err := c.runGeth("Log index head rendering finished")
+	node, err := c.startGeth()
 	if err != nil {
 		return nil, err
 	}
-	node.stop()
+	defer node.stop()
+	if err := indexed(node); err != nil {
+		return nil, err
+	}
 	b.chain = c
 	return c, nil
+}
+
+// indexed waits until a geth has indexed its logs. It tells so only where that takes
+// it longer than a second.
+func indexed(node *running) error {
+	begun := time.Now()
+	for !node.says("Log index head rendering finished") {
+		switch waited := time.Since(begun); {
+		case waited > startTimeout:
+			return fmt.Errorf("geth has not indexed its logs after %s", startTimeout)
+		case waited > 5*time.Second && !node.says("Log index head rendering in progress"):
+			return nil
+		}
+		select {
+		case <-node.done:
+			return errors.New("geth ended before it had indexed its logs")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 func (c *busyChain) data() string { return filepath.Join(c.dir, "data") }
@@ -132,10 +156,8 @@ func (c *busyChain) payments(from, to uint64) (n int) {
 
 // startGeth starts a geth on the database; its caches are empty. It looks for
 // logs without its index until it has loaded that.
-func (c *busyChain) startGeth() (*running, error) { return c.runGeth("Started log indexer") }
-
-func (c *busyChain) runGeth(ready string) (*running, error) {
-	return startNode(regexp.MustCompile(`HTTP server started\s+endpoint=(\S+) auth=false`), regexp.MustCompile(ready), c.geth,
+func (c *busyChain) startGeth() (*running, error) {
+	return startNode(regexp.MustCompile(`HTTP server started\s+endpoint=(\S+) auth=false`), regexp.MustCompile("Started log indexer"), c.geth,
 		"--datadir", c.data(), "--gcmode", "archive", "--state.scheme", "hash", "--networkid", fmt.Sprint(c.about.ChainID),
 		"--http", "--http.addr", "127.0.0.1", "--http.port", "0", "--http.api", "eth,net,web3,debug",
 		"--port", "0", "--authrpc.port", "0", "--ipcdisable", "--nodiscover", "--maxpeers", "0", "--nat", "none")

@@ -9,6 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -18,6 +21,16 @@ type running struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	url  string
+
+	mu   sync.Mutex
+	said []string
+}
+
+// says reports whether a line that the node has printed has a text in it.
+func (r *running) says(text string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.said, func(line string) bool { return strings.Contains(line, text) })
 }
 
 // startTimeout is how long a node may take to listen.
@@ -45,6 +58,9 @@ func startNode(listening, ready *regexp.Regexp, path string, args ...string) (*r
 	go func() {
 		lines := bufio.NewScanner(output)
 		for lines.Scan() {
+			r.mu.Lock()
+			r.said = append(r.said, lines.Text())
+			r.mu.Unlock()
 			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
 				select {
 				case found <- m[1]:
