@@ -24,6 +24,8 @@ type flow struct {
 	t    testing.TB
 	logs *logbook
 	cfg  bursar.Config
+	// honest are other tokens of which each transfer is to be credited.
+	honest []chain.AssetID
 }
 
 // logbook keeps the lines of a log from level error on.
@@ -260,7 +262,7 @@ func (f *flow) oneCreditEach() {
 }
 
 func (f *flow) known(id chain.AssetID) bool {
-	return id == f.ETH.ID || id == f.USDC.ID || id == f.USDT.ID
+	return id == f.ETH.ID || id == f.USDC.ID || id == f.USDT.ID || slices.Contains(f.honest, id)
 }
 
 // tryStep steps and lets failures of node and store pass.
