@@ -76,9 +76,7 @@ func (b *chainBuilder) build() bursar.Chain {
 		return bursar.Chain{}
 	}
 	b.id, b.native = preset.Info.ID, preset.Info.Native
-	if c.URL.IsZero() {
-		b.add(b.at("url"), bursar.CodeRequired, "the node's endpoint")
-	}
+	b.checkNodes()
 	oneOf(b.report, b.at("sweep"), c.Sweep, string(bursar.SweepFinal), string(bursar.SweepOff))
 	out := bursar.Chain{
 		Assets: b.assets(), Treasury: b.treasury(), Confirmations: c.Confirmations, ConfirmAfter: c.ConfirmAfter, Sweep: bursar.SweepAt(c.Sweep), Start: c.Start, Poll: c.Poll,
@@ -95,36 +93,11 @@ func (b *chainBuilder) build() bursar.Chain {
 	if len(b.errs) > before {
 		return out
 	}
-	client, err := evm.New(evm.Config{
-		Preset: preset, URL: c.URL.Reveal(), WebSocket: c.WebSocket.Reveal(), Headers: headers(b.report, b.at("headers"), c.Headers), Genesis: chain.BlockHash(c.Genesis), Tokens: out.Assets,
-		MaxResponse: c.MaxResponse, Timeout: c.Timeout, MaxBatch: c.MaxBatch, PageBlocks: c.PageBlocks, MaxGasPrice: price,
+	out.Client = b.connect(evm.Config{
+		Preset: preset, Genesis: chain.BlockHash(c.Genesis), Tokens: out.Assets, MaxGasPrice: price,
+		MaxResponse: c.MaxResponse, Timeout: c.Timeout, MaxBatch: c.MaxBatch, PageBlocks: c.PageBlocks, Native: evm.NativeSource(c.Native),
 	})
-	if err != nil {
-		b.client(err)
-		return out
-	}
-	out.Client = client
 	return out
-}
-
-// client tells why the client refuses its configuration.
-func (b *chainBuilder) client(err error) {
-	var field *evm.ConfigError
-	if !errors.As(err, &field) {
-		b.wrap(b.path, bursar.CodeInvalid, err, "refused")
-		return
-	}
-	name := strings.TrimPrefix(strings.TrimPrefix(field.Field, "Preset."), "Info.")
-	path := b.at(snake(name))
-	switch {
-	case name == "WebSocket":
-		path = b.at("websocket")
-	case name == "ID":
-		path = b.at("describe.chain_id")
-	case strings.HasPrefix(field.Field, "Preset.") && name != "PageBlocks":
-		path = b.at("describe." + snake(name))
-	}
-	b.add(path, bursar.CodeInvalid, "%s", field.Reason)
 }
 
 // preset finds what is known of the chain and changes it as described.

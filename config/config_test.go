@@ -17,6 +17,7 @@ import (
 
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/quorum"
 	"github.com/bursar-go/bursar/config"
 	"github.com/bursar-go/bursar/store/memory"
 )
@@ -82,6 +83,7 @@ func TestExample(t *testing.T) {
 	require.Equal(t, "base", base.Client.Info().Name)
 	require.Equal(t, chain.ID("eip155:8453"), base.Client.Info().ID)
 	require.Equal(t, "ethereum", eth.Client.Info().Name)
+	require.Equal(t, []string{"own/own", "a-eu/a", "b/b", "a-us/a"}, names(eth.Client.(*quorum.Client)))
 	require.EqualValues(t, 12, eth.Confirmations)
 	require.Equal(t, "20000000000000000", eth.MaxFee.String())
 	require.Len(t, eth.Assets, 2)
@@ -363,6 +365,14 @@ func TestSecretsNeverShow(t *testing.T) {
 	require.NoError(t, err)
 	f.Store.DSN, f.Store.Password = config.NewSecret(canary), config.NewSecret(canary)
 	require.Equal(t, canary, f.Chains["local"].Headers["x-key"].Reveal())
+	require.Contains(t, notShown(t, f), "[secret]")
+	require.Empty(t, config.Secret{}.String())
+}
+
+// notShown prints a file in every way there is, looks for its secrets, and returns
+// it as YAML.
+func notShown(t *testing.T, f *config.File) string {
+	t.Helper()
 	var logged bytes.Buffer
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("file", "file", f, "value", *f, "secret", f.Store.DSN)
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("file", "file", f, "value", *f, "secret", f.Store.DSN)
@@ -379,8 +389,7 @@ func TestSecretsNeverShow(t *testing.T) {
 			require.NotContains(t, out, secret)
 		}
 	}
-	require.Contains(t, string(asYAML), "[secret]")
-	require.Empty(t, config.Secret{}.String())
+	return string(asYAML)
 }
 
 // TestSecretsNotInErrors puts secrets where they do not belong: no error
@@ -467,7 +476,7 @@ func ExampleLoad() {
 		return
 	}
 	cfg, err := file.Build(memory.New()) // or the store that file.Store names
-	fmt.Println(file.Store.Driver, cfg.TTL, len(cfg.Chains), file.Chains["ethereum"].URL, err)
+	fmt.Println(file.Store.Driver, cfg.TTL, len(cfg.Chains), file.Chains["base"].URL, err)
 	// Output: postgres 45m0s 2 [secret] <nil>
 }
 

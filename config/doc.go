@@ -27,6 +27,11 @@
 // entry of a map that the file does not have can be made by the environment
 // where its name has no _ in it.
 //
+// # Several nodes
+//
+// A chain has one node, url, or several providers, of which the quorum section says
+// how many must tell the same. Its client is then a *quorum.Client.
+//
 // # Secrets
 //
 // Mnemonics, passphrases, passwords and webhook secrets never stand in the

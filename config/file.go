@@ -90,13 +90,24 @@ type Chain struct {
 	// it is.
 	Describe Describe `yaml:"describe"`
 	// URL is the node's HTTP endpoint, http or https. It may stand in the file
-	// and is never shown, since providers put their keys into it. Required.
+	// and is never shown, since providers put their keys into it. Required unless
+	// providers are given.
 	URL Secret `yaml:"url" secret:"inline"`
 	// WebSocket is the node's endpoint for pushed heads, ws or wss. It may stand in
 	// the file and is never shown. Default: none, the node is polled.
 	WebSocket Secret `yaml:"websocket" secret:"inline"`
 	// Headers are added to each request to the node, by name. Default: none.
 	Headers map[string]Secret `yaml:"headers"`
+	// Providers are several nodes in place of the one of url, websocket and headers,
+	// by a name of yours: 1 to 64 of a-z, A-Z, 0-9, ., _ and -. Default: none.
+	Providers map[string]Provider `yaml:"providers"`
+	// Quorum says which of the providers are believed, and how they are asked.
+	// It is for providers alone.
+	Quorum Quorum `yaml:"quorum"`
+	// Native pins where movements of native coin are read from: full blocks, raw
+	// ones where the node has them, or trace, which shows what contracts send.
+	// Default: what the node turns out to have; with providers: full.
+	Native string `yaml:"native"`
 	// Genesis is the hash of the first block, as a pin against a fork that kept
 	// the chain id: 0x and 64 lower-case hex digits. Default: not checked before
 	// the store knows it.
@@ -140,6 +151,83 @@ type Chain struct {
 	// Assets are the accepted tokens by symbol, and the native coin where its
 	// minimums matter. Default: the native coin alone.
 	Assets map[string]Asset `yaml:"assets" env:"upper"`
+}
+
+// Provider is one of several nodes of a chain.
+type Provider struct {
+	// URL is its HTTP endpoint, http or https. It may stand in the file and is never
+	// shown. Required.
+	URL Secret `yaml:"url" secret:"inline"`
+	// WebSocket is its endpoint for pushed heads, ws or wss. It may stand in the file
+	// and is never shown. Default: none.
+	WebSocket Secret `yaml:"websocket" secret:"inline"`
+	// Headers are added to each request to it, by name. Default: none.
+	Headers map[string]Secret `yaml:"headers"`
+	// Operator is who runs it: providers of one operator are one voice. 1 to 64 of
+	// a-z, A-Z, 0-9, ., _ and -. Default: its name.
+	Operator string `yaml:"operator"`
+	// Priority says whom to ask first: the lowest number, and among equals the
+	// first name of the alphabet. 0 to 65535. Default: 0.
+	Priority uint16 `yaml:"priority"`
+	// Rate is how many calls of the gateway it gets in a second on average; a call is a
+	// few requests. Default: 0, no limit.
+	Rate int `yaml:"rate"`
+	// Burst is how many calls it gets at once, where rate is set. Default: rate.
+	Burst int `yaml:"burst"`
+	// Native is the chain's native for this provider. All that are compared must show
+	// the same: trace in all or in none. Default: the chain's.
+	Native string `yaml:"native"`
+	// Timeout bounds one request to it, 1ms to 10m. Default: the chain's timeout.
+	Timeout time.Duration `yaml:"timeout"`
+	// MaxResponse is the most bytes of one answer, 65536 to 1073741824. Default:
+	// the chain's max_response.
+	MaxResponse int64 `yaml:"max_response"`
+	// MaxBatch is the most calls in one request, 1 to 1000. Default: the chain's
+	// max_batch.
+	MaxBatch int `yaml:"max_batch"`
+	// PageBlocks is the most blocks read from it at once, 1 to 1000. Default: the
+	// chain's page_blocks.
+	PageBlocks uint64 `yaml:"page_blocks"`
+}
+
+// Quorum says which of several providers are believed.
+type Quorum struct {
+	// Agree is how many operators must say the same before anything is believed.
+	// 1 to the number of operators. Required where there are several; otherwise
+	// default: 1.
+	Agree int `yaml:"agree"`
+	// Sample has one page in so many, on average, read by a second operator too,
+	// where agree is 1. Default: 0, never.
+	Sample uint64 `yaml:"sample"`
+	// Checkpoints are blocks that each provider must have, each a height and a
+	// hash: 1920000 0x… with 64 lower-case hex digits. Default: none.
+	Checkpoints []string `yaml:"checkpoints"`
+	// Recheck is how often a provider's chain id, genesis and checkpoints are asked
+	// for again, a duration of at least 1s. Default: 10m.
+	Recheck time.Duration `yaml:"recheck"`
+	// HedgeLeast is the least time after which a second provider is asked what a
+	// first has not answered, a duration of at least 1ms. Default: 50ms.
+	HedgeLeast time.Duration `yaml:"hedge_least"`
+	// HedgeMost is the most of that, a duration of at least hedge_least. Default: 2s.
+	HedgeMost time.Duration `yaml:"hedge_most"`
+	// FailAfter is how many failures in a row put a provider aside. At least 1.
+	// Default: 3.
+	FailAfter int `yaml:"fail_after"`
+	// Cooldown is how long a provider is put aside the first time, a duration of at
+	// least 1ms. Default: 10s.
+	Cooldown time.Duration `yaml:"cooldown"`
+	// MaxCooldown is what the cool-down grows up to, a duration of at least cooldown.
+	// Default: 5m.
+	MaxCooldown time.Duration `yaml:"max_cooldown"`
+	// MaxBehind is how many blocks a provider may be behind the others before it is
+	// put aside. Default: two minutes of blocks, at least 10.
+	MaxBehind uint64 `yaml:"max_behind"`
+	// HeadAge is how long the head may stand still before that is told, a duration.
+	// Default: 20 block times, at least 1m.
+	HeadAge time.Duration `yaml:"head_age"`
+	// FeeRatio is how often the median of the providers' prices a transaction may
+	// cost. At least 2. Default: 4.
+	FeeRatio uint64 `yaml:"fee_ratio"`
 }
 
 // Describe is what a chain is like. Each field replaces that of the preset.
