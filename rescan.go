@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -15,6 +16,10 @@ type RescanRequest struct {
 	// From and To are the first and the last block, both included. To zero: the
 	// newest scanned block, which is also the most that it may be.
 	From, To uint64
+	// Addresses are those to look for, in any form that the chain's addresses
+	// have: a set that was imported. A small one reads much faster than all.
+	// Empty: all of ours.
+	Addresses []chain.Address
 	// DryRun finds out what would be booked, and writes nothing.
 	DryRun bool
 }
@@ -70,6 +75,9 @@ func (g *Gateway) Rescan(ctx context.Context, req RescanRequest) (Rescanned, err
 	if err != nil {
 		return Rescanned{}, err
 	}
+	if r.only, err = r.few(ctx, req.Addresses); err != nil {
+		return Rescanned{}, err
+	}
 	for next := req.From; next <= to; {
 		page, err := r.again(ctx, next, to)
 		if err != nil {
@@ -87,7 +95,8 @@ type rescan struct {
 	net  *network
 	sink *sink
 	dry  bool
-	last chain.BlockRef // the last block that is done
+	only map[string]uint32 // the keys to look for; nil: all
+	last chain.BlockRef    // the last block that is done
 	out  Rescanned
 }
 
@@ -122,6 +131,84 @@ func (r *rescan) end(ctx context.Context, req RescanRequest) (to uint64, err err
 	return to, nil
 }
 
+// few are the keys of some deposit addresses.
+func (r *rescan) few(ctx context.Context, addresses []chain.Address) (map[string]uint32, error) {
+	if len(addresses) == 0 {
+		return nil, nil
+	}
+	// Another instance may have issued them a moment ago.
+	if err := r.sync(ctx); err != nil {
+		return nil, err
+	}
+	out := make(map[string]uint32, len(addresses))
+	for i, text := range addresses {
+		field := fmt.Sprintf("RescanRequest.Addresses[%d]", i)
+		a, err := r.net.codec.Parse(string(text))
+		if err != nil {
+			return nil, fieldErr(field, CodeInvalid, "%v", err)
+		}
+		it, ours := r.net.book.own(a)
+		if !ours || it.change != changeDeposit {
+			return nil, fieldErr(field, CodeUnknown, "%s is no deposit address of this gateway", a)
+		}
+		keys, err := r.net.codec.WatchKeys(a)
+		if err != nil {
+			return nil, fieldErr(field, CodeInvalid, "%v", err)
+		}
+		for _, key := range keys {
+			out[string(key)] = it.n
+		}
+	}
+	return out, nil
+}
+
+// sync learns of the assets and the addresses of today.
+func (r *rescan) sync(ctx context.Context) error {
+	st, pools, err := r.sink.marks(ctx)
+	if err == nil {
+		err = r.net.learn(st)
+	}
+	if err == nil {
+		err = r.net.book.sync(ctx, pools)
+	}
+	return err
+}
+
+// watch is what a page is read for.
+func (r *rescan) watch() chain.Watch {
+	all := watch{r.net.book, r.net.known().list}
+	if r.only == nil {
+		return all
+	}
+	return some{all, r.only}
+}
+
+// some is a part of a watch.
+type some struct {
+	watch
+	keys map[string]uint32
+}
+
+// Match implements chain.Watch.
+func (s some) Match(key []byte) (uint32, bool) {
+	n, ok := s.keys[string(key)]
+	return n, ok
+}
+
+// Len implements chain.Watch.
+func (s some) Len() int { return len(s.keys) }
+
+// Keys implements chain.Watch.
+func (s some) Keys() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for key := range s.keys {
+			if !yield([]byte(key)) {
+				return
+			}
+		}
+	}
+}
+
 // again reads a page and books what is missing, until no reorg comes in between.
 func (r *rescan) again(ctx context.Context, from, to uint64) (page chain.Page, err error) {
 	for range rescanTries {
@@ -133,17 +220,10 @@ func (r *rescan) again(ctx context.Context, from, to uint64) (page chain.Page, e
 }
 
 func (r *rescan) page(ctx context.Context, from, to uint64) (chain.Page, error) {
-	st, pools, err := r.sink.marks(ctx)
-	if err == nil {
-		err = r.net.learn(st)
-	}
-	if err == nil {
-		err = r.net.book.sync(ctx, pools)
-	}
-	if err != nil {
+	if err := r.sync(ctx); err != nil {
 		return chain.Page{}, err
 	}
-	page, err := r.net.client.Transfers(ctx, from, to, watch{r.net.book, r.net.known().list})
+	page, err := r.net.client.Transfers(ctx, from, to, r.watch())
 	if err != nil {
 		return page, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,9 +23,14 @@ type hiding struct {
 	hide *atomic.Bool
 	// between runs after a page was read.
 	between *func()
+	// keys is how many keys the last page was read for.
+	keys *atomic.Int64
 }
 
+func (h hiding) asked() int { return int(h.keys.Load()) }
+
 func (h hiding) Transfers(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
+	h.keys.Store(int64(w.Len()))
 	page, err := h.Client.Transfers(ctx, from, to, w)
 	if h.hide.Load() {
 		page.Transfers = nil
@@ -62,7 +68,7 @@ type poorSight struct {
 
 func newPoorSight(t *testing.T, o bursartest.Options) *poorSight {
 	t.Helper()
-	b := &poorSight{node: hiding{hide: new(atomic.Bool), between: new(func())}}
+	b := &poorSight{node: hiding{hide: new(atomic.Bool), between: new(func()), keys: new(atomic.Int64)}}
 	o.SkipLedger = true // while something is hidden the ledger cannot agree
 	o.Client = func(c chain.Client) chain.Client {
 		b.node.Client = c
@@ -301,4 +307,34 @@ func TestThreat_C7_NoRescanOfAChainThatIsNotProved(t *testing.T) {
 	b.Chain.Fail(nil)
 	b.Step()
 	require.Len(t, b.rescan(at, 0).Found, 1)
+}
+
+// TestARescanForSomeAddresses: a set that was imported is read for by itself, which
+// asks a node for much less.
+func TestARescanForSomeAddresses(t *testing.T) {
+	b := newPoorSight(t, bursartest.Options{})
+	p, q := b.Create("USDC", "10"), b.Create("USDT", "10")
+	at := b.hidden(func() { b.Pay(p); b.Pay(q) })
+	ask := func(addresses ...chain.Address) (bursar.Rescanned, error) {
+		return b.Gateway.Rescan(b.ctx(), bursar.RescanRequest{Chain: "local", From: at, Addresses: addresses})
+	}
+	out, err := ask(chain.Address(strings.ToLower(string(p.Address))))
+	require.NoError(t, err)
+	require.Len(t, out.Found, 1)
+	require.Equal(t, p.Address, out.Found[0].To)
+	require.Equal(t, 1, b.node.asked(), "keys that the node was asked for")
+	require.Empty(t, b.Transactions(q))
+	for address, code := range map[chain.Address]bursar.Code{"0x12": bursar.CodeInvalid, b.Sponsor: bursar.CodeUnknown, b.Treasury: bursar.CodeUnknown} {
+		_, err := ask(q.Address, address)
+		var bad *bursar.FieldError
+		require.ErrorAs(t, err, &bad)
+		require.Equal(t, "RescanRequest.Addresses[1]", bad.Field)
+		require.Equal(t, code, bad.Code)
+	}
+	require.Empty(t, b.Transactions(q), "nothing is read where a field is wrong")
+	out, err = ask(p.Address, q.Address, q.Address)
+	require.NoError(t, err)
+	require.Len(t, out.Found, 1)
+	b.Settle()
+	require.Equal(t, bursar.StatusSettled, b.Payment(q).Status)
 }
