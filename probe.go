@@ -17,8 +17,9 @@ import (
 const (
 	probeDue       = 500
 	probeOpen      = 1000
-	probeClosed    = 100
+	probeRecent    = 100
 	probePermanent = 500
+	probeRest      = 50
 	// probeLocate bounds the addresses whose increase is looked for in blocks
 	// that were committed already; others have their turn at the next page.
 	probeLocate = 64
@@ -27,9 +28,14 @@ const (
 // turns remember where the rotations of the compared addresses go on. They are
 // no more than a hint: a restart begins anew.
 type turns struct {
-	open, closed Cursor
-	account      int
-	index        uint32
+	open, recent    Cursor
+	permanent, rest lap
+}
+
+// lap is how far a rotation through the addresses of all wallets has come.
+type lap struct {
+	account int
+	index   uint32
 }
 
 // probe is what the balances of addresses say at one block, beside the blocks'
@@ -365,26 +371,29 @@ func (x *expectation) choose(ctx context.Context, r Reader) ([]chain.Address, er
 	if next.open, err = list(PaymentQuery{Statuses: openStatus, Assets: native, After: next.open, Limit: probeOpen}); err != nil {
 		return nil, err
 	}
-	// What a payment that is over gets is told and held for it.
+	// What a payment that is over gets, or one in a token, is told and held for it.
 	since := by.Add(-probeAge)
-	if next.closed, err = list(PaymentQuery{Statuses: overStatus(), Assets: native, Since: since, After: next.closed, Limit: probeClosed}); err != nil {
+	if next.recent, err = list(PaymentQuery{Assets: x.net.known().order, Since: since, After: next.recent, Limit: probeRecent}); err != nil {
 		return nil, err
 	}
 	for _, a := range x.touched() {
 		add(a)
 	}
-	next, permanent, err := x.permanent(ctx, r, next)
-	for _, a := range permanent {
+	// Customers' addresses, and those that were paid although nobody was given them;
+	// and, at leisure, whatever was ever given to a payment.
+	waiting, err := x.round(ctx, r, &next.permanent, probePermanent, RolePermanent, RoleUnissued)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := x.round(ctx, r, &next.rest, probeRest, RolePayment)
+	for _, a := range slices.Concat(waiting, rest) {
 		add(a.Address)
 	}
 	x.net.set(func(n *network) { n.turns = next })
 	return out, err
 }
 
-// overStatus are those of payments that wait for nothing more.
-func overStatus() []Status { return slices.Concat(closedStatus, paidStatus) }
-
-// probeAge is how long after its creation a payment that is over is compared.
+// probeAge is how long after its creation any payment is compared at each turn.
 const probeAge = 14 * 24 * time.Hour
 
 // touched are the deposit addresses from which the page moves coin: what a contract
@@ -398,22 +407,20 @@ func (x *expectation) touched() (out []chain.Address) {
 	return out
 }
 
-// permanent takes the next addresses without a payment in their turn, of one wallet:
-// customers', and those that were paid although nobody was given them.
-func (x *expectation) permanent(ctx context.Context, r Reader, next turns) (turns, []Address, error) {
+// round takes the next addresses with some roles in their turn, of one wallet.
+func (x *expectation) round(ctx context.Context, r Reader, at *lap, most int, roles ...Role) ([]Address, error) {
 	accounts := x.net.book.accounts
 	rows, err := r.Addresses(ctx, AddressQuery{
-		Pool: poolName(accounts[next.account%len(accounts)]), Roles: []Role{RolePermanent, RoleUnissued}, FromIndex: next.index, Limit: probePermanent,
+		Pool: poolName(accounts[at.account%len(accounts)]), Roles: roles, FromIndex: at.index, Limit: most,
 	})
-	if err != nil {
-		return next, nil, err
+	switch {
+	case err != nil:
+	case len(rows) == most:
+		at.index = rows[len(rows)-1].Index + 1
+	default:
+		at.account, at.index = (at.account+1)%len(accounts), 0
 	}
-	if len(rows) == probePermanent {
-		next.index = rows[len(rows)-1].Index + 1
-	} else {
-		next.account, next.index = (next.account+1)%len(accounts), 0
-	}
-	return next, rows, nil
+	return rows, err
 }
 
 // place is where the rotations go on.
