@@ -44,6 +44,13 @@ const (
 	ChainHalted           Kind = "chain.halted"           // ChainHalted: no new credits until it resumes.
 	ChainResumed          Kind = "chain.resumed"          // ChainResumed: credits again.
 	ChainDeepReorg        Kind = "chain.deep_reorg"       // ChainDeepReorg: confirmed blocks left the chain.
+	ChainProviderDown     Kind = "chain.provider_down"    // ChainProviderDown: a provider is not asked; Condition tells which and why.
+	ChainProviderBack     Kind = "chain.provider_back"    // ChainProviderBack: it is asked again.
+	ChainDiverged         Kind = "chain.diverged"         // ChainDiverged: providers contradict each other, and what is in dispute is not credited.
+	ChainFailing          Kind = "chain.failing"          // ChainFailing: the chain cannot be read.
+	ChainStalled          Kind = "chain.stalled"          // ChainStalled: no new block for too long.
+	ChainFinalityStalled  Kind = "chain.finality_stalled" // ChainFinalityStalled: no new final block for too long.
+	ChainRecovered        Kind = "chain.recovered"        // ChainRecovered: one of the four before it ended; Condition tells which.
 	AlertKeyCompromised   Kind = "alert.key_compromised"  // AlertKeyCompromised: a key of ours signed what we did not.
 	AlertLedgerMismatch   Kind = "alert.ledger_mismatch"  // AlertLedgerMismatch: ledger and chain differ.
 	AlertGasLow           Kind = "alert.gas_low"          // AlertGasLow: the sponsor cannot pay the next top-up.
@@ -110,9 +117,22 @@ type EventData struct {
 	Transaction *TransactionData `json:"transaction,omitempty"`
 	Payout      *PayoutData      `json:"payout,omitempty"`  // Payout is the payout.
 	Restore     *RestoreData     `json:"restore,omitempty"` // Restore is that of alert.store_restored.
+	// Condition is that of chain.* events about how a chain's nodes are doing.
+	Condition *ConditionData `json:"condition,omitempty"`
 	// Height and Depth are those of chain.* events.
 	Height uint64 `json:"height,omitempty"`
 	Depth  uint64 `json:"depth,omitempty"` // Depth is how many blocks left the chain.
+}
+
+// ConditionData is how the nodes of a chain are doing, inside an event.
+type ConditionData struct {
+	Kind     chain.ConditionKind `json:"kind"`               // Kind is what began or ended.
+	Provider string              `json:"provider,omitempty"` // Provider is the node that it is about.
+	Operator string              `json:"operator,omitempty"` // Operator is who runs that.
+	Fault    string              `json:"fault,omitempty"`    // Fault is the class of what the provider did.
+	Since    string              `json:"since,omitempty"`    // Since is when it began or ended.
+	Until    string              `json:"until,omitempty"`    // Until is when the provider is tried again, at the earliest.
+	Times    uint64              `json:"times,omitempty"`    // Times counts how often it began in the process that tells it.
 }
 
 // TransactionData is a transaction inside an event.

@@ -35,6 +35,9 @@ const (
 	ReasonUnissued     ReasonCode = "unissued"            // ReasonUnissued: the address is ours and was issued to nobody.
 	ReasonGone         ReasonCode = "failed"              // ReasonGone: the transaction failed, or was replaced.
 	ReasonHalted       ReasonCode = "chain_halted"        // ReasonHalted: nothing is credited on the chain until it resumes.
+	ReasonDiverged     ReasonCode = "providers_disagree"  // ReasonDiverged: the chain's providers contradict each other, and nobody can decide.
+	ReasonFailing      ReasonCode = "chain_unreadable"    // ReasonFailing: the chain cannot be read: its node is away, or too few providers answer.
+	ReasonStalled      ReasonCode = "chain_stalled"       // ReasonStalled: the chain has had no new block, or no new final one, for too long.
 	ReasonBehind       ReasonCode = "scanner_behind"      // ReasonBehind: the block was not scanned yet.
 	ReasonNeverScanned ReasonCode = "never_scanned"       // ReasonNeverScanned: no block of the chain was ever scanned.
 	ReasonMempool      ReasonCode = "in_mempool"          // ReasonMempool: in no block yet.
@@ -169,6 +172,9 @@ type ExplainedChain struct {
 	Halted string `json:"halted,omitempty"`
 	// Scanned is when the cursor was last written; zero: never.
 	Scanned time.Time `json:"scanned,omitzero"`
+	// Conditions are what is wrong with its nodes, a sentence each: as the instance
+	// sees it that works on the chain, or as that one told last.
+	Conditions []string `json:"conditions,omitempty"`
 }
 
 // Explain tells all that is known of a payment, an address, a transaction or a

@@ -20,6 +20,8 @@ type explainer struct {
 
 	states map[chain.ID]ChainState
 	heads  map[chain.ID]uint64 // of nodes that were asked
+	// alarms are the conditions that hold.
+	alarms map[chain.ID][]chain.Condition
 	// held is what the ledger has at the address of the question.
 	held map[chain.AssetID]*big.Int
 	// loose are reasons about what is in no row: from the nodes.
@@ -28,7 +30,7 @@ type explainer struct {
 
 func newExplainer(ctx context.Context, g *Gateway, r Reader, what string) *explainer {
 	return &explainer{
-		ctx: ctx, gw: g, r: r, what: what, states: map[chain.ID]ChainState{}, heads: map[chain.ID]uint64{}, held: map[chain.AssetID]*big.Int{},
+		ctx: ctx, gw: g, r: r, what: what, states: map[chain.ID]ChainState{}, heads: map[chain.ID]uint64{}, alarms: map[chain.ID][]chain.Condition{}, held: map[chain.AssetID]*big.Int{},
 		out: Explanation{Asked: what, Kind: ExplainedNothing, At: r.Now()},
 	}
 }
@@ -41,6 +43,12 @@ func (x *explainer) read() error {
 			return err
 		}
 		x.states[net.info.ID] = st
+		st.Chain = net.info.ID
+		past, err := x.r.Events(x.ctx, conditionEvents(st))
+		if err != nil {
+			return err
+		}
+		x.alarms[net.info.ID] = net.alarmed(standing(past))
 	}
 	// The more exact name comes first: an idempotency key can look like anything.
 	for _, find := range []func() (bool, error){

@@ -52,7 +52,17 @@ func (x *explainer) follow(id chain.ID) {
 	if st.StartedAt.IsZero() {
 		c.Scanned = time.Time{} // its row holds no more than the first block's hash
 	}
+	for _, a := range x.alarms[id] {
+		text := fmt.Sprintf("%s since %s: %s", a.Kind, when(a.Since), shorten(a.Reason))
+		if a.Provider != "" {
+			text = fmt.Sprintf("%s (%s) %s", a.Provider, a.Operator, text)
+		}
+		c.Conditions = append(c.Conditions, text)
+	}
 	x.out.Chains = append(x.out.Chains, c)
+	if !x.done() {
+		x.troubles(c)
+	}
 	switch {
 	case x.done():
 	case st.StartedAt.IsZero():
@@ -61,6 +71,21 @@ func (x *explainer) follow(id chain.ID) {
 		x.because(ReasonHalted, "%s is halted since %s (%s): nothing is confirmed, expired or swept until it resumes", c.Name, when(st.HaltedAt), st.Halted)
 	case c.Head >= c.Tip+x.gw.nets[id].depth():
 		x.because(ReasonBehind, "%s was scanned to block %d, the newest is %d: what came in between is not seen yet", c.Name, c.Tip, c.Head)
+	}
+}
+
+// troubles tells which conditions of a chain hold crediting up. That some providers
+// are put aside does not, as long as enough are left.
+func (x *explainer) troubles(c ExplainedChain) {
+	for _, a := range x.alarms[c.ID] {
+		switch a.Kind {
+		case chain.ConditionDiverged:
+			x.because(ReasonDiverged, "the providers of %s contradict each other since %s, and what they dispute is not credited until enough of them agree: %s", c.Name, when(a.Since), shorten(a.Reason))
+		case chain.ConditionFailing:
+			x.because(ReasonFailing, "%s cannot be read since %s: %s", c.Name, when(a.Since), shorten(a.Reason))
+		case chain.ConditionStalled, chain.ConditionFinalityStalled:
+			x.because(ReasonStalled, "%s has stood still since %s: %s", c.Name, when(a.Since), shorten(a.Reason))
+		}
 	}
 }
 

@@ -59,6 +59,12 @@ type ChainHealth struct {
 	// Coin that contracts send is not found meanwhile. Payments in the native coin
 	// get no verdict at their deadline, unless it is chain.ErrUnsupported.
 	Unprobed error
+	// Providers are the nodes behind the chain's client, where it stands for several
+	// and can tell of them (chain.Reporter), as this instance sees them.
+	Providers []chain.ProviderReport
+	// Conditions are what is wrong with the nodes now, as this instance sees it: see
+	// the chain.Condition constants.
+	Conditions []chain.Condition
 	// UpdatedAt is when the cursor was last written, by whichever instance.
 	UpdatedAt time.Time
 	// Problem is the last error of this instance's work on the chain; nil while
@@ -96,6 +102,8 @@ func (g *Gateway) Health(ctx context.Context) Health {
 	h.Ready = h.Running && h.Err == nil && h.Unwritable == nil
 	for _, net := range g.order {
 		c := net.health(states[net.info.ID])
+		c.Providers, c.Conditions = net.conditions()
+		c.Conditions = slices.DeleteFunc(c.Conditions, func(c chain.Condition) bool { return !c.Active })
 		h.Chains = append(h.Chains, c)
 		h.Ready = h.Ready && c.Verified && c.Ready && !c.Broken && c.Halted == ""
 	}

@@ -123,6 +123,7 @@ func (g *Gateway) scanStep(ctx context.Context, i int, net *network) (time.Durat
 	}
 	net.set(func(n *network) { n.problem = err })
 	g.breaks(ctx, net, err)
+	g.tellConditions(ctx, net)
 	return wait, err
 }
 

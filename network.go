@@ -22,6 +22,7 @@ type network struct {
 	scanner *scanner.Scanner
 	sweeper *sweeper.Sweeper // nil where nothing is swept
 	heads   chan struct{}    // a hint that the node has a new head
+	alarms  alarms
 
 	mu sync.Mutex
 	// verified is true once the node has proved to serve the configured chain;

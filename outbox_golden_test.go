@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/webhook"
 )
 
@@ -85,6 +86,11 @@ func sample(kind bursar.Kind) bursar.Event {
 		e.Subject = "eip155:1"
 		e.Data = bursar.EventData{Chain: "eip155:1", Reason: "deep_reorg", Height: 19_000_000, Depth: 12}
 	}
+	if slices.Contains([]bursar.Kind{bursar.ChainProviderDown, bursar.ChainProviderBack, bursar.ChainDiverged, bursar.ChainFailing, bursar.ChainStalled, bursar.ChainFinalityStalled, bursar.ChainRecovered}, kind) {
+		e.Data = bursar.EventData{Chain: "eip155:1", Reason: "outvoted on the page", Height: 19_000_000, Condition: &bursar.ConditionData{
+			Kind: chain.ConditionProviderDown, Provider: "a-eu", Operator: "a", Fault: "contradicted", Since: "2026-03-01T11:59:58Z", Until: "2026-03-01T12:00:08Z", Times: 3,
+		}}
+	}
 	if kind == bursar.AlertStoreRestored {
 		e.Subject = "store_0123456789abcdef0123456789abcdef"
 		e.Data = bursar.EventData{Reason: bursar.SkipMoved, Restore: &bursar.RestoreData{
@@ -151,7 +157,7 @@ func keeps(t *testing.T, path string, was, is any) {
 }
 
 func TestEventsHaveNoFloats(t *testing.T) {
-	counters := []string{"seq", "confirmation_no", "confirmations", "block_number", "inclusion", "gas_used", "height", "depth"}
+	counters := []string{"seq", "confirmation_no", "confirmations", "block_number", "inclusion", "gas_used", "height", "depth", "times"}
 	var walk func(name string, v any)
 	walk = func(name string, v any) {
 		switch v := v.(type) {

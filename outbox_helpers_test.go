@@ -11,6 +11,7 @@ import (
 
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/bursartest"
+	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/chaintest"
 	"github.com/bursar-go/bursar/store/memory"
 )
@@ -59,7 +60,8 @@ func newRunningOffice(t testing.TB) *office {
 }
 
 func (o *office) build(manual bool) {
-	c := chaintest.New(chaintest.Options{})
+	// Blocks on demand: nobody tells that none comes.
+	c := chaintest.New(chaintest.Options{Info: chain.Info{OnDemandBlocks: true}})
 	c.Mine(1)
 	o.cfg = bursar.Config{
 		Store: o.store, Wallet: wallet(o.t, bursartest.Mnemonic, ""), Manual: manual,

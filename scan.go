@@ -136,6 +136,7 @@ func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
 // Report implements scanner.Sink.
 func (s *sink) Report(ctx context.Context, c scanner.Condition) error {
 	if c.Kind != scanner.Halted {
+		s.net.alarms.hear(c)
 		s.gw.log.InfoContext(ctx, "chain condition", "chain", string(c.Chain), "kind", string(c.Kind), "active", c.Active, "head", c.Head, "tip", c.Tip, "err", c.Err)
 		return nil
 	}

@@ -57,7 +57,7 @@ func (q *Client) checked(p *provider, done chan struct{}, err error) {
 		if p.aside {
 			back = Condition{Kind: ProviderAside, Provider: p.Name, Fault: p.fault, Reason: "its chain was checked again", At: now}
 			p.aside, p.fault, p.reason, p.until, p.returned = false, "", "", time.Time{}, now
-			p.failures = [methods]int{}
+			p.failures, p.changed = [methods]int{}, now
 		}
 		p.checked, p.due = now, false
 	}

@@ -25,7 +25,7 @@ type Client struct {
 	view    view
 	rnd     *rand.Rand
 	suspect uint64 // pages up to this height are compared; 0: none
-	flags   map[ConditionKind]bool
+	flags   map[ConditionKind]flagged
 	sampled Sampling
 }
 
@@ -38,7 +38,7 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	q := &Client{info: cfg.Providers[0].Client.Info(), pinned: cfg.Genesis, flags: map[ConditionKind]bool{}}
+	q := &Client{info: cfg.Providers[0].Client.Info(), pinned: cfg.Genesis, flags: map[ConditionKind]flagged{}}
 	q.cfg = cfg.paced(q.info)
 	q.rnd = rand.New(cfg.Rand)
 	for i, p := range cfg.Providers {
@@ -77,6 +77,9 @@ func (q *Client) As(target any) bool {
 		return grant[chain.DryRunner](q, t, dryRunner{q})
 	case *chain.FeeBumper:
 		return grant[chain.FeeBumper](q, t, bumper{q})
+	case *chain.Reporter:
+		*t = q
+		return true
 	case *chain.HeadSubscriber:
 		// Heads that are pushed are hints: one provider is enough.
 		for _, p := range q.providers {
@@ -200,5 +203,5 @@ type View struct {
 func (q *Client) View() View {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return View{Head: q.view.head, Rose: q.view.rose, Diverged: q.flags[Diverged], Sampling: q.sampled}
+	return View{Head: q.view.head, Rose: q.view.rose, Diverged: q.flags[Diverged].active, Sampling: q.sampled}
 }

@@ -51,15 +51,37 @@ func (q *Client) tellOne(c Condition) {
 	q.cfg.OnCondition(c)
 }
 
+// flagged is a condition of the quorum as a whole.
+type flagged struct {
+	active bool
+	times  uint64
+	since  time.Time
+	reason string // of its last begin
+}
+
 // flag notes whether a condition of the quorum holds, and tells a change. text is
 // asked for only where there is one.
 func (q *Client) flag(kind ConditionKind, active bool, text func() string) {
-	now := time.Now()
 	q.mu.Lock()
-	was := q.flags[kind]
-	q.flags[kind] = active
+	was := q.flags[kind].active
 	q.mu.Unlock()
-	if was != active {
-		q.tell(Condition{Kind: kind, Active: active, Reason: text(), At: now})
+	if was == active {
+		return
+	}
+	// Made without the lock: it may look at the quorum itself.
+	c := Condition{Kind: kind, Active: active, Reason: shorten(text()), At: time.Now()}
+	q.mu.Lock()
+	f := q.flags[kind]
+	changed := f.active != active
+	if changed {
+		f.active, f.since = active, c.At
+		if active {
+			f.times, f.reason = f.times+1, c.Reason
+		}
+		q.flags[kind] = f
+	}
+	q.mu.Unlock()
+	if changed {
+		q.tell(c)
 	}
 }

@@ -70,6 +70,13 @@ type standing struct {
 	final chain.BlockRef // the newest it ever called final
 
 	counts Counters
+	// falls counts how often it was put aside from being in, or for another fault
+	// than before; fell is the condition of the last time, changed when it began or
+	// ended.
+	falls     uint64
+	fell      Condition
+	changed   time.Time
+	errorRate uint64 // failures in a million calls, smoothed
 }
 
 func newProvider(cfg Provider, index int) *provider {
@@ -154,6 +161,7 @@ func (q *Client) record(ctx context.Context, p *provider, m method, took time.Du
 	}
 	p.mu.Lock()
 	p.counts.Calls++
+	p.rate(definite(err))
 	if definite(err) {
 		p.measure(m, took)
 		p.failures[m] = 0
@@ -188,15 +196,31 @@ func (p *provider) measure(m method, took time.Duration) {
 	}
 }
 
+// lately is how many calls an error rate looks back on, about.
+const lately = 32
+
+// rate smooths the share of failures. The caller holds mu.
+func (s *standing) rate(ok bool) {
+	s.errorRate -= s.errorRate / lately
+	if !ok {
+		s.errorRate += 1_000_000 / lately
+	}
+}
+
 // maxReason bounds what is kept of an error's text.
 const maxReason = 512
+
+func shorten(reason string) string {
+	if len(reason) > maxReason {
+		return reason[:maxReason] + "…"
+	}
+	return reason
+}
 
 // putAside takes a provider out for a cool-down that doubles while it keeps
 // coming back with faults; asked is how long it wants to be left alone.
 func (q *Client) putAside(p *provider, fault Fault, reason string, asked time.Duration) {
-	if len(reason) > maxReason {
-		reason = reason[:maxReason] + "…"
-	}
+	reason = shorten(reason)
 	now := time.Now()
 	p.mu.Lock()
 	if p.aside && now.Before(p.until) && (p.fault.atOnce() || !fault.atOnce()) {
@@ -218,10 +242,14 @@ func (q *Client) putAside(p *provider, fault Fault, reason string, asked time.Du
 	was := p.aside && p.fault == fault
 	p.aside, p.fault, p.reason, p.until, p.tried = true, fault, reason, now.Add(cool), now
 	p.counts.Aside++
-	until := p.until
+	told := Condition{Kind: ProviderAside, Active: true, Provider: p.Name, Fault: fault, Reason: reason, Until: p.until, At: now}
+	if !was {
+		p.falls++
+		p.fell, p.changed = told, now
+	}
 	p.mu.Unlock()
 	if !was {
-		q.tell(Condition{Kind: ProviderAside, Active: true, Provider: p.Name, Fault: fault, Reason: reason, Until: until, At: now})
+		q.tell(told)
 	}
 }
 
