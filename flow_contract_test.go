@@ -412,7 +412,11 @@ func TestThreat_B14_ARescanBetweenComparisonAndCommit(t *testing.T) {
 // Whatever way coin comes, and whatever nodes and chain do, it is counted once:
 // after each step the ledger is exactly the chain.
 func TestThreat_B14_NeverCountedTwice(t *testing.T) {
-	for seed := range uint64(12) {
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			f := newContracts(t, bursartest.Options{})
 			rnd := rand.New(rand.NewPCG(seed, 14))
@@ -580,30 +584,4 @@ func TestThreat_B12_WhatIsFoundWhereTheWindowBegins(t *testing.T) {
 	f.Mine(1)
 	require.Equal(t, bursar.StatusConfirmed, f.Payment(p).Status)
 	f.good()
-}
-
-// TestThreat_B12_AnyAddressThatWasEverGivenOut: the payer owed a token and an exchange
-// sent coin, or somebody paid an old invoice once more. Nobody waits for either.
-func TestThreat_B12_AnyAddressThatWasEverGivenOut(t *testing.T) {
-	f := newContracts(t, bursartest.Options{})
-	owed, old := f.Create("USDC", "10"), f.Create("ETH", "1")
-	f.Pay(old)
-	f.Settle()
-	f.Settle()
-	require.Equal(t, bursar.StatusSettled, f.Payment(old).Status)
-	f.Chain.PaySelfDestruct("exchange", owed.Address, units(t, f.ETH, "1"))
-	f.Settle()
-	row := f.row(owed)
-	require.Equal(t, units(t, f.ETH, "1"), row.Amount)
-	require.Equal(t, 1, f.count(bursar.PaymentUnexpectedAsset, owed.ID))
-	require.Equal(t, bursar.StatusPending, f.Payment(owed).Status)
-
-	f.AdvanceTime(60 * 24 * time.Hour)
-	f.Chain.PaySelfDestruct("exchange", old.Address, units(t, f.ETH, "2"))
-	f.Settle()
-	f.Settle()
-	require.Len(t, f.Transactions(old), 2)
-	require.Equal(t, 1, f.count(bursar.PaymentOverpaid, old.ID))
-	f.good()
-	f.allSwept()
 }

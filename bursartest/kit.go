@@ -22,6 +22,16 @@ import (
 // of. Everybody knows its keys.
 const Mnemonic = "test test test test test test test test test test test junk"
 
+// wallet is made once for all kits: what its gateways derive is the same, and most of
+// the time that making one takes.
+var wallet = sync.OnceValues(func() (*hdwallet.Wallet, error) {
+	w, err := hdwallet.FromMnemonic(Mnemonic, "")
+	if err == nil {
+		w.Remember(1 << 14)
+	}
+	return w, err
+})
+
 // Options change what New makes. The zero value is a useful kit.
 type Options struct {
 	// Chain configures the simulated chain.
@@ -78,7 +88,7 @@ func New(t testing.TB, o Options) *Kit {
 		k.tokens = append(k.tokens, c.DeployToken(spec))
 	}
 	c.Mine(1)
-	wallet, err := hdwallet.FromMnemonic(Mnemonic, "")
+	wallet, err := wallet()
 	k.must(err)
 	if o.Store != nil {
 		k.Store = o.Store(c.Now)

@@ -84,6 +84,9 @@ func (a *Account) PublicKeys(change, from uint32, n int, fn func(index uint32, p
 	case n < 0 || from >= hardened || uint64(n) > uint64(hardened-from):
 		return &DerivationError{Path: a.path(change, from), Reason: fmt.Sprintf("%d keys from here leave the range 0 to 2^31-1", n)}
 	}
+	if b.kept.most.Load() > 0 {
+		return a.kept(b, from, n, fn)
+	}
 	w := b.idle.Get().(*work)
 	defer b.idle.Put(w)
 	for n > 0 {
@@ -95,12 +98,34 @@ func (a *Account) PublicKeys(change, from uint32, n int, fn func(index uint32, p
 			}
 		}
 		if made < want {
-			return &DerivationError{Path: a.path(change, from+uint32(made)), Reason: "BIP-32 has no such key, use the next index"}
+			return a.noKey(change, from+uint32(made))
 		}
 		from += uint32(want)
 		n -= want
 	}
 	return nil
+}
+
+// kept is PublicKeys of a wallet that remembers.
+func (a *Account) kept(b *branch, from uint32, n int, fn func(index uint32, publicKey []byte) error) error {
+	for n > 0 {
+		keys := b.remembered(from, n)
+		if len(keys) == 0 {
+			return a.noKey(b.change, from)
+		}
+		for i := range keys {
+			if err := fn(from+uint32(i), keys[i][:]); err != nil {
+				return err
+			}
+		}
+		from += uint32(len(keys))
+		n -= len(keys)
+	}
+	return nil
+}
+
+func (a *Account) noKey(change, index uint32) error {
+	return &DerivationError{Path: a.path(change, index), Reason: "BIP-32 has no such key, use the next index"}
 }
 
 // PublicKey derives one key, in 65 bytes, uncompressed. See PublicKeys.

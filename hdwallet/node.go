@@ -146,6 +146,7 @@ type branch struct {
 	// tweak added to the account's private key gives the branch's.
 	tweak secp256k1.ModNScalar
 	idle  sync.Pool
+	kept  kept
 }
 
 func newBranch(account *node, change uint32) (*branch, bool) {

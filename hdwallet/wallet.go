@@ -17,8 +17,9 @@ type Wallet struct {
 	// can only watch. The seed itself is not kept.
 	purpose secret
 
-	mu       sync.Mutex // guards accounts, and go-bip32 below it
+	mu       sync.Mutex // guards what follows, and go-bip32 below it
 	accounts map[uint32]*accountKey
+	most     int // see Remember
 }
 
 // accountKey is an account with its private half, where there is one, and its
@@ -145,6 +146,7 @@ func (w *Wallet) account(coinType uint32) (*accountKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	k.public.remember(w.most)
 	w.accounts[coinType] = k
 	return k, nil
 }

@@ -73,6 +73,7 @@ func pure(fun ast.Expr) bool {
 	for _, f := range [][2]string{
 		{"errors", "New"}, {"fmt", "Errorf"}, {"template", "Must"}, {"strings", "NewReplacer"}, {"reflect", "TypeFor"},
 		{"big", "NewInt"}, {"uint256", "NewInt"}, {"netip", "AddrFrom4"}, {"netip", "AddrFrom16"},
+		{"sync", "OnceValue"}, {"sync", "OnceValues"}, // made once, and the same to everybody
 		{"crypto", "Keccak256Hash"}, {"crypto", "Keccak256"}, {"common", "HexToAddress"}, {"common", "HexToHash"},
 	} {
 		if selects(fun, f[0], f[1]) {

@@ -20,6 +20,16 @@ import (
 // mnemonic is the published development mnemonic. Everybody knows its keys.
 const mnemonic = "test test test test test test test test test test test junk"
 
+// wallet is one for all worlds: processes that restart thousands of times would spend
+// most of their lives deriving the same addresses.
+var wallet = sync.OnceValues(func() (*hdwallet.Wallet, error) {
+	w, err := hdwallet.FromMnemonic(mnemonic, "")
+	if err == nil {
+		w.Remember(1 << 16)
+	}
+	return w, err
+})
+
 // history is how many blocks there are before a run begins: more than any node
 // lags behind, so that the sponsor's capital is always there.
 const history = 60
@@ -193,7 +203,7 @@ func newWorld(o Options) (*world, error) {
 	w.db = newDatabase(w.params.remembers, o.Seed, func(b bursar.Batch) { w.judge(w.oracle.Committed(b)) })
 	w.db.leased = func(holder string, f bursar.Fence) { w.judge(w.oracle.Leased(holder, f)) }
 	var err error
-	if w.wallet, err = hdwallet.FromMnemonic(mnemonic, ""); err != nil {
+	if w.wallet, err = wallet(); err != nil {
 		return nil, err
 	}
 	first, err := bursar.New(w.config("first", 0, w.db.store, w.chain.Client()))
