@@ -130,8 +130,9 @@ func newModesWorld(t *testing.T, n *node.Network) *modesWorld {
 	pay(own, 53)
 	pay(own, 0)
 	n.Mine(1)
+	n.Mine(20) // in which nothing happens
 	w.to = n.Head()
-	n.Mine(90)
+	n.Mine(70) // far behind, but not so far that geth has forgotten the state
 	w.inner = amounts(21, 22, 25, 26)
 	w.watch = chaintest.NewWatch(evm.Codec(), []chain.Asset{w.plain}, addresses(ann, ben, eve, own)...)
 	return w
@@ -220,7 +221,12 @@ func TestModesAgree(t *testing.T) {
 			require.Equal(t, full, ranged, "logs by range and logs by hash")
 			require.Less(t, m.calls["eth_getLogs"], len(full.Blocks))
 
-			auto, m := w.read(t, true, func(*evm.Config) {})
+			probed, m := w.read(t, true, func(*evm.Config) {})
+			require.Less(t, m.calls["debug_getRawBlock"]+m.calls["trace_block"], len(full.Blocks)-10, "blocks in which nothing happened are not read")
+			require.NotZero(t, m.calls["eth_getTransactionCount"])
+
+			auto, m := w.read(t, true, func(c *evm.Config) { c.Native = evm.NativeBlocks })
+			require.Equal(t, auto, probed, "by balances and by blocks")
 			if name == "anvil" {
 				require.NotZero(t, m.calls["trace_block"])
 				require.Equal(t, full, w.direct(t, auto))

@@ -24,6 +24,15 @@ const (
 	// NativeTrace reads the calls inside of the transactions (trace_block), and
 	// so sees native coin that a contract sends.
 	NativeTrace NativeSource = "trace"
+	// NativeProbe compares, while the client is far behind the head, balances and
+	// nonces of the watched accounts, and reads the blocks in which one of them
+	// moved. NativeAuto does the same where Preset.PlainAccounts says that this is
+	// sound; see there before it is asked for on another chain. Where the node does
+	// not have the state of old blocks, where an account has code, and with more
+	// than 5000 watched accounts, every block is read.
+	NativeProbe NativeSource = "probe"
+	// NativeBlocks is NativeAuto without comparing: every block is read.
+	NativeBlocks NativeSource = "blocks"
 )
 
 // Capabilities is what a client has found out about its node, beside what every
@@ -41,6 +50,13 @@ type Capabilities struct {
 	TraceBlock bool
 	// BlockReceipts is true where eth_getBlockReceipts answers.
 	BlockReceipts bool
+	// Headers is true where eth_getHeaderByNumber answers with the header that the
+	// block has.
+	Headers bool
+	// Balances is true where a call can be made with code that is not there, which
+	// tells the balances of many accounts at once, and no balance has contradicted
+	// the nonces so far.
+	Balances bool
 	// Faults tell why a method that answers is not used.
 	Faults []string
 	// Batch is the most calls in one request.
@@ -89,7 +105,8 @@ func (c *Client) capabilities(ctx context.Context, height uint64) (*Capabilities
 // does not understand may be anything, down to the refusal of the request as a
 // whole, so that each question is one request and each answer read on its own.
 func (c *Client) probe(ctx context.Context, height uint64) (*Capabilities, error) {
-	var shown, raw, traced block
+	var shown, raw, traced, light block
+	var words []byte
 	var rawText, traceText []byte
 	at := hexQuantity(height)
 	calls := []*call{
@@ -98,6 +115,8 @@ func (c *Client) probe(ctx context.Context, height uint64) (*Capabilities, error
 		newCall("trace_block", intoRaw(&traceText), at),
 		// The first block has no transactions, so that this costs nothing.
 		newCall("eth_getBlockReceipts", func(s *scanner) { s.skip() }, "0x0"),
+		newCall("eth_getHeaderByNumber", func(s *scanner) { s.light(&light) }, at),
+		accountsCall("latest", make([][addressLength]byte, 1), func(w []byte) { words = w }),
 	}
 	for i, r := range calls {
 		err := c.send(ctx, calls[i:i+1])
@@ -113,7 +132,10 @@ func (c *Client) probe(ctx context.Context, height uint64) (*Capabilities, error
 		// There is nothing to compare with; the page will say what is wrong.
 		return new(Capabilities), nil
 	}
-	p := &Capabilities{Probed: true, BlockReceipts: calls[3].err == nil}
+	p := &Capabilities{
+		Probed: true, BlockReceipts: calls[3].err == nil, Balances: calls[5].err == nil && words != nil,
+		Headers: calls[4].err == nil && !light.missing && light.sameHeader(&shown.header),
+	}
 	if calls[1].err == nil {
 		s := &scanner{data: rawText}
 		s.rawBlock(&raw)
@@ -162,6 +184,12 @@ func (b *block) differs(shown *block) string {
 	return ""
 }
 
+// sameHeader compares what is used of a header.
+func (h *header) sameHeader(other *header) bool {
+	return h.hash == other.hash && h.parent == other.parent && h.height == other.height && h.seconds == other.seconds &&
+		h.hasBloom == other.hasBloom && (!h.hasBloom || h.bloom == other.bloom)
+}
+
 // isGone reports whether the node says that it does not have a method, or no
 // longer.
 func isGone(err error) bool {
@@ -184,9 +212,14 @@ func (c *Client) distrust(method, reason string) {
 		p.TraceBlock = false
 	case "debug_getRawBlock":
 		p.RawBlock = false
+	case balancesMethod:
+		p.Balances = false
 	}
 	c.caps.CompareAndSwap(old, &p)
 }
+
+// balancesMethod is how the comparison of balances is called among the faults.
+const balancesMethod = "balances"
 
 // blockID is a block that the node had as its head.
 type blockID struct {

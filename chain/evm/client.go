@@ -32,6 +32,7 @@ type Client struct {
 	head          atomic.Pointer[blockID]
 	caps          atomic.Pointer[Capabilities]
 	signers       atomic.Pointer[signers]
+	ending        atomic.Pointer[ending]
 }
 
 // New checks the configuration and returns a client. It does not talk to the

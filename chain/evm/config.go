@@ -142,8 +142,8 @@ func (c Config) validate() error {
 		return &ConfigError{Field: "MaxResponse", Reason: fmt.Sprintf("%d bytes, want %d to %d", c.MaxResponse, minMaxResponse, maxMaxResponse)}
 	case c.Timeout < time.Millisecond || c.Timeout > maxTimeout:
 		return &ConfigError{Field: "Timeout", Reason: fmt.Sprintf("%s, want 1ms to %s", c.Timeout, maxTimeout)}
-	case c.Native != NativeAuto && c.Native != NativeFull && c.Native != NativeRaw && c.Native != NativeTrace:
-		return &ConfigError{Field: "Native", Reason: fmt.Sprintf("%q, want full, raw, trace or nothing", string(c.Native))}
+	case !slices.Contains([]NativeSource{NativeAuto, NativeFull, NativeRaw, NativeTrace, NativeProbe, NativeBlocks}, c.Native):
+		return &ConfigError{Field: "Native", Reason: fmt.Sprintf("%q, want full, raw, trace, probe, blocks or nothing", string(c.Native))}
 	case c.MaxBatch < 1 || c.MaxBatch > maxMaxBatch:
 		return &ConfigError{Field: "MaxBatch", Reason: fmt.Sprintf("%d, want 1 to %d", c.MaxBatch, maxMaxBatch)}
 	}

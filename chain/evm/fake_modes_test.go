@@ -90,6 +90,11 @@ func (n *fakeNode) nonce(account string, at any) (any, object) {
 				count++
 			}
 		}
+		for _, m := range b.moves {
+			if strings.EqualFold(m.account, account) {
+				count += m.nonces
+			}
+		}
 	}
 	return hexQuantity(count), nil
 }

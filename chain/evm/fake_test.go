@@ -53,6 +53,8 @@ type fakeBlock struct {
 	// inside of its transactions.
 	raw    []byte
 	frames []object
+	// moves are what happened to accounts beside the transactions.
+	moves []fakeMove
 }
 
 // fakeNode is a node whose every answer a test can bend.
@@ -75,8 +77,9 @@ type fakeNode struct {
 	// left is a block of a branch that was left, for which the node still
 	// answers.
 	left *fakeBlock
-	// traces is whether trace_block is known.
-	traces bool
+	// traces is whether trace_block is known, states whether balances of the past
+	// are, and headers by themselves.
+	traces, states bool
 	// between runs after each HTTP request was answered, with its number.
 	between func(n int)
 }
@@ -257,6 +260,11 @@ func (n *fakeNode) answer(method string, params []any) (any, object) {
 		}
 		t, _ := n.find(text(0))
 		return t, nil
+	}
+	if n.states {
+		if result, refusal, ok := n.ofState(method, params); ok {
+			return result, refusal
+		}
 	}
 	key := method + "/"
 	switch p := params[0].(type) {

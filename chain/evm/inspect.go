@@ -88,7 +88,10 @@ func (c *Client) Balances(ctx context.Context, at chain.BlockHash, of []chain.Ho
 		holder, _ := parseAddress(string(h.Address)) // balanceCall has read it
 		native, holders, places = append(native, r), append(holders, holder), append(places, &amounts[i])
 	}
-	done, err := c.nativeBalances(ctx, block, holders, places)
+	done := c.kept(at, holders, places)
+	if !done {
+		done, err = c.nativeBalances(ctx, block, holders, places)
+	}
 	if !done {
 		calls = append(calls, native...)
 	}

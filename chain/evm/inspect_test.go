@@ -195,7 +195,7 @@ func TestManyBalances(t *testing.T) {
 					require.Equal(t, fmt.Sprintf("%064x", 0xabc000+i), data[2+64*i:][:64])
 					out += word(uint64(i * i))[2:]
 				}
-				return out, nil
+				return out + word(0)[2:], nil
 			}
 			for range 2 {
 				got, err := c.Balances(t.Context(), chain.BlockHash(n.blocks[0].hash), of)

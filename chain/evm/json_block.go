@@ -54,8 +54,9 @@ type block struct {
 	// isRaw tells which of the two forms it has, noTraces that there are none
 	// that could be believed.
 	isRaw, noTraces bool
-	// missing is true where the node had no such block.
-	missing bool
+	// missing is true where the node had no such block, light where its
+	// transactions were not read.
+	missing, light bool
 }
 
 // once notes in seen that a field was read, and fails where it was before: of
@@ -82,7 +83,8 @@ const (
 	blockTxs
 	blockBloom
 
-	blockRequired = blockNumber | blockHash | blockParent | blockTime | blockTxs
+	headerRequired = blockNumber | blockHash | blockParent | blockTime
+	blockRequired  = headerRequired | blockTxs
 )
 
 // block reads a block whose transactions are listed in full, or null.
@@ -91,7 +93,7 @@ func (s *scanner) block(b *block) {
 	if b.missing = s.isNull(); b.missing {
 		return
 	}
-	s.blockObject(&b.header, func() int {
+	s.blockObject(&b.header, blockRequired, func() int {
 		s.transactions(b)
 		return len(b.list)
 	})
@@ -103,7 +105,7 @@ func (s *scanner) header(h *header) bool {
 	if s.isNull() {
 		return false
 	}
-	s.blockObject(h, func() int {
+	s.blockObject(h, blockRequired, func() int {
 		n := 0
 		if !s.open('[') {
 			return 0
@@ -116,7 +118,19 @@ func (s *scanner) header(h *header) bool {
 	return true
 }
 
-func (s *scanner) blockObject(h *header, transactions func() int) {
+// light reads a block of which only the header is wanted, or null. Whether the
+// transactions are listed does not matter.
+func (s *scanner) light(b *block) {
+	b.list, b.light = b.list[:0], true
+	if b.missing = s.isNull(); !b.missing {
+		s.blockObject(&b.header, headerRequired, func() int {
+			s.skip()
+			return 0
+		})
+	}
+}
+
+func (s *scanner) blockObject(h *header, required uint32, transactions func() int) {
 	var seen uint32
 	h.hasBloom = false
 	if !s.open('{') {
@@ -150,7 +164,7 @@ func (s *scanner) blockObject(h *header, transactions func() int) {
 			s.skip()
 		}
 	}
-	s.need(seen, blockRequired)
+	s.need(seen, required)
 }
 
 // bloom reads the filter over a block's logs. Chains that keep none write null
@@ -168,7 +182,7 @@ func (s *scanner) hashes(b *block) {
 	if b.missing = s.isNull(); b.missing {
 		return
 	}
-	s.blockObject(&b.header, func() int {
+	s.blockObject(&b.header, blockRequired, func() int {
 		if !s.open('[') {
 			return 0
 		}

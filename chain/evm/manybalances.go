@@ -18,15 +18,17 @@ const (
 	// account that nobody has.
 	balancesAccount = "0x00000000000000000000000000000000b0a1a4ce"
 	// balancesCode reads the words of its input as addresses and returns the
-	// balance of each. It needs no instruction of a later fork: RETURNDATASIZE is
-	// the zero of before PUSH0.
+	// balance of each, and behind them a word that is zero where none of them has
+	// code. It needs no instruction of a later fork: RETURNDATASIZE is the zero of
+	// before PUSH0.
 	//
-	//	00 RETURNDATASIZE           i = 0
-	//	01 JUMPDEST CALLDATASIZE DUP2 LT ISZERO PUSH1 14 JUMPI
-	//	09 DUP1 CALLDATALOAD BALANCE DUP2 MSTORE
-	//	0e PUSH1 20 ADD PUSH1 01 JUMP
-	//	14 JUMPDEST CALLDATASIZE RETURNDATASIZE RETURN
-	balancesCode = "0x3d5b368110156014578035318152602001600156" + "5b363df3"
+	//	00 RETURNDATASIZE RETURNDATASIZE    sizes = 0, i = 0
+	//	02 JUMPDEST CALLDATASIZE DUP2 LT ISZERO PUSH1 1b JUMPI
+	//	0a DUP1 CALLDATALOAD DUP1 BALANCE DUP3 MSTORE
+	//	10 EXTCODESIZE DUP3 OR SWAP2 POP    sizes |= size
+	//	15 PUSH1 20 ADD PUSH1 02 JUMP
+	//	1b JUMPDEST MSTORE CALLDATASIZE PUSH1 20 ADD RETURNDATASIZE RETURN
+	balancesCode = "0x3d3d5b36811015601b57" + "803580318252" + "3b82179150" + "602001600256" + "5b52366020013df3"
 )
 
 // nativeBalances reads many native balances in one call of code that exists for
@@ -59,24 +61,33 @@ func (c *Client) nativeBalances(ctx context.Context, block any, of [][addressLen
 }
 
 func balancesCall(block any, of [][addressLength]byte, dst []*chain.Amount) *call {
+	return accountsCall(block, of, func(words []byte) {
+		for i := range of {
+			*dst[i] = amountOfWord((*[32]byte)(words[32*i:]))
+		}
+	})
+}
+
+// accountsCall runs balancesCode on accounts and hands on what it returns, a word
+// for each of them and one more.
+func accountsCall(block any, of [][addressLength]byte, take func(words []byte)) *call {
 	var data strings.Builder
+	data.Grow(2 + 64*len(of))
 	data.WriteString("0x")
 	for _, a := range of {
-		data.WriteString(strings.Repeat("0", 24))
+		data.WriteString("000000000000000000000000")
 		data.WriteString(hex.EncodeToString(a[:]))
 	}
 	var r *call
 	r = newCall("eth_call", func(s *scanner) {
-		words := make([]byte, 32*len(of))
+		words := make([]byte, 32*len(of)+32)
 		switch n := s.bytes(words); {
 		case s.err != nil:
 		case n != len(words):
 			// Without the code the call succeeds and returns nothing.
 			r.err = &IncoherentError{Reason: "the answer to a call with an override is of another length"}
 		default:
-			for i := range of {
-				*dst[i] = amountOfWord((*[32]byte)(words[32*i:]))
-			}
+			take(words)
 		}
 	}, callObject(balancesAccount, data.String()), block, map[string]any{balancesAccount: map[string]string{"code": balancesCode}})
 	return r

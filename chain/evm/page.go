@@ -3,6 +3,7 @@ package evm
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -94,24 +95,32 @@ func (c *Client) readPage(ctx context.Context, from uint64, n int, w chain.Watch
 		p = new(pageReader)
 	}
 	p.client, p.watch, p.listed = c, w, listed
-	p.hits, p.whole, p.settled = p.hits[:0], p.whole[:0], false
 	defer func() {
 		p.client, p.watch, p.listed, p.page, p.plan = nil, nil, nil, chain.Page{}, plan{}
 		c.readers.Put(p)
 	}()
-	if err := p.makePlan(ctx, from, n); err != nil {
-		return chain.Page{}, err
+	err := p.read(ctx, from, n, true)
+	if errors.Is(err, errUnsuited) {
+		err = p.read(ctx, from, n, false)
+	}
+	return p.page, err
+}
+
+// read reads the page; where probing is true, by balances if that makes sense.
+func (p *pageReader) read(ctx context.Context, from uint64, n int, probing bool) error {
+	p.hits, p.whole, p.settled, p.page = p.hits[:0], p.whole[:0], false, chain.Page{}
+	err := p.makePlan(ctx, from, n, probing)
+	if err != nil {
+		return err
 	}
 	for _, step := range []func(context.Context) error{p.readBlocks, p.readRest, p.readReceipts} {
-		if err := step(ctx); err != nil {
+		if err = step(ctx); err != nil {
 			p.blame(err)
-			return chain.Page{}, err
+			p.page = chain.Page{}
+			return err
 		}
 	}
-	if err := p.assemble(); err != nil {
-		return chain.Page{}, err
-	}
-	return p.page, nil
+	return p.assemble()
 }
 
 // addHit begins a hit, with the memory of one of an earlier page.
@@ -127,7 +136,7 @@ func (p *pageReader) receiptCalls(calls []*call, first int) []*call {
 	for i := first; i < len(p.hits); i++ {
 		h := &p.hits[i]
 		calls = append(calls, newCall("eth_getTransactionReceipt", func(s *scanner) { s.receipt(&h.receipt, p.listed) }, hexHash(&h.tx.hash)))
-		if p.plan.source == NativeTrace && h.spent {
+		if h.spent && (p.plan.source == NativeTrace || p.plan.detail == NativeTrace) {
 			// A trace has no nonce.
 			calls = append(calls, newCall("eth_getTransactionByHash", func(s *scanner) { s.minedTransaction(&h.tx) }, hexHash(&h.tx.hash)))
 		}

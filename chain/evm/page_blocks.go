@@ -38,7 +38,10 @@ func (p *pageReader) readBlocks(ctx context.Context) error {
 		}
 	}
 	p.weigh()
-	return p.takeFirstLogs(questions, calls[logs:])
+	if err := p.takeFirstLogs(questions, calls[logs:]); err != nil || p.plan.source != NativeProbe {
+		return err
+	}
+	return p.readMoved(ctx)
 }
 
 // blockCalls asks for the blocks by number: which blocks are there now is the
@@ -47,7 +50,7 @@ func (p *pageReader) blockCalls() []*call {
 	calls := make([]*call, 0, 2*p.plan.n+2)
 	for i := range p.plan.n {
 		b := &p.blocks[i]
-		b.list, b.traces, b.rawTxs, b.opaque, b.missing = b.list[:0], b.traces[:0], b.rawTxs[:0], false, false
+		b.list, b.traces, b.rawTxs, b.opaque, b.missing, b.light = b.list[:0], b.traces[:0], b.rawTxs[:0], false, false, false
 		b.isRaw = p.plan.source == NativeRaw
 		at := hexQuantity(p.plan.from + uint64(i))
 		switch p.plan.source {
@@ -55,23 +58,29 @@ func (p *pageReader) blockCalls() []*call {
 			calls = append(calls, newCall("debug_getRawBlock", func(s *scanner) { s.rawBlock(b) }, at))
 		case NativeTrace:
 			calls = append(calls, newCall("eth_getBlockByNumber", func(s *scanner) { s.hashes(b) }, at, false))
+		case NativeProbe:
+			calls = append(calls, p.lightCall(b, at))
 		default:
 			calls = append(calls, newCall("eth_getBlockByNumber", func(s *scanner) { s.block(b) }, at, true))
 		}
 	}
 	if p.plan.source == NativeTrace {
 		for i := range p.plan.n {
-			b := &p.blocks[i]
-			calls = append(calls, newCall("trace_block", func(s *scanner) {
-				var ok bool
-				if b.traces, ok = s.traces(b.traces); !ok {
-					b.noTraces = true
-				}
-			}, hexQuantity(p.plan.from+uint64(i))))
-			b.noTraces = false
+			calls = append(calls, p.traceCall(&p.blocks[i], p.plan.from+uint64(i)))
 		}
 	}
 	return calls
+}
+
+// traceCall asks for what happened inside of a block's transactions.
+func (p *pageReader) traceCall(b *block, at uint64) *call {
+	b.noTraces = false
+	return newCall("trace_block", func(s *scanner) {
+		var ok bool
+		if b.traces, ok = s.traces(b.traces[:0]); !ok {
+			b.noTraces = true
+		}
+	}, hexQuantity(at))
 }
 
 // anchorCall asks for the block that the nonces of our accounts are of, since
@@ -116,15 +125,23 @@ func (p *pageReader) cut(calls []*call) error {
 		if p.plan.source != NativeTrace {
 			continue
 		}
-		// A node that cannot trace a block may still show it in full.
-		if err := calls[p.plan.n+i].err; err != nil {
-			if isGone(err) || isTooLarge(err) {
-				return err
-			}
-			p.distrustTraces(i, err.Error())
-		} else if p.blocks[i].noTraces {
-			p.distrustTraces(i, "null")
+		if err := p.checkTraced(i, calls[p.plan.n+i].err); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkTraced looks at the answer to traceCall. A node that cannot trace a block
+// may still show it in full.
+func (p *pageReader) checkTraced(i int, err error) error {
+	switch {
+	case err != nil && (isGone(err) || isTooLarge(err)):
+		return err
+	case err != nil:
+		p.distrustTraces(i, err.Error())
+	case p.blocks[i].noTraces:
+		p.distrustTraces(i, "null")
 	}
 	return nil
 }
@@ -144,6 +161,8 @@ func (p *pageReader) checkBlock(i int, height uint64) error {
 		return p.matchRaw(i)
 	case NativeTrace:
 		return p.matchTraces(i)
+	case NativeProbe:
+		return nil
 	}
 	return p.matchFull(i, b.list)
 }

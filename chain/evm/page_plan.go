@@ -24,7 +24,9 @@ const (
 type plan struct {
 	from   uint64
 	n      int
-	source NativeSource // NativeFull, NativeRaw or NativeTrace
+	source NativeSource // NativeFull, NativeRaw, NativeTrace or NativeProbe
+	// detail is how the blocks are read in which a probed page finds something.
+	detail NativeSource
 	// deep is true where the page ends far enough below the head.
 	deep bool
 	// byRange is true where the logs are asked for by range.
@@ -63,8 +65,9 @@ func (c *Client) settledPart(from uint64, n int) int {
 }
 
 // makePlan chooses the way. A client that was never asked for the head does not
-// know how far it is behind, and reads full blocks by hash.
-func (p *pageReader) makePlan(ctx context.Context, from uint64, n int) error {
+// know how far it is behind, and reads full blocks by hash. Where probing is false
+// the page was tried by balances, and must be read by blocks.
+func (p *pageReader) makePlan(ctx context.Context, from uint64, n int, probing bool) error {
 	c := p.client
 	p.plan = plan{from: from, n: n, source: c.cfg.Native}
 	head := c.head.Load()
@@ -78,49 +81,77 @@ func (p *pageReader) makePlan(ctx context.Context, from uint64, n int) error {
 	} else if head != nil && n == 1 && head.height == from {
 		p.plan.guess = head
 	}
-	if p.plan.source == NativeAuto {
-		if err := p.chooseSource(ctx, head); err != nil {
+	switch p.plan.source {
+	case NativeAuto, NativeProbe, NativeBlocks:
+		can, err := p.chooseSource(ctx, head)
+		if err != nil {
 			return err
 		}
+		probing = probing && can
+	default:
+		probing = false
 	}
-	if p.plan.source == NativeRaw {
-		// Where senders cannot be told cheaply, raw blocks are of no use.
-		if err := p.knowSigners(ctx, head, ahead); err != nil {
+	// Where senders cannot be told cheaply, neither raw blocks nor balances are of
+	// use.
+	if p.plan.source == NativeRaw || probing {
+		if err := p.knowSigners(ctx, head, ahead, probing); err != nil {
 			return err
 		}
 	}
 	p.nameReceivers()
+	p.choosePace(probing)
 	return nil
 }
 
-func (p *pageReader) chooseSource(ctx context.Context, head *blockID) error {
+// chooseSource chooses how blocks are read, and tells whether it may be tried to
+// read few of them.
+func (p *pageReader) chooseSource(ctx context.Context, head *blockID) (probing bool, err error) {
+	c, wanted := p.client, p.plan.source
 	p.plan.source = NativeFull
 	if head == nil {
-		return nil
+		return false, nil
 	}
-	found, err := p.client.capabilities(ctx, p.plan.from)
+	found, err := c.capabilities(ctx, p.plan.from)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case found.TraceBlock:
 		p.plan.source = NativeTrace
-		// Two calls for each block, and those for logs, in one request.
-		p.plan.n = min(p.plan.n, max(p.client.batchSize()/2-1, 1))
 	case found.RawBlock && p.plan.deep:
 		p.plan.source = NativeRaw
 	}
-	return nil
+	plain := wanted == NativeProbe || wanted == NativeAuto && c.cfg.Preset.PlainAccounts
+	return plain && found.Balances && p.plan.byRange && p.watch.Len() <= maxStill, nil
 }
 
-// knowSigners prepares a page of raw blocks, or makes it one of full blocks.
-func (p *pageReader) knowSigners(ctx context.Context, head *blockID, ahead uint64) error {
-	p.plan.source = NativeFull
+// choosePace settles whether the page is read by balances, once it is known what
+// the node tells.
+func (p *pageReader) choosePace(probing bool) {
+	s := p.plan.signers
+	if probing && s != nil && s.still != nil && !s.still.off.Load() && (p.plan.named() || len(p.listed.contracts) == 0) {
+		p.plan.source, p.plan.detail = NativeProbe, p.plan.source
+		return
+	}
+	switch p.plan.source {
+	case NativeRaw:
+		return
+	case NativeTrace:
+		// Two calls for each block, and those for logs, in one request.
+		p.plan.n = min(p.plan.n, max(p.client.batchSize()/2-1, 1))
+	}
+	p.plan.signers = nil
+}
+
+// knowSigners asks what a page of raw blocks or of balances needs to know, and
+// makes it one of full blocks where that is not to be had.
+func (p *pageReader) knowSigners(ctx context.Context, head *blockID, ahead uint64, probing bool) error {
+	raw := p.plan.source == NativeRaw
+	if raw {
+		p.plan.source = NativeFull
+	}
 	accounts := p.watch.Len()
 	known := p.client.signers.Load()
 	if accounts > maxRawAccounts || head == nil || !p.plan.deep {
-		return nil
-	}
-	if known.covers(&p.plan) && known.useless.Load() {
 		return nil
 	}
 	if !known.covers(&p.plan) {
@@ -129,11 +160,14 @@ func (p *pageReader) knowSigners(ctx context.Context, head *blockID, ahead uint6
 		}
 		known = nil
 	}
-	s, err := p.client.updateSigners(ctx, known, p.plan.from, head, p.watch)
+	s, err := p.client.updateSigners(ctx, known, p.plan.from, head, p.watch, probing)
 	if err != nil || s == nil {
 		return err
 	}
-	p.plan.source, p.plan.signers = NativeRaw, s
+	p.plan.signers = s
+	if raw && !s.useless.Load() {
+		p.plan.source = NativeRaw
+	}
 	return nil
 }
 
@@ -163,7 +197,7 @@ const maxQuestions = 16
 // full all the same, the following ones are right away.
 func (p *pageReader) weigh() {
 	s := p.plan.signers
-	if s == nil {
+	if s == nil || p.plan.source != NativeRaw {
 		return
 	}
 	opaque := 0
@@ -199,9 +233,9 @@ func (p *pageReader) blame(err error) {
 		c.signers.Store(nil)
 	case errors.As(err, &refusal) && isGone(err):
 		c.forget()
-	case errors.As(err, &unreadable) && p.plan.source == NativeRaw:
+	case errors.As(err, &unreadable) && (p.plan.source == NativeRaw || p.plan.detail == NativeRaw):
 		c.distrust("debug_getRawBlock", unreadable.Reason)
-	case errors.As(err, &unreadable) && p.plan.source == NativeTrace:
+	case errors.As(err, &unreadable) && (p.plan.source == NativeTrace || p.plan.detail == NativeTrace):
 		c.distrust("trace_block", unreadable.Reason)
 	}
 }

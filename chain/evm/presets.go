@@ -26,6 +26,12 @@ type Preset struct {
 	// OPStack is true where the chain adds a fee for the layer below that its
 	// gas price oracle quotes and that receipts report as l1Fee.
 	OPStack bool
+	// PlainAccounts is true where coin leaves an account without code only by a
+	// transaction that raises its nonce, as in the EVM of the main network. Then
+	// an account with the same nonce and balance at two blocks had no part in what
+	// is between them, and a catch-up may leave those blocks unread (NativeProbe).
+	// False is the safe value for a chain that adds ways of its own.
+	PlainAccounts bool
 }
 
 // Ethereum returns the main network. Twelve blocks are the usual confirmation;
@@ -60,8 +66,12 @@ func Polygon() Preset {
 // Arbitrum returns Arbitrum One. Ten blocks are 2.5 seconds of the sequencer's
 // word; final is what is in a finalized block of Ethereum, 15 to 20 minutes
 // later, which as a depth is 20 minutes of blocks.
+//
+// Messages from the layer below move an account's coin without its nonce, so that
+// accounts are not plain.
 func Arbitrum() Preset {
 	p := preset(42161, "arbitrum", "ETH", 250*time.Millisecond, 10)
+	p.PlainAccounts = false
 	p.FinalityTag = "finalized"
 	p.Info.FinalityDepth, p.Info.MaxReorg, p.Info.PageBlocks = 4800, 8192, 100
 	return p
@@ -122,7 +132,7 @@ func opStack(number uint64, name string) Preset {
 // preset fills in what all EVM chains share. Addresses use coin type 60
 // everywhere, whatever the asset id of the coin says.
 func preset(number uint64, name, symbol string, blockTime time.Duration, confirmations uint64) Preset {
-	return Preset{Info: chain.Info{
+	return Preset{PlainAccounts: true, Info: chain.Info{
 		ID:             chain.ID("eip155:" + strconv.FormatUint(number, 10)),
 		Name:           name,
 		Native:         chain.Asset{ID: nativeID(number), Symbol: symbol, Decimals: 18},

@@ -32,6 +32,8 @@ type signers struct {
 	// useless is the conclusion.
 	seen, whole, opaque atomic.Uint64
 	useless             atomic.Bool
+	// still is nil where it is not known which accounts had no part in the stretch.
+	still *stillness
 }
 
 // nonceSpan are the nonces from first up to, but not including, end.
@@ -51,18 +53,19 @@ func (s *signers) possible(nonce uint64) bool {
 // updateSigners returns what is known of the accounts of w, for a page that
 // begins at from. It asks about accounts that old does not know, which is all
 // of them where old is nil; then the stretch ends at the head. It returns nil
-// where the node does not answer such questions.
-func (c *Client) updateSigners(ctx context.Context, old *signers, from uint64, head *blockID, w chain.Watch) (*signers, error) {
+// where the node does not answer such questions. Where still is true it compares
+// balances too.
+func (c *Client) updateSigners(ctx context.Context, old *signers, from uint64, head *blockID, w chain.Watch, still bool) (*signers, error) {
 	s := old
 	if s == nil {
 		s = &signers{upTo: *head, after: from - 1}
 	}
-	var asked [][addressLength]byte
+	var asked []account
 	for key := range w.Keys() {
 		if len(key) == addressLength {
-			account := [addressLength]byte(key)
-			if _, ok := s.known[account]; !ok {
-				asked = append(asked, account)
+			a := account{key: [addressLength]byte(key)}
+			if _, ok := s.known[a.key]; !ok {
+				asked = append(asked, a)
 			}
 		}
 	}
@@ -73,70 +76,93 @@ func (c *Client) updateSigners(ctx context.Context, old *signers, from uint64, h
 		// There is no block before the first one.
 		return nil, nil
 	}
-	ends, err := c.nonces(ctx, asked, s.upTo.ref())
-	if err != nil || ends == nil {
-		return nil, err
-	}
-	firsts, used, err := c.firstNonces(ctx, asked, ends, s.after)
-	if err != nil {
+	spans, before, err := c.signed(ctx, asked, s, still)
+	if err != nil || spans == nil {
 		return nil, err
 	}
 	// Others may be reading the old one.
-	next := &signers{after: s.after, upTo: s.upTo, spans: slices.Clone(s.spans), known: make(map[[addressLength]byte]struct{}, len(s.known)+len(asked))}
+	next := &signers{after: s.after, upTo: s.upTo, known: make(map[[addressLength]byte]struct{}, len(s.known)+len(asked))}
 	for account := range s.known {
 		next.known[account] = struct{}{}
 	}
-	for i, account := range asked {
-		next.known[account] = struct{}{}
-		if used[i] && ends[i] > firsts[i] {
-			next.spans = append(next.spans, nonceSpan{firsts[i], ends[i]})
+	for _, a := range asked {
+		next.known[a.key] = struct{}{}
+	}
+	next.spans = merge(slices.Concat(s.spans, spans))
+	if still && before != nil && (old == nil || old.still != nil) {
+		if next.still, err = c.withStill(ctx, s.still, asked, &before.hash, &s.upTo.hash); err != nil {
+			return nil, err
 		}
 	}
-	next.spans = merge(next.spans)
 	c.signers.Store(next)
 	return next, nil
 }
 
-// firstNonces asks for the nonces before the stretch, of those accounts that
-// ever used one. A node that has no state so old leaves them at zero, which only
-// makes more transactions possible.
-func (c *Client) firstNonces(ctx context.Context, asked [][addressLength]byte, ends []uint64, after uint64) (firsts []uint64, used []bool, err error) {
-	firsts, used = make([]uint64, len(asked)), make([]bool, len(asked))
-	var accounts [][addressLength]byte
+// signed asks for the nonces that accounts have used in a stretch, and notes which
+// of them used any. Those that used one before the stretch only cost a second
+// question. A node that has no state so old leaves their first nonces at zero,
+// which only makes more transactions possible. It returns nil where the node does
+// not answer, and the block before the stretch where there is need of it.
+func (c *Client) signed(ctx context.Context, asked []account, s *signers, still bool) (spans []nonceSpan, before *header, err error) {
+	ends, err := c.nonces(ctx, asked, s.upTo.hash)
+	if err != nil || ends == nil {
+		return nil, nil, err
+	}
+	var used []int
 	for i, end := range ends {
-		if used[i] = end > 0; used[i] {
-			accounts = append(accounts, asked[i])
+		if asked[i].signs = end > 0; asked[i].signs {
+			used = append(used, i)
 		}
 	}
-	if len(accounts) == 0 {
-		return firsts, used, nil
+	spans = []nonceSpan{}
+	if len(used) == 0 && !still {
+		return spans, nil, nil
 	}
-	var before header
+	if before, err = c.blockBefore(ctx, s.after); err != nil {
+		return nil, nil, err
+	}
+	firsts := make([]uint64, len(used))
+	if before != nil {
+		accounts := make([]account, len(used))
+		for k, i := range used {
+			accounts[k] = asked[i]
+		}
+		values, err := c.nonces(ctx, accounts, before.hash)
+		if err != nil {
+			return nil, nil, err
+		}
+		copy(firsts, values)
+	}
+	for k, i := range used {
+		if asked[i].signs = ends[i] > firsts[k]; asked[i].signs {
+			spans = append(spans, nonceSpan{firsts[k], ends[i]})
+		}
+	}
+	return spans, before, nil
+}
+
+// blockBefore is the block of a height, or nil where the node does not say.
+func (c *Client) blockBefore(ctx context.Context, height uint64) (*header, error) {
+	var h header
 	found := false
-	err = c.one(ctx, newCall("eth_getBlockByNumber", func(s *scanner) { found = s.header(&before) }, hexQuantity(after), false))
-	if err != nil || !found || before.height != after {
-		return firsts, used, err
+	r := newCall("eth_getBlockByNumber", func(s *scanner) { found = s.header(&h) }, hexQuantity(height), false)
+	if err := c.do(ctx, r); err != nil {
+		return nil, err
 	}
-	values, err := c.nonces(ctx, accounts, chain.BlockHash(hexHash(&before.hash)))
-	if err != nil || values == nil {
-		return firsts, used, err
+	if r.err != nil || !found || h.height != height {
+		return nil, r.err
 	}
-	for i := range asked {
-		if used[i] {
-			firsts[i], values = values[0], values[1:]
-		}
-	}
-	return firsts, used, nil
+	return &h, nil
 }
 
 // nonces asks for the nonces of accounts in the state after a block. It returns
 // nil where the node does not have that state, or does not take hashes.
-func (c *Client) nonces(ctx context.Context, accounts [][addressLength]byte, at chain.BlockHash) ([]uint64, error) {
+func (c *Client) nonces(ctx context.Context, accounts []account, at [32]byte) ([]uint64, error) {
 	out := make([]uint64, len(accounts))
 	calls := make([]*call, len(accounts))
-	block := map[string]string{"blockHash": string(at)}
+	block := stateOf(&at)
 	for i := range accounts {
-		calls[i] = newCall("eth_getTransactionCount", intoUint64(&out[i]), hexBytes(accounts[i][:]), block)
+		calls[i] = newCall("eth_getTransactionCount", intoUint64(&out[i]), hexBytes(accounts[i].key[:]), block)
 	}
 	// Their answers are small, so that as many go into a request as nodes take.
 	if err := c.doBy(ctx, max(c.batchSize(), c.smallBatch()), calls...); err != nil {
