@@ -11,8 +11,8 @@ import (
 // addresses is the table of addresses.
 type addresses struct {
 	*table[bursar.Address]
-	address, idempotency *unique[bursar.Address]
-	place, customer      *index[bursar.Address]
+	address, idempotency  *unique[bursar.Address]
+	place, role, customer *index[bursar.Address]
 }
 
 func newAddresses() *addresses {
@@ -24,6 +24,7 @@ func newAddresses() *addresses {
 		address:     t.alone("address", func(a *row) string { return string(a.Address) }),
 		idempotency: t.alone("idempotency key", func(a *row) string { return a.IdempotencyKey }),
 		place:       t.ordered(func(a *row, to []key) []key { return append(to, place(a.Pool, a)) }),
+		role:        t.ordered(func(a *row, to []key) []key { return append(to, place(rolePart(a.Pool, a.Role), a)) }),
 		customer: t.ordered(func(a *row, to []key) []key {
 			if a.Customer == "" {
 				return to
@@ -32,6 +33,9 @@ func newAddresses() *addresses {
 		}),
 	}
 }
+
+// rolePart is the part of the index by role. No pool's name has a line's end in it.
+func rolePart(pool string, role bursar.Role) string { return pool + "\n" + string(role) }
 
 // Addresses implements bursar.Reader.
 func (r *reader) Addresses(ctx context.Context, q bursar.AddressQuery) ([]bursar.Address, error) {
@@ -48,6 +52,12 @@ func (r *reader) Addresses(ctx context.Context, q bursar.AddressQuery) ([]bursar
 		found, err = byKey(ctx, r, t.idempotency, q.IdempotencyKeys, match)
 	case q.Customer != "":
 		found, err = scan(ctx, r, t.customer, span{parts: parts(q.Customer)}, match)
+	case q.Pool != "" && len(q.Roles) > 0:
+		var of []string
+		for _, role := range q.Roles {
+			of = append(of, rolePart(q.Pool, role))
+		}
+		found, err = scan(ctx, r, t.role, span{parts: of, from: &edge{hi: int64(q.FromIndex)}, limit: q.Limit}, match)
 	case q.Pool != "":
 		sp := span{parts: parts(q.Pool), from: &edge{hi: int64(q.FromIndex)}, limit: q.Limit}
 		found, err = scan(ctx, r, t.place, sp, match)

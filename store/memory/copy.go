@@ -61,6 +61,7 @@ func copyEvent(e *bursar.Event) bursar.Event {
 	c.Data.Metadata = maps.Clone(e.Data.Metadata)
 	c.Data.Transaction = clone(e.Data.Transaction)
 	c.Data.Payout = clone(e.Data.Payout)
+	c.Data.Condition = clone(e.Data.Condition)
 	if c.Data.Restore = clone(e.Data.Restore); c.Data.Restore != nil {
 		c.Data.Restore.Pools = slices.Clone(c.Data.Restore.Pools)
 	}
