@@ -206,10 +206,17 @@ func TestExplainWhyNotCredited(t *testing.T) {
 	require.Equal(t, []bursar.ReasonCode{bursar.ReasonNotFound}, codes(f.explain("0x"+strings.Repeat("ab", 32))))
 	require.Equal(t, []bursar.ReasonCode{bursar.ReasonUnknown}, codes(f.explain("order 18")))
 
-	// Coin that leaves no trace but the balance.
+	// Coin that leaves no trace but the balance, which could not be asked for.
 	f.Chain.Grant(p.Address, f.ETH, chain.NewAmount(9))
+	f.Chain.Fail(func(c chaintest.Call) error {
+		if c.Method == chaintest.MethodBalances {
+			return errNode
+		}
+		return nil
+	})
 	f.Chain.Mine(1)
 	require.NoError(t, f.Gateway.Step(t.Context()))
+	f.Chain.Fail(nil)
 	x = f.explain(p.ID)
 	require.Contains(t, codes(x), bursar.ReasonUnbooked)
 }
