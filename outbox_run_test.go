@@ -370,6 +370,70 @@ func TestThreat_G10_ALoggerThatPanicsEndsNothing(t *testing.T) {
 	})
 }
 
+// countedWrites counts the transactions that wrote deliveries.
+type countedWrites struct {
+	bursar.Store
+	n atomic.Int64
+}
+
+func (c *countedWrites) Write(ctx context.Context, fn func(bursar.Tx) error) error {
+	var tx *countedTx
+	err := c.Store.Write(ctx, func(inner bursar.Tx) error {
+		tx = &countedTx{Tx: inner}
+		return fn(tx)
+	})
+	if err == nil && tx != nil && tx.deliveries {
+		c.n.Add(1)
+	}
+	return err
+}
+
+type countedTx struct {
+	bursar.Tx
+	deliveries bool
+}
+
+func (c *countedTx) Apply(ctx context.Context, b bursar.Batch) error {
+	c.deliveries = c.deliveries || len(b.Deliveries) > 0
+	return c.Tx.Apply(ctx, b)
+}
+
+// What returns in the same moment is recorded together, and nobody waits for a call
+// that takes its time.
+func TestABurstIsRecordedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newRunningOffice(t)
+		counted := &countedWrites{Store: o.store}
+		o.cfg.Store = counted
+		for i := range 40 {
+			o.tell(fmt.Sprintf("pay_%d", i), 1, 1, "n")
+		}
+		var order atomic.Int64
+		slow := make(chan struct{})
+		gw := o.open("a", bursar.NotifyFunc("n", func(_ context.Context, e bursar.Event) error {
+			if e.Subject == "pay_7" {
+				<-slow
+				return nil
+			}
+			time.Sleep(time.Millisecond + time.Duration(order.Add(1))*50*time.Microsecond) // within 3 ms
+			return nil
+		}))
+		time.Sleep(20 * time.Millisecond)
+		done := 0
+		for _, row := range o.rows("n") {
+			if row.Status == bursar.DeliveryDone {
+				done++
+			}
+		}
+		require.Equal(t, 39, done)
+		require.LessOrEqual(t, counted.n.Load(), int64(3), "one that claims, and one that records")
+		close(slow)
+		time.Sleep(20 * time.Millisecond)
+		require.Equal(t, bursar.DeliveryDone, o.rows("n")["evt_pay_7_1"].Status)
+		require.NoError(t, gw.Stop(t.Context()))
+	})
+}
+
 // Calls that take no time share goroutines; each that takes some has its own.
 func TestEachCallThatTakesTimeHasAGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

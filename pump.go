@@ -28,6 +28,9 @@ const (
 	claimFor      = 2 * notifyTimeout
 	// pumpPoll is the longest pause between two looks at the outbox.
 	pumpPoll = 5 * time.Second
+	// linger is how long what a call has said waits for the others that are under way,
+	// so that a burst is recorded together.
+	linger = 5 * time.Millisecond
 	// maxHold bounds how long a notifier that takes nothing is left alone.
 	maxHold = time.Minute
 )
@@ -211,6 +214,25 @@ func (s *shift) wait(ctx context.Context) {
 	select {
 	case <-wake:
 	default:
+	}
+	if s.gather(); len(s.done) > 0 {
+		s.linger(ctx)
+	}
+}
+
+// linger takes in what other calls say in the next moment.
+func (s *shift) linger(ctx context.Context) {
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
+	for len(s.done) < len(s.under) {
+		select {
+		case j := <-s.crew.back:
+			s.done = append(s.done, j)
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
