@@ -27,6 +27,9 @@ var (
 	// ErrIncoherent: the node answered, and what it said contradicts itself or is not
 	// what was asked for. It is an ErrTransient too.
 	ErrIncoherent = fmt.Errorf("%w: incoherent answer", ErrTransient)
+	// ErrForged: what the node said is proven to be something else than the hashes in
+	// it promise, so that it was made up or damaged. It is an ErrIncoherent too.
+	ErrForged = fmt.Errorf("%w: it does not fit its hash", ErrIncoherent)
 	// ErrRateLimited: the node wants fewer calls. An error with a method
 	// RetryDelay() time.Duration tells for how long. It is an ErrTransient too.
 	ErrRateLimited = fmt.Errorf("%w: too many calls", ErrTransient)

@@ -93,7 +93,10 @@ func (b *chainBuilder) build() bursar.Chain {
 	if len(b.errs) > before {
 		return out
 	}
+	verify := preset.Hashed && c.Quorum.Sample > 0
+	flag(&verify, c.Verify)
 	out.Client = b.connect(evm.Config{
+		Verify: verify,
 		Preset: preset, Genesis: chain.BlockHash(c.Genesis), Tokens: out.Assets, MaxGasPrice: price,
 		MaxResponse: c.MaxResponse, Timeout: c.Timeout, MaxBatch: c.MaxBatch, PageBlocks: c.PageBlocks, Native: evm.NativeSource(c.Native),
 	})
@@ -123,6 +126,7 @@ func (b *chainBuilder) preset() (evm.Preset, bool) {
 		return preset, false
 	case !known:
 		preset = evm.Local(d.ChainID) // for what every EVM chain has
+		preset.Hashed, preset.PlainAccounts = false, false
 		preset.Info = chain.Info{
 			ID: preset.Info.ID, Native: chain.Asset{ID: preset.Info.Native.ID, Decimals: coinDecimals},
 			Curve: preset.Info.Curve, CoinType: preset.Info.CoinType, InclusionSlack: time.Hour, PageBlocks: preset.Info.PageBlocks,
@@ -146,6 +150,7 @@ func (b *chainBuilder) describe(p evm.Preset) (evm.Preset, bool) {
 	flag(&i.OnDemandBlocks, d.OnDemandBlocks)
 	flag(&p.Legacy, d.Legacy)
 	flag(&p.OPStack, d.OPStack)
+	flag(&p.Hashed, d.Hashed)
 	oneOf(b.report, b.at("describe.finality_tag"), d.FinalityTag, "finalized", "safe", "none")
 	if replace(&p.FinalityTag, d.FinalityTag); p.FinalityTag == "none" {
 		p.FinalityTag = ""

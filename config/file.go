@@ -105,9 +105,15 @@ type Chain struct {
 	// It is for providers alone.
 	Quorum Quorum `yaml:"quorum"`
 	// Native pins where movements of native coin are read from: full blocks, raw
-	// ones where the node has them, or trace, which shows what contracts send.
+	// ones where the node has them, trace, which shows what contracts send, or probe
+	// and blocks, which choose by the node, with and without comparing balances first.
 	// Default: what the node turns out to have; with providers: full.
 	Native string `yaml:"native"`
+	// Verify holds each block that has something for us against its own hash: header,
+	// receipts and, where the node has raw blocks, transactions. It needs
+	// describe.hashed. Default: true where providers are sampled and the chain can be
+	// verified, otherwise false.
+	Verify *bool `yaml:"verify"`
 	// Genesis is the hash of the first block, as a pin against a fork that kept
 	// the chain id: 0x and 64 lower-case hex digits. Default: not checked before
 	// the store knows it.
@@ -175,7 +181,7 @@ type Provider struct {
 	// Burst is how many calls it gets at once, where rate is set. Default: rate.
 	Burst int `yaml:"burst"`
 	// Native is the chain's native for this provider. All that are compared must show
-	// the same: trace in all or in none. Default: the chain's.
+	// the same: trace in all, or full or raw in each. Default: the chain's.
 	Native string `yaml:"native"`
 	// Timeout bounds one request to it, 1ms to 10m. Default: the chain's timeout.
 	Timeout time.Duration `yaml:"timeout"`
@@ -270,6 +276,9 @@ type Describe struct {
 	// OPStack is true where the chain adds a fee for the layer below it.
 	// Default: the preset's, or false.
 	OPStack *bool `yaml:"op_stack"`
+	// Hashed is true where headers and receipts are hashed just as on Ethereum.
+	// Default: the preset's (ethereum and local are), or false.
+	Hashed *bool `yaml:"hashed"`
 }
 
 // Asset is a token, or the native coin.

@@ -17,7 +17,7 @@ import (
 )
 
 // sources are the values of native.
-var sources = [...]string{string(evm.NativeFull), string(evm.NativeRaw), string(evm.NativeTrace)}
+var sources = [...]string{string(evm.NativeFull), string(evm.NativeRaw), string(evm.NativeTrace), string(evm.NativeProbe), string(evm.NativeBlocks)}
 
 // checkNodes validates who is asked: the one node of url, or providers.
 func (b *chainBuilder) checkNodes() {
@@ -81,12 +81,19 @@ func (b *chainBuilder) checkQuorum(operators int) {
 	}
 	first := sorted(c.Providers)[0]
 	for _, name := range sorted(c.Providers) {
-		if (b.source(name) == evm.NativeTrace) != (b.source(first) == evm.NativeTrace) {
+		if !showSame(b.source(name), b.source(first)) {
 			b.add(b.providerPath(name)+".native", bursar.CodeMismatch,
-				"a node that is traced shows coin that another one does not: want %s as %s has, or not to compare them", b.source(first), shown(first))
+				"%s may show coin that %s of %s does not: want trace in all, or full or raw in each, or not to compare them", b.source(name), b.source(first), shown(first))
 			return
 		}
 	}
+}
+
+// showSame reports whether two sources show the same coin whatever their nodes
+// can do. Those that choose by the node do not.
+func showSame(x, y evm.NativeSource) bool {
+	plain := func(s evm.NativeSource) bool { return s == evm.NativeFull || s == evm.NativeRaw }
+	return plain(x) && plain(y) || x == evm.NativeTrace && y == evm.NativeTrace
 }
 
 // source is where a provider's movements of native coin are read from. What a

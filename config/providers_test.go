@@ -99,6 +99,7 @@ func TestProvidersAreChecked(t *testing.T) {
 		{"bad height", []string{three, "    quorum: {agree: 2, checkpoints: [5 " + hash + ", 0x5 " + hash + "]}"}, "quorum.checkpoints[1]", bursar.CodeInvalid},
 		{"traced against untraced", []string{three, "      c: {url: \"http://c\", native: trace}", good}, "providers.c.native", bursar.CodeMismatch},
 		{"traced against sampled", []string{three, "      c: {url: \"http://c\", native: trace}", "    quorum: {agree: 1, sample: 9}"}, "providers.c.native", bursar.CodeMismatch},
+		{"chosen by the node", []string{three, "      c: {url: \"http://c\", native: blocks}", good}, "providers.c.native", bursar.CodeMismatch},
 		{"unknown field", []string{three, "      c: {uri: x, url: \"http://c\"}", good}, "providers.c.uri", bursar.CodeUnknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -110,9 +111,25 @@ func TestProvidersAreChecked(t *testing.T) {
 		})
 	}
 	// What is not compared may differ.
+	quorumOf(t, several(three, "      c: {url: \"http://c\", native: probe}", "    quorum: {agree: 1}"))
 	quorumOf(t, several(three, "      c: {url: \"http://c\", native: trace}", "    quorum: {agree: 1}"))
 	quorumOf(t, several(three, "      c: {url: \"http://c\", native: raw}", good))
 	quorumOf(t, several(three, "    native: trace", good))
+}
+
+// TestVerifyNeedsAHashedChain: it is not asked for where it cannot be, and refused
+// where somebody does.
+func TestVerifyNeedsAHashedChain(t *testing.T) {
+	unhashed := append([]string{"BURSAR_CHAINS_LOCAL_DESCRIBE_HASHED=false"}, seed...)
+	sampled := several(three, "    quorum: {agree: 1, sample: 9}")
+	_, err := load(t, sampled, unhashed...)
+	require.NoError(t, err)
+	_, err = load(t, several(three, "    quorum: {agree: 1, sample: 9}", "    verify: true"), unhashed...)
+	require.Contains(t, faults(t, err), "chains.local.verify")
+	_, err = load(t, several(three, "    quorum: {agree: 2}", "    verify: true"), seed...)
+	require.NoError(t, err)
+	_, err = load(t, minimal+"    verify: true\n", unhashed...)
+	require.Contains(t, faults(t, err), "chains.local.verify")
 }
 
 // TestThreat_C19_ProvidersInAFile: the keys in the providers' URLs and headers

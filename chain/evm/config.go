@@ -77,6 +77,13 @@ type Config struct {
 	// that is known. Default: what the node turns out to have, see Capabilities.
 	// A pinned source that the node lacks is an error of Transfers.
 	Native NativeSource
+	// Verify holds each block in which something for us was found against its own
+	// hash: the header's fields, the receipts and, where the node has
+	// debug_getRawBlock, the transactions. What does not fit is a *ForgedError, and
+	// nothing of the page is used. It costs one request for each such block, of about
+	// the size of its receipts. Blocks of which the node tells too little are counted
+	// as Stats.Unverifiable and believed. It needs Preset.Hashed.
+	Verify bool
 	// MaxGasPrice is the most that is ever offered for a unit of gas, in wei,
 	// whatever the node says prices are. Default and upper bound: 50,000 gwei,
 	// which only stops absurdities; set it to what the chain has seen.
@@ -144,6 +151,8 @@ func (c Config) validate() error {
 		return &ConfigError{Field: "Timeout", Reason: fmt.Sprintf("%s, want 1ms to %s", c.Timeout, maxTimeout)}
 	case !slices.Contains([]NativeSource{NativeAuto, NativeFull, NativeRaw, NativeTrace, NativeProbe, NativeBlocks}, c.Native):
 		return &ConfigError{Field: "Native", Reason: fmt.Sprintf("%q, want full, raw, trace, probe, blocks or nothing", string(c.Native))}
+	case c.Verify && !c.Preset.Hashed:
+		return &ConfigError{Field: "Verify", Reason: "the preset does not say that the chain hashes as Ethereum does"}
 	case c.MaxBatch < 1 || c.MaxBatch > maxMaxBatch:
 		return &ConfigError{Field: "MaxBatch", Reason: fmt.Sprintf("%d, want 1 to %d", c.MaxBatch, maxMaxBatch)}
 	}

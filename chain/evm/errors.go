@@ -130,6 +130,23 @@ func (e *IncoherentError) Error() string {
 // Unwrap returns chain.ErrIncoherent, which is a chain.ErrTransient.
 func (e *IncoherentError) Unwrap() error { return chain.ErrIncoherent }
 
+// ForgedError is a header that does not have its hash, or contents that a header
+// does not have: no honest node says that, whichever branch it is on. It is
+// chain.ErrForged.
+type ForgedError struct {
+	// Height is the block concerned, Reason what does not fit.
+	Height uint64
+	Reason string // Reason is what does not fit.
+}
+
+// Error tells what went wrong, without secrets.
+func (e *ForgedError) Error() string {
+	return fmt.Sprintf("evm: forged answer about block %d: %s", e.Height, e.Reason)
+}
+
+// Unwrap returns chain.ErrForged, which is a chain.ErrIncoherent.
+func (e *ForgedError) Unwrap() error { return chain.ErrForged }
+
 // ReorgError is a block that left the node's branch while it was read. It is
 // chain.ErrReorg.
 type ReorgError struct {

@@ -1,6 +1,7 @@
 package evm
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -192,11 +193,15 @@ func (n *fakeNode) mineReal(tb testing.TB, list ...signedTx) *fakeBlock {
 		txs = append(txs, tx)
 		b.add(i, fakeTx{from: keyAddress(s.key), to: s.to, value: s.value, nonce: s.nonce, failed: s.failed, logs: s.logs})
 	}
-	header := &types.Header{Number: new(big.Int).SetUint64(b.height), Time: b.time, ParentHash: common.HexToHash(b.parent), Difficulty: new(big.Int), Bloom: b.realBloom()}
+	header := &types.Header{
+		Number: new(big.Int).SetUint64(b.height), Time: b.time, ParentHash: common.HexToHash(b.parent), Difficulty: new(big.Int), Bloom: b.realBloom(),
+		Extra: []byte("fake"), BaseFee: big.NewInt(7), GasLimit: 30_000_000,
+	}
 	made := types.NewBlock(header, &types.Body{Transactions: txs}, nil, trie.NewStackTrie(nil))
 	// NewBlock makes the bloom of receipts, of which it got none.
 	sealed := made.Header()
 	sealed.Bloom = b.realBloom()
+	sealed.ReceiptHash = types.DeriveSha(b.sealReceipts(), trie.NewStackTrie(nil))
 	made = made.WithSeal(sealed)
 	b.hash = hexBytes(made.Hash().Bytes())
 	raw, err := rlp.EncodeToBytes(made)
@@ -214,8 +219,34 @@ func (n *fakeNode) mineReal(tb testing.TB, list ...signedTx) *fakeBlock {
 			l.(object)["transactionHash"], l.(object)["blockHash"] = hash, b.hash
 		}
 	}
+	text, err := json.Marshal(sealed)
+	require.NoError(tb, err)
+	require.NoError(tb, json.Unmarshal(text, &b.sealed))
 	n.blocks = append(n.blocks, b)
 	return b
+}
+
+// sealReceipts gives the receipts what is hashed of them, and returns them as
+// go-ethereum has them.
+func (b *fakeBlock) sealReceipts() types.Receipts {
+	var out types.Receipts
+	for i, r := range b.receipts {
+		made := &types.Receipt{Type: types.DynamicFeeTxType, Status: heightOf(r["status"]), CumulativeGasUsed: uint64(21000 * (i + 1))}
+		if i%2 == 1 {
+			made.Type = types.LegacyTxType
+		}
+		for _, l := range r["logs"].([]any) {
+			log := &types.Log{Address: common.HexToAddress(l.(object)["address"].(string)), Data: common.FromHex(l.(object)["data"].(string))}
+			for _, topic := range l.(object)["topics"].([]string) {
+				log.Topics = append(log.Topics, common.HexToHash(topic))
+			}
+			made.Logs = append(made.Logs, log)
+		}
+		made.Bloom = types.CreateBloom(made)
+		r["type"], r["cumulativeGasUsed"], r["logsBloom"] = hexQuantity(uint64(made.Type)), hexQuantity(made.CumulativeGasUsed), hexBytes(made.Bloom[:])
+		out = append(out, made)
+	}
+	return out
 }
 
 // pad adds empty blocks, so that what is below lies far behind the head.

@@ -14,9 +14,9 @@ type header struct {
 	// where hasBloom is true.
 	bloom    [256]byte
 	hasBloom bool
-	// txRoot is the root of the transactions; only raw blocks are checked
-	// against it.
-	txRoot [32]byte
+	// txRoot is the root of the transactions, receiptRoot that of their receipts;
+	// only raw blocks are checked against them.
+	txRoot, receiptRoot [32]byte
 	// txs is the number of transactions, whichever way they were listed.
 	txs int
 }

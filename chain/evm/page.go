@@ -113,7 +113,7 @@ func (p *pageReader) read(ctx context.Context, from uint64, n int, probing bool)
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{p.readBlocks, p.readRest, p.readReceipts} {
+	for _, step := range []func(context.Context) error{p.readBlocks, p.readRest, p.readReceipts, p.verify} {
 		if err = step(ctx); err != nil {
 			p.blame(err)
 			p.page = chain.Page{}

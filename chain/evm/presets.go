@@ -32,6 +32,11 @@ type Preset struct {
 	// is between them, and a catch-up may leave those blocks unread (NativeProbe).
 	// False is the safe value for a chain that adds ways of its own.
 	PlainAccounts bool
+	// Hashed is true where headers and receipts are hashed just as Ethereum's are, so
+	// that Config.Verify can be used. Chains whose blocks show more receipts than they
+	// hash (Polygon), or have hashes of another kind (Fantom, Sonic, Avalanche), would
+	// seem to lie.
+	Hashed bool
 }
 
 // Ethereum returns the main network. Twelve blocks are the usual confirmation;
@@ -39,7 +44,7 @@ type Preset struct {
 // times, so a depth of three epochs stands in for the tag.
 func Ethereum() Preset {
 	p := preset(1, "ethereum", "ETH", 12*time.Second, 12)
-	p.FinalityTag = "finalized"
+	p.FinalityTag, p.Hashed = "finalized", true
 	p.Info.FinalityDepth, p.Info.MaxReorg, p.Info.PageBlocks = 96, 256, 50
 	return p
 }
@@ -117,7 +122,7 @@ func Optimism() Preset { return opStack(10, "optimism") }
 // development nodes make one up, each in its own way.
 func Local(number uint64) Preset {
 	p := preset(number, "local", "ETH", time.Second, 3)
-	p.Info.Testnet, p.Info.OnDemandBlocks = true, true
+	p.Info.Testnet, p.Info.OnDemandBlocks, p.Hashed = true, true, true
 	p.Info.FinalityDepth, p.Info.MaxReorg = 6, 128
 	return p
 }

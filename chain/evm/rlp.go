@@ -11,6 +11,7 @@ import (
 const (
 	rlpParent   = 0
 	rlpTxRoot   = 4
+	rlpReceipts = 5
 	rlpBloom    = 6
 	rlpHeight   = 8
 	rlpTime     = 11
@@ -54,6 +55,8 @@ func (h *header) rlpField(place int, value []byte) (reason string) {
 		ok = copyExact(h.parent[:], value)
 	case rlpTxRoot:
 		ok = copyExact(h.txRoot[:], value)
+	case rlpReceipts:
+		ok = copyExact(h.receiptRoot[:], value)
 	case rlpBloom:
 		ok = copyExact(h.bloom[:], value)
 		h.hasBloom = ok

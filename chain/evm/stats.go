@@ -15,10 +15,14 @@ type Stats struct {
 	RemovedLogs uint64
 	// DuplicateLogs are logs that came more than once in one answer.
 	DuplicateLogs uint64
+	// Verified are blocks whose header and receipts were found to fit their hashes,
+	// Unverifiable those of which the node, or the chain's rules, told too little
+	// for that. Both stay zero without Config.Verify.
+	Verified, Unverifiable uint64
 }
 
 type counters struct {
-	requests, bytes, odd, zero, removed, duplicate atomic.Uint64
+	requests, bytes, odd, zero, removed, duplicate, verified, unverifiable atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -30,5 +34,7 @@ func (c *Client) Stats() Stats {
 		ZeroTransfers: c.stats.zero.Load(),
 		RemovedLogs:   c.stats.removed.Load(),
 		DuplicateLogs: c.stats.duplicate.Load(),
+		Verified:      c.stats.verified.Load(),
+		Unverifiable:  c.stats.unverifiable.Load(),
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/ethereum/go-ethereum/rlp"
 )
 
-// rootBuilder computes the root that a header has of its transactions: that of
-// a Merkle-Patricia tree from a transaction's place, in RLP, to its encoding. It
+// rootBuilder computes the root that a header has of its transactions or of their
+// receipts: that of a Merkle-Patricia tree from a place, in RLP, to an encoding. It
 // keeps its memory from block to block.
 type rootBuilder struct {
 	leaves []rootLeaf
@@ -23,20 +23,25 @@ type rootLeaf struct {
 
 // root returns the root of the transactions' encodings.
 func (b *rootBuilder) root(txs []rawTx) [32]byte {
-	if len(txs) == 0 {
+	return b.rootOf(len(txs), func(i int) []byte { return txs[i].encoding })
+}
+
+// rootOf returns the root of count encodings.
+func (b *rootBuilder) rootOf(count int, encoding func(i int) []byte) [32]byte {
+	if count == 0 {
 		return keccak256([]byte{0x80})
 	}
 	b.leaves, b.keys, b.out = b.leaves[:0], b.keys[:0], b.out[:0]
 	// Six nibbles are enough for 65,535 transactions, and a larger number only
 	// makes the list move, which the slices of earlier keys survive.
-	b.keys = slices.Grow(b.keys, 6*len(txs))
+	b.keys = slices.Grow(b.keys, 6*count)
 	var place [9]byte
-	for i := range txs {
+	for i := range count {
 		start := len(b.keys)
 		for _, c := range rlp.AppendUint64(place[:0], uint64(i)) {
 			b.keys = append(b.keys, c>>4, c&15)
 		}
-		b.leaves = append(b.leaves, rootLeaf{key: b.keys[start:len(b.keys):len(b.keys)], value: txs[i].encoding})
+		b.leaves = append(b.leaves, rootLeaf{key: b.keys[start:len(b.keys):len(b.keys)], value: encoding(i)})
 	}
 	slices.SortFunc(b.leaves, func(x, y rootLeaf) int { return cmp.Or(slices.Compare(x.key, y.key)) })
 	start := b.node(b.leaves, 0)

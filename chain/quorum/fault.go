@@ -20,6 +20,9 @@ const (
 	FaultWrongChain Fault = "wrong_chain"
 	// FaultContradicted ¹: outvoted about what a block, which all have, holds.
 	FaultContradicted Fault = "contradicted"
+	// FaultForged ¹: a header that does not have its hash, or contents that do not
+	// fit their header.
+	FaultForged Fault = "forged"
 	// FaultFork ¹: outvoted about a block that it has built upon.
 	FaultFork Fault = "fork"
 	// FaultFinality ¹: it took back, or exchanged, a block it had called final.
@@ -50,7 +53,7 @@ const (
 // atOnce reports whether one such fault puts a provider aside.
 func (f Fault) atOnce() bool {
 	switch f {
-	case FaultWrongChain, FaultContradicted, FaultFork, FaultFinality, FaultPrice, FaultLimited:
+	case FaultWrongChain, FaultContradicted, FaultForged, FaultFork, FaultFinality, FaultPrice, FaultLimited:
 		return true
 	}
 	return false
@@ -78,6 +81,8 @@ func (f Fault) sentinel() error {
 		return chain.ErrReorg
 	case FaultUnsupported:
 		return chain.ErrUnsupported
+	case FaultForged:
+		return chain.ErrForged
 	}
 	return chain.ErrTransient
 }
@@ -157,6 +162,8 @@ func classify(err error) Fault {
 		return FaultReorg
 	case errors.Is(err, chain.ErrRateLimited):
 		return FaultLimited
+	case errors.Is(err, chain.ErrForged):
+		return FaultForged
 	case errors.Is(err, chain.ErrIncoherent):
 		return FaultIncoherent
 	case errors.Is(err, chain.ErrTransient), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
