@@ -26,6 +26,9 @@
 // the blocks of the page is an error (chain.ErrReorg, chain.ErrTransient) and
 // never an empty list.
 //
+// With Config.Verify the blocks in which something was found are also held against
+// their own hashes, which one node alone cannot forge: *ForgedError.
+//
 // # Far below the head
 //
 // A client that knows from Head how far it is behind reads in the cheapest sound

@@ -42,8 +42,9 @@
 // the same.
 //
 // Answers are what a chain.Client made of a node's response. That hashes and roots
-// fit the data they name is for that client to check, where its node tells enough;
-// here, others must have said the same.
+// fit the data they name is for that client to check, where its node tells enough
+// (evm.Config.Verify); whoever tells what does not is put aside at once. Here, others
+// must have said the same.
 //
 // # Who is asked
 //

@@ -503,3 +503,30 @@ func TestThreat_B7_CodeHashNeedsAgreement(t *testing.T) {
 	var split *quorum.DivergenceError
 	require.True(t, errors.As(err, &split), "%v", err)
 }
+
+// TestThreat_C8_ForgedIsOutAtOnce: an answer that does not fit its own hash puts a
+// provider aside at the first time, also where one alone is believed, and the next
+// one answers.
+func TestThreat_C8_ForgedIsOutAtOnce(t *testing.T) {
+	w := newWorld(t, chaintest.Options{}, nil)
+	w.nodes[0].Fail(func(c chaintest.Call) error {
+		if c.Method == chaintest.MethodTransfers {
+			return fmt.Errorf("receipts of block 5: %w", chain.ErrForged)
+		}
+		return nil
+	})
+	page, err := w.page(5)
+	require.NoError(t, err)
+	require.Equal(t, w.truth(5), page)
+	w.out("a", quorum.FaultForged)
+	require.Contains(t, w.status("a").Reason, "receipts of block 5")
+	for _, n := range w.nodes {
+		n.Fail(func(chaintest.Call) error { return chain.ErrForged })
+	}
+	_, err = w.page(5)
+	require.ErrorIs(t, err, chain.ErrTransient)
+	require.ErrorContains(t, err, "does not fit its hash")
+	for _, s := range w.q.Providers() {
+		require.True(t, s.Aside, s.Name)
+	}
+}
