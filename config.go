@@ -35,6 +35,12 @@ const (
 	// DefaultLease is how long an instance keeps a chain after its last sign of
 	// life.
 	DefaultLease = 30 * time.Second
+
+	// DefaultDropAfter is the default of Chain.DropAfter; MinDropAfter and
+	// MaxDropAfter bound it.
+	DefaultDropAfter = time.Hour
+	MinDropAfter     = time.Minute
+	MaxDropAfter     = 30 * 24 * time.Hour
 )
 
 // SweepAt says when money may be swept.
@@ -145,6 +151,15 @@ type Chain struct {
 	Start uint64
 	// Poll is the pause between two looks at the head. Default: the block time.
 	Poll time.Duration
+	// Mempool has transfers announced while they still wait in the node's mempool,
+	// where the client is a chain.MempoolWatcher: a transaction.detected with 0
+	// confirmations. It never moves a payment and never credits anything. Off by
+	// default: a stream of all that is pending is a load on one's own node, and
+	// providers charge for it. With Config.Manual nothing is streamed.
+	Mempool bool
+	// DropAfter is how long no node may know an announced transaction before it
+	// counts as dropped. Default 1 h, 1 min to 30 days. A restart begins it anew.
+	DropAfter time.Duration
 }
 
 // prepared copies the configuration, fills defaults and validates.
@@ -251,6 +266,9 @@ func (c *Chain) prepare(path string) error {
 	if c.Sweep == "" {
 		c.Sweep = SweepFinal
 	}
+	if c.DropAfter == 0 {
+		c.DropAfter = DefaultDropAfter
+	}
 	switch {
 	case info.ID == "" || c.Client.Codec() == nil:
 		return fieldErr(path+".Client", CodeInvalid, "the client tells no chain id or no codec")
@@ -262,6 +280,8 @@ func (c *Chain) prepare(path string) error {
 		return fieldErr(path+".Poll", CodeOutOfRange, "negative")
 	case c.ConfirmAfter < 0:
 		return fieldErr(path+".ConfirmAfter", CodeOutOfRange, "negative")
+	case c.DropAfter < MinDropAfter || c.DropAfter > MaxDropAfter:
+		return fieldErr(path+".DropAfter", CodeOutOfRange, "%s is not within %s and %s", c.DropAfter, MinDropAfter, MaxDropAfter)
 	}
 	if err := c.checkTreasury(path); err != nil {
 		return err

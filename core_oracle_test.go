@@ -13,6 +13,7 @@ type coin struct {
 	blocks     int // how many blocks it was in
 	live, deep bool
 	final      bool
+	replaced   bool // by another transaction, for good
 	counting   bool
 	late       bool
 	accepted   bool
@@ -158,8 +159,12 @@ func (o *oracle) apply(h happening) error {
 		}
 		c.live, c.amount, c.height = true, h.amount, h.height
 		c.blocks++
-		out := slices.ContainsFunc(o.coins, func(c *coin) bool { return c.own && c.counting && !c.live })
-		if c.own && !out {
+		c.replaced = false
+		if c.own && !o.out() {
+			o.hold = time.Time{}
+		}
+	case factReplaced:
+		if c.replaced = true; !o.out() {
 			o.hold = time.Time{}
 		}
 	case factDeep:
@@ -185,6 +190,11 @@ func (o *oracle) apply(h happening) error {
 		c.discharged -= h.amount
 	}
 	return nil
+}
+
+// out tells whether money that counted is out of the chain and may come back.
+func (o *oracle) out() bool {
+	return slices.ContainsFunc(o.coins, func(c *coin) bool { return c.own && c.counting && !c.live && !c.replaced })
 }
 
 func (o *oracle) judge(c *coin, at time.Time) {
@@ -275,6 +285,10 @@ func (o *oracle) events(h happening, before Status) []Kind {
 	switch h.fact {
 	case factSeen:
 		return []Kind{TransactionDetected}
+	case factReplaced:
+		return []Kind{TransactionReplaced}
+	case factDropped, factReverted:
+		return []Kind{TransactionFailed}
 	case factUnexpected:
 		return []Kind{TransactionDetected, PaymentUnexpectedAsset}
 	case factRefunded:

@@ -83,7 +83,7 @@ func (g *gen) step() (error, bool) {
 	case n < 26:
 		return g.newcomer()
 	case n < 33:
-		t := g.pick(func(t Transaction) bool { return t.Status == TxFailed })
+		t := g.pick(func(t Transaction) bool { return t.Status == TxFailed || t.Status == TxReplaced })
 		if t == nil {
 			return nil, false
 		}
@@ -98,7 +98,10 @@ func (g *gen) step() (error, bool) {
 		return on(g.pick(func(t Transaction) bool { return t.Status == TxConfirmed && !t.Final }), factFinal, 0)
 	case n < 70:
 		// What was swept can be orphaned only after its sweep was.
-		return on(g.pick(func(t Transaction) bool { return t.Live() && t.Discharged.IsZero() }), factOrphaned, 0)
+		return on(g.pick(func(t Transaction) bool { return t.Live() && t.Discharged.IsZero() }), factOrphaned, g.one(0, 0, 1))
+	case n < 72:
+		waits := g.pick(func(t Transaction) bool { return t.Status == TxPending })
+		return on(waits, []fact{factReplaced, factDropped, factReverted}[g.r.IntN(3)], 0)
 	case n < 80:
 		g.scanned = g.env.now
 		if g.r.IntN(8) == 0 {

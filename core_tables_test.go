@@ -13,7 +13,7 @@ func allTransactionStatuses() []TransactionStatus {
 }
 
 func allTransactionFacts() []transactionFact {
-	return []transactionFact{txSeen, txIncluded, txDeep, txOrphaned, txReplaced, txDropped, txReverted}
+	return []transactionFact{txSeen, txIncluded, txDeep, txOrphaned, txReturned, txReplaced, txDropped, txReverted}
 }
 
 // move is what a row of a table comes to: where it leads, what it tells.
@@ -39,6 +39,8 @@ func TestTransactionTable(t *testing.T) {
 		{"confirming", "reaches K"}: {"confirmed", "transaction.confirmed"},
 		{"confirming", "orphaned"}:  {"failed", "transaction.orphaned"},
 		{"confirmed", "orphaned"}:   {"failed", "transaction.orphaned"},
+		{"confirming", "returned"}:  {"pending", "transaction.orphaned"},
+		{"confirmed", "returned"}:   {"pending", "transaction.orphaned"},
 		{"pending", "replaced"}:     {"replaced", "transaction.replaced"},
 		{"pending", "dropped"}:      {"failed", "transaction.failed"},
 		{"pending", "reverted"}:     {"failed", "transaction.failed"},

@@ -34,6 +34,27 @@ T2 | settled   | seen z | settled   | t.detected |
 T2 | underpaid | seen z | underpaid | t.detected |
 T2 | expired   | seen z | expired   | t.detected |
 T2 | canceled  | seen z | canceled  | t.detected |
+T2 | pending   | seen z; replace z | pending   | t.replaced |
+T2 | detected  | seen z; replace z | detected  | t.replaced |
+T2 | confirmed | seen z; replace z | confirmed | t.replaced |
+T2 | settled   | seen z; replace z | settled   | t.replaced |
+T2 | underpaid | seen z; replace z | underpaid | t.replaced |
+T2 | expired   | seen z; replace z | expired   | t.replaced |
+T2 | canceled  | seen z; replace z | canceled  | t.replaced |
+T2 | pending   | seen z; drop z | pending   | t.failed |
+T2 | detected  | seen z; drop z | detected  | t.failed |
+T2 | confirmed | seen z; drop z | confirmed | t.failed |
+T2 | settled   | seen z; drop z | settled   | t.failed |
+T2 | underpaid | seen z; drop z | underpaid | t.failed |
+T2 | expired   | seen z; drop z | expired   | t.failed |
+T2 | canceled  | seen z; drop z | canceled  | t.failed |
+T2 | pending   | seen z; revert z | pending   | t.failed |
+T2 | detected  | seen z; revert z | detected  | t.failed |
+T2 | confirmed | seen z; revert z | confirmed | t.failed |
+T2 | settled   | seen z; revert z | settled   | t.failed |
+T2 | underpaid | seen z; revert z | underpaid | t.failed |
+T2 | expired   | seen z; revert z | expired   | t.failed |
+T2 | canceled  | seen z; revert z | canceled  | t.failed |
 
 T14 | pending   | at 3h; include z 7 | pending   | t.detected | L1 U:h/pending:p 7
 T14 | detected  | at 3h; include z 7 | detected  | t.detected | L1 U:h/pending:p 7
@@ -299,6 +320,9 @@ func TestPaymentStatusAndFact(t *testing.T) {
 	t.Parallel()
 	want := map[fact]string{
 		factSeen:       "pending: T2; detected: T2; confirmed: T2; settled: T2; underpaid: T2; expired: T2; canceled: T2",
+		factReplaced:   "pending: T2; detected: T2; confirmed: T2; settled: T2; underpaid: T2; expired: T2; canceled: T2",
+		factDropped:    "pending: T2; detected: T2; confirmed: T2; settled: T2; underpaid: T2; expired: T2; canceled: T2",
+		factReverted:   "pending: T2; detected: T2; confirmed: T2; settled: T2; underpaid: T2; expired: T2; canceled: T2",
 		factIncluded:   "pending: T13 T14 T22 T3; detected: T13 T14 T4; confirmed: T14 T9; settled: T14 T9; underpaid: T13 T14 T22 T3; expired: T13 T14 T22 T3; canceled: T14 T27",
 		factDeep:       "pending: T14 T6 T7; detected: T12 T14 T5 T6 T7; confirmed: T14 T9; settled: T14 T9; underpaid: T14 T27; expired: T14 T27; canceled: T14 T27",
 		factFinal:      "pending: T34; detected: T34; confirmed: T29 T34; settled: T34; underpaid: T34; expired: T34; canceled: T34",

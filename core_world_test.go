@@ -155,9 +155,18 @@ func (w *world) fact(what fact, id string, amount int64) error {
 		case factFinal:
 			t.Final = true
 		case factOrphaned:
-			if _, err := t.advance(txOrphaned); err != nil {
-				panic(err) // the scripts and the generator orphan live transfers only
+			// The scripts and the generator orphan live transfers only. An amount
+			// stands for a transfer that is back in the mempool.
+			lost := map[bool]transactionFact{false: txOrphaned, true: txReturned}[amount > 0]
+			if _, err := t.advance(lost); err != nil {
+				panic(err)
 			}
+		case factReplaced:
+			t.Status = TxReplaced
+		case factDropped:
+			t.Status, t.FailureReason = TxFailed, ReasonDropped
+		case factReverted:
+			t.Status, t.FailureReason = TxFailed, ReasonReverted
 		case factDischarged:
 			t.Discharged = sum(t.Discharged, n)
 		case factSweepLost:
@@ -425,6 +434,7 @@ func (w *world) play(words []string) error {
 	what, ok := map[string]fact{
 		"deep": factDeep, "final": factFinal, "orphan": factOrphaned, "covered": factCovered, "cancel": factCancel, "accept": factAccept,
 		"discharge": factDischarged, "lost": factSweepLost, "refund": factRefunded, "look": factCovered,
+		"replace": factReplaced, "drop": factDropped, "revert": factReverted,
 	}[words[0]]
 	require.True(w.t, ok, words[0])
 	return w.fact(what, id, amount)

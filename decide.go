@@ -104,6 +104,9 @@ func decide(e *env, in kase, f fact, txID string, apply func(*Transaction)) (cha
 // lawful holds the transaction itself to its table, whoever wrote its row.
 func (s *step) lawful() error {
 	f, moves := transactionFactOf(s.fact)
+	if f == txOrphaned && s.tx.Status == TxPending {
+		f = txReturned
+	}
 	want := s.was.Status
 	if moves {
 		row, ok := nextTransaction(s.was.Status, f)
@@ -131,9 +134,9 @@ func (s *step) prepare() {
 		}
 		s.sighted()
 		s.raise()
-		if !slices.ContainsFunc(s.out.txs, missing) {
-			p.HoldUntil = time.Time{}
-		}
+		s.release()
+	case factReplaced:
+		s.release()
 	case factOrphaned:
 		if s.was.Counting {
 			wait := max(time.Duration(2*p.RequiredConfirmations)*s.blockTime, time.Hour)
@@ -157,6 +160,13 @@ func (s *step) prepare() {
 	}
 }
 
+// release ends the hold where nothing is out of the chain that may come back.
+func (s *step) release() {
+	if !slices.ContainsFunc(s.out.txs, missing) {
+		s.out.payment.HoldUntil = time.Time{}
+	}
+}
+
 // sighted writes when money was first heard of. What comes here is believed,
 // whatever became of an earlier inclusion.
 func (s *step) sighted() {
@@ -171,7 +181,9 @@ func (s *step) firstBelieved() bool { return s.tx.Inclusion == 1 || s.was.Suspen
 
 // missing reports whether a counting transfer is out of the chain and may come
 // back: while one is, the deadline's verdict is on hold.
-func missing(t Transaction) bool { return t.Counting && t.Status == TxFailed }
+func missing(t Transaction) bool {
+	return t.Counting && (t.Status == TxFailed || t.Status == TxPending)
+}
 
 // claimed reports whether the money of a confirmed transaction is already the
 // payment's own in its present status.

@@ -38,8 +38,9 @@ type desk struct {
 	// while there was none.
 	beyond uint32
 
-	suspects map[suspect]*doubt // transfers that are not credited
-	probe    probe              // what balances alone tell
+	suspects map[suspect]*doubt  // transfers that are not credited
+	waiting  map[chain.TxID]bool // orphaned transactions that are in the mempool again
+	probe    probe               // what balances alone tell
 
 	own     map[string]*Transaction // our own transactions, by id
 	ownList []*Transaction

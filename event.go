@@ -27,7 +27,7 @@ const (
 
 	TransactionDetected  Kind = "transaction.detected"  // TransactionDetected: seen, in the mempool or a block.
 	TransactionConfirmed Kind = "transaction.confirmed" // TransactionConfirmed: deep enough.
-	TransactionFailed    Kind = "transaction.failed"    // TransactionFailed: reverted or dropped.
+	TransactionFailed    Kind = "transaction.failed"    // TransactionFailed: announced, then reverted or dropped.
 	TransactionReplaced  Kind = "transaction.replaced"  // TransactionReplaced: another took its place.
 	TransactionOrphaned  Kind = "transaction.orphaned"  // TransactionOrphaned: its block left the chain.
 
@@ -152,6 +152,7 @@ type TransactionData struct {
 	Confirmations uint64            `json:"confirmations"`            // Confirmations is its depth.
 	Inclusion     int               `json:"inclusion,omitempty"`      // Inclusion counts the blocks it was in.
 	Reason        string            `json:"failure_reason,omitempty"` // Reason says why, where something failed.
+	ReplacedBy    chain.TxID        `json:"replaced_by,omitempty"`    // ReplacedBy is what took its place, where that is known.
 }
 
 // PayoutData is a payout inside an event.

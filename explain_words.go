@@ -156,7 +156,7 @@ func (x *explainer) reasons(t ExplainedTx) {
 	case ReasonGone:
 		x.reason(code, t, "it %s: %s", t.Status, either(t.FailureReason, "another transaction took its place"))
 	case ReasonMempool:
-		x.reason(code, t, "it is in no block yet")
+		x.reason(code, t, "it was seen in the mempool only: it is in no block yet, whoever sent it can still replace it and a node may drop it, so that nothing is credited before a block has it")
 	case ReasonSuspense:
 		x.reason(code, t, "%s; it is in suspense, and nobody is credited", doubted(t.Transaction))
 	case ReasonUnissued:

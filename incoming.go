@@ -172,7 +172,11 @@ func (d *desk) orphan(row Transaction) error {
 	if err != nil {
 		return err
 	}
-	apply := func(t *Transaction) { d.turn(t, txOrphaned) }
+	what := txOrphaned
+	if d.waiting[row.Transfer.Tx] {
+		what = txReturned
+	}
+	apply := func(t *Transaction) { d.turn(t, what) }
 	if err := d.unplan(f, row.ID); err != nil {
 		return err
 	}
@@ -187,7 +191,7 @@ func (d *desk) orphan(row Transaction) error {
 		return err
 	}
 	n := d.transferNotice(TransactionOrphaned, f, was)
-	n.data.Transaction.Status, n.data.Transaction.Reason, n.data.Transaction.Confirmations = TxFailed, ReasonOrphaned, 0
+	n.data.Transaction.Status, n.data.Transaction.Reason, n.data.Transaction.Confirmations = t.Status, ReasonOrphaned, 0
 	f.notices = append(f.notices, n)
 	return nil
 }

@@ -24,6 +24,7 @@ func (g *Gateway) lanes() []lifecycle.Lane {
 		if heads, ok := chain.As[chain.HeadSubscriber](net.client); ok {
 			out = append(out, lifecycle.Lane{Name: net.info.Name + "/heads", Run: func(ctx context.Context) error { return g.followHeads(ctx, net, heads) }})
 		}
+		out = append(out, g.mempoolLanes(net)...)
 	}
 	for _, p := range g.pumps {
 		out = append(out, lifecycle.Lane{Name: "notify/" + p.name, Run: p.run})
@@ -240,6 +241,9 @@ func (g *Gateway) Step(ctx context.Context) error {
 	var errs []error
 	for i, net := range g.order {
 		errs = append(errs, g.catchUp(ctx, i, net))
+		if _, err := g.tendStep(ctx, net); err != nil {
+			errs = append(errs, err)
+		}
 		if _, err := g.sweepStep(ctx, net); err != nil {
 			errs = append(errs, err)
 		}

@@ -41,6 +41,8 @@ type network struct {
 	// last page; turns is where their rotation goes on.
 	unprobed error
 	turns    turns
+	// announced is what is known of transfers that wait in the mempool.
+	announced announced
 	// sweeping is the term in which the sweeper's round began.
 	sweeping int64
 }

@@ -26,7 +26,7 @@ func (s *step) notices(row transition) []notice {
 			n.data.Transaction = transactionData(*s.tx, s.asset(s.tx.Asset), s.tip)
 			if kind == TransactionOrphaned {
 				n.data.Transaction = transactionData(s.was, s.asset(s.was.Asset), s.tip)
-				n.data.Transaction.Status, n.data.Transaction.Reason = TxFailed, ReasonOrphaned
+				n.data.Transaction.Status, n.data.Transaction.Reason = s.tx.Status, ReasonOrphaned
 				n.data.Transaction.Confirmations = 0
 			}
 		}
@@ -128,7 +128,7 @@ func transactionData(t Transaction, a chain.Asset, tip uint64) *TransactionData 
 	return &TransactionData{
 		ID: t.ID, Hash: t.Transfer.Tx, Type: t.Type, Via: t.Via, Status: t.Status, Asset: t.Asset, TokenID: a.Symbol,
 		Amount: a.Format(t.Amount), From: t.From, To: t.To, Block: t.Block, BlockHash: t.BlockHash,
-		Confirmations: t.Confirmations(tip), Inclusion: t.Inclusion, Reason: t.FailureReason,
+		Confirmations: t.Confirmations(tip), Inclusion: t.Inclusion, Reason: t.FailureReason, ReplacedBy: t.ReplacedBy,
 	}
 }
 

@@ -104,13 +104,14 @@ func (s *sink) Commit(ctx context.Context, step scanner.Step) error {
 	if err != nil {
 		return err
 	}
+	waiting := s.gw.returned(ctx, s.net, step.Disconnect)
 	beyond := uint32(0)
 	err = s.gw.store.Write(ctx, func(tx Tx) error {
 		d, err := newDesk(ctx, s.gw, s.net, tx)
 		if err != nil {
 			return err
 		}
-		d.suspects, d.clearance, d.probe = copyDoubts(suspects), cleared, told
+		d.suspects, d.clearance, d.probe, d.waiting = copyDoubts(suspects), cleared, told, waiting
 		if err := d.take(step); err != nil {
 			return err
 		}

@@ -24,7 +24,8 @@ type TransactionStatus string
 
 // The statuses of a transaction.
 const (
-	// TxPending: seen in the mempool, 0 confirmations. It never counts.
+	// TxPending: in the mempool alone, 0 confirmations: never mined, or back there
+	// after a reorg. It never counts.
 	TxPending TransactionStatus = "pending"
 	// TxConfirming: in a block, not yet deep enough.
 	TxConfirming TransactionStatus = "confirming"
@@ -38,7 +39,7 @@ const (
 
 // The failure reasons of transactions.
 const (
-	ReasonReverted = "reverted" // ReasonReverted: the chain executed it and it failed.
+	ReasonReverted = "reverted" // ReasonReverted: the chain executed what was announced, and it failed or did not pay us.
 	ReasonDropped  = "dropped"  // ReasonDropped: it left the mempool without a block.
 	ReasonOrphaned = "orphaned" // ReasonOrphaned: its block left the chain.
 )
@@ -79,7 +80,8 @@ type Transaction struct {
 	Fee      chain.Amount `json:"fee"`
 	GasUsed  uint64       `json:"gas_used,omitempty"` // GasUsed is the gas that was used.
 	GasPrice chain.Amount `json:"gas_price"`          // GasPrice is what a unit of gas cost.
-	// Lock is what it consumed, its nonce: set on our own transactions only.
+	// Lock is what it consumes, its nonce: set on our own transactions, and on what
+	// was seen in a mempool.
 	Lock chain.Lock `json:"lock,omitempty"`
 	// Block is where the live observation is; zero while there is none.
 	Block     uint64          `json:"block"`

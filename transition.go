@@ -16,6 +16,9 @@ type fact string
 const (
 	factCreate     fact = "create"       // factCreate: the host asked for a payment.
 	factSeen       fact = "seen"         // factSeen: a transfer was seen in the mempool.
+	factReplaced   fact = "replaced"     // factReplaced: another transaction took a sight's place, final.
+	factDropped    fact = "dropped"      // factDropped: a sight is out of the mempool without a block.
+	factReverted   fact = "reverted"     // factReverted: a sight is in a block and moved nothing.
 	factIncluded   fact = "included"     // factIncluded: a transfer is in a block.
 	factDeep       fact = "reaches K"    // factDeep: a transfer has its confirmations.
 	factFinal      fact = "final"        // factFinal: a transfer's block is final.
@@ -58,6 +61,9 @@ func paymentTable() []transition {
 	td, tc, to := TransactionDetected, TransactionConfirmed, TransactionOrphaned
 	return []transition{
 		{id: "T2", from: anyStatus, fact: factSeen, when: "never counts", events: []Kind{td}},
+		{id: "T2", from: anyStatus, fact: factReplaced, when: "never counted, or no longer", events: []Kind{TransactionReplaced}},
+		{id: "T2", from: anyStatus, fact: factDropped, when: "never counted, or no longer", events: []Kind{TransactionFailed}},
+		{id: "T2", from: anyStatus, fact: factReverted, when: "never counted, or no longer", events: []Kind{TransactionFailed}},
 
 		{id: "T14", from: anyStatus, fact: factIncluded, when: "does not count: too late, canceled", guard: notCounting, events: []Kind{td}, ledger: "L1"},
 		{id: "T9", from: paidStatus, fact: factIncluded, when: "extra", events: []Kind{td}, ledger: "L1"},
@@ -128,9 +134,10 @@ const (
 	txIncluded transactionFact = "included"  // txIncluded: in a block, and it succeeded.
 	txDeep     transactionFact = "reaches K" // txDeep: its block has the confirmations asked for.
 	txOrphaned transactionFact = "orphaned"  // txOrphaned: its block left the chain.
+	txReturned transactionFact = "returned"  // txReturned: as orphaned, and it waits in the mempool again.
 	txReplaced transactionFact = "replaced"  // txReplaced: another took its nonce or outpoint, final.
 	txDropped  transactionFact = "dropped"   // txDropped: out of the mempool without a block.
-	txReverted transactionFact = "reverted"  // txReverted: in a block, and it failed.
+	txReverted transactionFact = "reverted"  // txReverted: in a block, and it failed or did not pay us.
 )
 
 // transactionRow is one row of the transaction table.
@@ -151,10 +158,11 @@ func transactionTable() []transactionRow {
 		{from: []TransactionStatus{txNew}, fact: txSeen, when: "incoming", to: TxPending, event: TransactionDetected},
 		{from: []TransactionStatus{txNew, TxPending, TxFailed, TxReplaced}, fact: txIncluded, when: "executed well", to: TxConfirming, event: TransactionDetected},
 		{from: []TransactionStatus{TxConfirming}, fact: txDeep, when: "not halted", to: TxConfirmed, event: TransactionConfirmed},
-		{from: []TransactionStatus{TxConfirming, TxConfirmed}, fact: txOrphaned, to: TxFailed, reason: ReasonOrphaned, event: TransactionOrphaned},
+		{from: []TransactionStatus{TxConfirming, TxConfirmed}, fact: txOrphaned, when: "not in the mempool, or no mempool is watched", to: TxFailed, reason: ReasonOrphaned, event: TransactionOrphaned},
+		{from: []TransactionStatus{TxConfirming, TxConfirmed}, fact: txReturned, when: "orphaned, and back in the mempool", to: TxPending, event: TransactionOrphaned},
 		{from: []TransactionStatus{TxPending}, fact: txReplaced, when: "its nonce or outpoint was consumed by another, final", to: TxReplaced, event: TransactionReplaced},
 		{from: []TransactionStatus{TxPending}, fact: txDropped, when: "unknown to all providers for long", to: TxFailed, reason: ReasonDropped, event: TransactionFailed},
-		{from: []TransactionStatus{TxPending}, fact: txReverted, when: "included with status 0 after it was announced", to: TxFailed, reason: ReasonReverted, event: TransactionFailed},
+		{from: []TransactionStatus{TxPending}, fact: txReverted, when: "included with status 0, or without the transfer, after it was announced", to: TxFailed, reason: ReasonReverted, event: TransactionFailed},
 	}
 }
 
@@ -191,6 +199,12 @@ func transactionFactOf(f fact) (transactionFact, bool) {
 	switch f {
 	case factSeen:
 		return txSeen, true
+	case factReplaced:
+		return txReplaced, true
+	case factDropped:
+		return txDropped, true
+	case factReverted:
+		return txReverted, true
 	case factIncluded, factUnexpected:
 		return txIncluded, true
 	case factDeep:

@@ -520,3 +520,25 @@ func TestTiersAndExposure(t *testing.T) {
 	_, err = of("exposure: x")
 	require.Contains(t, faults(t, err), "chains.base.assets.USDC.exposure")
 }
+
+func TestMempool(t *testing.T) {
+	const at = "chains.local."
+	build := func(fields string) (bursar.Config, error) {
+		f, err := load(t, strings.Replace(minimal, "  local:\n", "  local:\n"+fields, 1), seed...)
+		require.NoError(t, err)
+		return f.Build(memory.New())
+	}
+	c, err := build("")
+	require.NoError(t, err)
+	require.False(t, c.Chains[0].Mempool)
+	c, err = build("    websocket: ws://localhost\n    mempool: true\n    drop_after: 2h\n")
+	require.NoError(t, err)
+	require.True(t, c.Chains[0].Mempool)
+	require.Equal(t, 2*time.Hour, c.Chains[0].DropAfter)
+	_, err = build("    mempool: true\n")
+	require.Contains(t, faults(t, err), at+"mempool")
+	for _, d := range []string{"59s", "721h"} {
+		_, err = build("    drop_after: " + d + "\n")
+		require.Contains(t, faults(t, err), at+"drop_after")
+	}
+}

@@ -93,7 +93,7 @@ type Chain struct {
 	// and is never shown, since providers put their keys into it. Required unless
 	// providers are given.
 	URL Secret `yaml:"url" secret:"inline"`
-	// WebSocket is the node's endpoint for pushed heads, ws or wss. It may stand in
+	// WebSocket is the node's endpoint for pushed heads, and for the mempool, ws or wss. It may stand in
 	// the file and is never shown. Default: none, the node is polled.
 	WebSocket Secret `yaml:"websocket" secret:"inline"`
 	// Headers are added to each request to the node, by name. Default: none.
@@ -154,6 +154,14 @@ type Chain struct {
 	// Poll is the pause between two looks at the head, a duration. Default: the
 	// block time.
 	Poll time.Duration `yaml:"poll"`
+	// Mempool has transfers announced while they wait in the mempool, with 0
+	// confirmations; nothing is credited before a block has them. It needs
+	// websocket, and a node that streams pending transactions: a load on one's own
+	// and dear at most providers. Default: false.
+	Mempool bool `yaml:"mempool"`
+	// DropAfter is how long no node may know an announced transaction before it
+	// counts as dropped, a duration, 1m to 720h. Default: 1h.
+	DropAfter time.Duration `yaml:"drop_after"`
 	// Assets are the accepted tokens by symbol, and the native coin where its
 	// minimums matter. Default: the native coin alone.
 	Assets map[string]Asset `yaml:"assets" env:"upper"`

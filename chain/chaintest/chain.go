@@ -48,6 +48,7 @@ type Chain struct {
 	listed    []chain.Asset // those a client knows
 	payers    map[string]*payer
 	external  map[common.Address]bool // accounts that never run dry
+	watchers  []chan *tx              // told of each transaction that is taken
 }
 
 // block is immutable once it is in Chain.blocks.

@@ -14,8 +14,8 @@ import (
 )
 
 // Client is a node's view of a simulated chain. It implements chain.Client and
-// the capabilities BalanceReader, Tracer, Identifier, TokenInspector, DryRunner and
-// FeeBumper. It is safe for concurrent use.
+// the capabilities BalanceReader, Tracer, Identifier, TokenInspector, DryRunner,
+// FeeBumper and MempoolWatcher. It is safe for concurrent use.
 type Client struct {
 	// Faults are those of this client alone.
 	Faults

@@ -23,6 +23,9 @@ const (
 	MethodInspect   Method = "Inspect"
 	MethodDryRun    Method = "DryRun"
 	MethodBump      Method = "Bump"
+
+	MethodWatchMempool Method = "WatchMempool"
+	MethodFates        Method = "Fates"
 )
 
 // Call is one moment of a client's call at which a fault can happen.

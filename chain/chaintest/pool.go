@@ -80,6 +80,7 @@ func (c *Chain) submit(t *tx) error {
 	if c.pool.find(t.id) == nil {
 		return errPoolFull
 	}
+	c.announce(t)
 	return nil
 }
 
