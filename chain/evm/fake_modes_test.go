@@ -81,6 +81,9 @@ func (n *fakeNode) more(method string, params []any) (any, object) {
 func (n *fakeNode) nonce(account string, at any) (any, object) {
 	o, _ := at.(object)
 	last := n.byHash(fmt.Sprint(o["blockHash"]))
+	if text, ok := at.(string); ok && heightOf(text) < uint64(len(n.blocks)) {
+		last = n.blocks[heightOf(text)]
+	}
 	if last == nil {
 		return nil, object{"code": -32000, "message": "header not found"}
 	}

@@ -26,6 +26,8 @@ type pusher struct {
 	pongs   chan struct{} // an answer to a ping, each
 	deaf    bool          // pings are not answered
 	calls   chan string
+	// plain: parameters of a subscription are refused beyond the first.
+	plain bool
 }
 
 func newPusher(t *testing.T) *pusher {
@@ -60,11 +62,16 @@ func (p *pusher) serve(w http.ResponseWriter, r *http.Request) {
 			var call struct {
 				ID     int
 				Method string
+				Params []any
 			}
 			if conn.ReadJSON(&call) != nil {
 				return
 			}
 			p.calls <- call.Method + " " + r.Header.Get("X-Key")
+			if p.plain && len(call.Params) > 1 {
+				answers <- fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":{"code":-32602,"message":"too many arguments"}}`, call.ID)
+				continue
+			}
 			answers <- fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,%s}`, call.ID, p.answers[call.Method])
 		}
 	}()
@@ -258,8 +265,8 @@ func FuzzHeadMessage(f *testing.F) {
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		conn := &websocket.Conn{}
-		h := heads{client: c, conn: conn, wake: make(chan struct{}, 1), id: "0xcd0c"}
-		var m headMessage
+		h := stream{client: c, conn: conn, topics: []string{"x"}, note: func(json.RawMessage) {}, id: "0xcd0c"}
+		var m pushMessage
 		if json.Unmarshal(text, &m) == nil && m.Method == "eth_subscription" {
 			return // needs a connection
 		}
