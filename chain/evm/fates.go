@@ -35,10 +35,11 @@ func (c *Client) Fates(ctx context.Context, final chain.BlockHash, of ...chain.W
 	}
 	out := make([]chain.Fate, len(of))
 	var open []lockSearch
-	for i, s := range states {
+	for i, w := range of {
+		s := states[i]
 		out[i] = chain.Fate{State: s.State, Block: s.Block}
-		if owner, nonce, ok := splitNonceLock(of[i].Lock); ok && s.State == chain.TxUnknown {
-			open = append(open, lockSearch{fate: &out[i], id: of[i].ID, owner: owner, nonce: nonce})
+		if owner, nonce, ok := splitNonceLock(w.Lock); ok && s.State == chain.TxUnknown {
+			open = append(open, lockSearch{fate: &out[i], id: w.ID, owner: owner, nonce: nonce})
 		}
 	}
 	if final == "" || len(open) == 0 {

@@ -80,6 +80,8 @@ func (q *Client) As(target any) bool {
 	case *chain.Reporter:
 		*t = q
 		return true
+	case *chain.MempoolWatcher:
+		return grant[chain.MempoolWatcher](q, t, mempool{q})
 	case *chain.HeadSubscriber:
 		// Heads that are pushed are hints: one provider is enough.
 		for _, p := range q.providers {

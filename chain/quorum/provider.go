@@ -20,6 +20,7 @@ const (
 	mHeaders
 	mTransfers
 	mStatus
+	mFates
 	mBalances
 	mInternal
 	mIdentify
@@ -33,7 +34,7 @@ const (
 
 // String is the method's name in the port.
 func (m method) String() string {
-	return [...]string{"Head", "Headers", "Transfers", "Status", "Balances", "Internal", "Identify", "Inspect", "DryRun", "Prepare", "Bump", "Broadcast"}[m]
+	return [...]string{"Head", "Headers", "Transfers", "Status", "Fates", "Balances", "Internal", "Identify", "Inspect", "DryRun", "Prepare", "Bump", "Broadcast"}[m]
 }
 
 // provider is one node and what is known of it.
