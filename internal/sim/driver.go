@@ -291,7 +291,7 @@ func (w *world) boot(slot int, d time.Duration) {
 			to = append(to, receiver{w, p, name})
 		}
 		// An instance keeps its name: the next one takes the lease over at once.
-		gw, err := bursar.New(w.config(fmt.Sprint("i", slot), w.started, storeOf{w, p}, client{w, p}, to...))
+		gw, err := bursar.New(w.config(fmt.Sprint("i", slot), w.started, storeOf{w, p}, w.client(p), to...))
 		if err != nil {
 			w.judge(fmt.Errorf("New: %w", err))
 			return

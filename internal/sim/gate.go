@@ -60,7 +60,7 @@ func Labels() []string {
 	return []string{
 		"store/read", "store/begin", "store/commit", "store/reserve", "store/acquire", "store/origin", "store/settle",
 		"rpc/Head", "rpc/Headers", "rpc/Transfers", "rpc/Status", "rpc/Prepare", "rpc/Sign", "rpc/Broadcast", "rpc/Balances",
-		"rpc/Identify", "rpc/Inspect", "rpc/Bump", "tell/orders", "tell/books",
+		"rpc/Identify", "rpc/Inspect", "rpc/Bump", "rpc/WatchMempool", "rpc/Fates", "tell/orders", "tell/books",
 	}
 }
 

@@ -161,6 +161,7 @@ func (w *world) pay(to chain.Address, a chain.Asset, n chain.Amount, looked bool
 		w.contract(how, name, to, n)
 	default:
 		id := w.chain.Pay(name, to, a, n)
+		w.mayRegret(id)
 		w.note("%s pays %s %s to %s: %s", name, n, a.Symbol, to, id[:10])
 	}
 }

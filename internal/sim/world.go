@@ -139,6 +139,7 @@ type params struct {
 	orderEvery int // a new order every so many blocks, per hundred blocks
 	pays       int // payments per hundred blocks beside those of orders
 	endpoints  []string
+	sights     bool // nodes stream what is pending
 }
 
 func stream(seed uint64, name string) *rand.Rand {
@@ -160,6 +161,7 @@ func draw(rnd *rand.Rand, o Options) params {
 		endpoints:  []string{"orders", "books"}[:1+rnd.IntN(2)],
 	}
 	p.finality = p.confirm + uint64(rnd.IntN(8))
+	p.sights = o.Scenario == nil && o.Load.Open == 0 && chance(o.Seed, "sights")%4 == 0
 	if o.Instances > 0 {
 		p.instances = o.Instances
 	}
@@ -232,9 +234,12 @@ const skipAhead = 1 << 11
 func (w *world) config(name string, run int, s bursar.Store, c chain.Client, to ...bursar.Notifier) bursar.Config {
 	return bursar.Config{
 		Store: s, Wallet: w.wallet, Instance: name, Lease: w.params.lease, Logger: slog.New(w.logs), Notify: to,
-		Rand:   random{stream(w.o.Seed, fmt.Sprint("instance ", name, " ", run))},
-		Chains: []bursar.Chain{{Client: c, Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury}},
-		TTL:    time.Hour, SkipAhead: skipAhead,
+		Rand: random{stream(w.o.Seed, fmt.Sprint("instance ", name, " ", run))},
+		Chains: []bursar.Chain{{
+			Client: c, Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury,
+			Mempool: w.params.sights, DropAfter: 10 * time.Minute,
+		}},
+		TTL: time.Hour, SkipAhead: skipAhead,
 	}
 }
 

@@ -74,7 +74,7 @@ func kinds() []bursar.Kind {
 	return []bursar.Kind{
 		bursar.PaymentCreated, bursar.PaymentDetected, bursar.PaymentPartial, bursar.PaymentConfirmed, bursar.PaymentOverpaid, bursar.PaymentUnderpaid,
 		bursar.PaymentExpired, bursar.PaymentLate, bursar.PaymentReverted, bursar.PaymentSettled, bursar.PaymentCanceled, bursar.PaymentUnexpectedAsset,
-		bursar.TransactionDetected, bursar.TransactionConfirmed, bursar.TransactionOrphaned,
+		bursar.TransactionDetected, bursar.TransactionConfirmed, bursar.TransactionOrphaned, bursar.TransactionFailed, bursar.TransactionReplaced,
 		bursar.PayoutCreatedEvent, bursar.PayoutSentEvent, bursar.PayoutPartialEvent, bursar.PayoutConfirmedEvent, bursar.PayoutAttemptFailed,
 		bursar.PayoutFailedEvent, bursar.PayoutBumped, bursar.PayoutRevertedEvent, bursar.PayoutDeferred,
 		bursar.ChainHalted, bursar.ChainResumed, bursar.ChainDeepReorg,

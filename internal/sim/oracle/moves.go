@@ -56,7 +56,7 @@ const (
 type rowMove struct {
 	from, to string
 	phase    int
-	// unbuilt: the rules know it, and no gateway can take it yet.
+	// unbuilt: the rules know it, and no gateway takes it here.
 	unbuilt bool
 }
 
@@ -76,9 +76,10 @@ func transactionMoves() []rowMove {
 	return []rowMove{
 		move(phaseInclude, none, in), move(phaseInclude, failed, in), move(phaseDeep, in, deep),
 		move(phaseOrphan, in, failed), move(phaseOrphan, deep, failed),
-		move(phaseAlone, none, p).later(), move(phaseInclude, p, in).later(), move(phaseInclude, replaced, in).later(),
-		move(phaseAlone, p, replaced).later(), move(phaseAlone, p, failed).later(),
-		move(phaseOrphan, in, p).later(), move(phaseOrphan, deep, p).later(),
+		move(phaseAlone, none, p), move(phaseInclude, p, in), move(phaseAlone, p, replaced), move(phaseAlone, p, failed),
+		move(phaseOrphan, in, p), move(phaseOrphan, deep, p),
+		// Replaced is what a final block says; only a node that lies takes it back.
+		move(phaseInclude, replaced, in).later(),
 	}
 }
 

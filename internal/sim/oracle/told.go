@@ -59,7 +59,7 @@ func ranked(b *bursar.Batch) error {
 // rank is below zero where the order is nobody's matter.
 func rank(k bursar.Kind) int {
 	switch k {
-	case bursar.TransactionDetected, bursar.TransactionConfirmed, bursar.TransactionOrphaned:
+	case bursar.TransactionDetected, bursar.TransactionConfirmed, bursar.TransactionOrphaned, bursar.TransactionFailed, bursar.TransactionReplaced:
 		return 0
 	case bursar.PaymentOverpaid, bursar.PaymentLate, bursar.PaymentUnexpectedAsset:
 		return 2

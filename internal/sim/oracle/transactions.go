@@ -64,16 +64,24 @@ func (o *Oracle) judgement(b *bursar.Batch, old, t *bursar.Transaction) error {
 	if old.Inclusion > 0 || t.Inclusion != 1 || t.Suspense || p == nil || t.Type != bursar.TypeIncoming || t.Asset != p.Asset.ID {
 		return nil
 	}
-	at := t.BlockTime
-	if t.CreatedAt.Before(at) {
-		at = t.CreatedAt // a block from the future counts as seen now
+	at, now := t.BlockTime, t.CreatedAt
+	if old.Status == bursar.TxPending {
+		now = written(b, t) // the row is older than this
 	}
-	late := at.After(p.ExpiresAt)
+	if now.Before(at) {
+		at = now // a block from the future counts as seen now
+	}
+	// What was seen in time may be mined a little later.
+	due := p.ExpiresAt
+	if old.Status != "" && !old.SeenAt.IsZero() && !old.SeenAt.After(due) {
+		due = due.Add(o.cfg.Chain.Info().InclusionSlack)
+	}
+	late := at.After(due)
 	counts, sure := true, true
 	switch {
 	case p.Canceled():
 		counts = false
-	case at.After(p.ExpiresAt.Add(p.Policy.Grace)):
+	case late && at.After(p.ExpiresAt.Add(p.Policy.Grace)):
 		// An extra to what is paid counts; where this commit moves the payment,
 		// its status at that moment is not known here.
 		counts, sure = paid(string(p.Status)), !o.stirred(b, p) && !p.Accepted

@@ -63,7 +63,7 @@ func (o *Oracle) holds(st *bursar.ChainState, p *bursar.Payment) time.Time {
 
 // missing reports whether money that counted is out of the chain.
 func (o *Oracle) missing(p *bursar.Payment, t *bursar.Transaction) bool {
-	return t.Counting && t.Status == bursar.TxFailed && t.Asset == p.Asset.ID
+	return t.Counting && (t.Status == bursar.TxFailed || t.Status == bursar.TxPending) && t.Asset == p.Asset.ID
 }
 
 func height(st *bursar.ChainState) uint64 {
