@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -31,9 +32,11 @@ func (c seeing) WatchMempool(ctx context.Context, watch chain.Watch, out chan<- 
 		return err
 	}
 	inner, cancel := context.WithCancel(ctx)
-	heard, ended := make(chan chain.Sight, 100), make(chan error, 1)
-	go func() { ended <- c.w.chain.Client().WatchMempool(inner, watch, heard) }()
-	defer func() { cancel(); <-ended }()
+	heard := make(chan chain.Sight, 100)
+	var running sync.WaitGroup
+	running.Go(func() { _ = c.w.chain.Client().WatchMempool(inner, watch, heard) }) // ends with inner alone
+	defer running.Wait()
+	defer cancel()
 	for {
 		select {
 		case s := <-heard:
