@@ -77,9 +77,9 @@ func transactionMoves() []rowMove {
 		move(phaseInclude, none, in), move(phaseInclude, failed, in), move(phaseDeep, in, deep),
 		move(phaseOrphan, in, failed), move(phaseOrphan, deep, failed),
 		move(phaseAlone, none, p), move(phaseInclude, p, in), move(phaseAlone, p, replaced), move(phaseAlone, p, failed),
-		move(phaseOrphan, in, p), move(phaseOrphan, deep, p),
-		// Replaced is what a final block says; only a node that lies takes it back.
-		move(phaseInclude, replaced, in).later(),
+		// The miners here take what a reorg brought back at once, and replaced is what a
+		// final block says: only a node that lies takes it back.
+		move(phaseOrphan, in, p).later(), move(phaseOrphan, deep, p).later(), move(phaseInclude, replaced, in).later(),
 	}
 }
 
