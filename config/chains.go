@@ -83,12 +83,7 @@ func (b *chainBuilder) build() bursar.Chain {
 		Mempool: c.Mempool, DropAfter: c.DropAfter,
 		MaxTopUp: b.units(b.at("max_top_up"), c.MaxTopUp, coinDecimals), MaxFee: b.units(b.at("max_fee"), c.MaxFee, coinDecimals),
 	}
-	if c.Mempool && c.WebSocket.IsZero() {
-		b.add(b.at("mempool"), bursar.CodeMismatch, "pending transactions come by websocket, which is not set")
-	}
-	if c.DropAfter != 0 && (c.DropAfter < bursar.MinDropAfter || c.DropAfter > bursar.MaxDropAfter) {
-		b.add(b.at("drop_after"), bursar.CodeOutOfRange, "want 1m to 720h")
-	}
+	b.mempool()
 	price := b.units(b.at("max_gas_price"), c.MaxGasPrice, gweiDecimals)
 	if chain.NewAmount(maxGasPrice).Less(price) {
 		b.add(b.at("max_gas_price"), bursar.CodeOutOfRange, "want at most 50000 gwei")
