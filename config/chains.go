@@ -153,6 +153,7 @@ func (b *chainBuilder) describe(p evm.Preset) (evm.Preset, bool) {
 	flag(&p.Legacy, d.Legacy)
 	flag(&p.OPStack, d.OPStack)
 	flag(&p.Hashed, d.Hashed)
+	flag(&p.CoinLogs, d.CoinLogs)
 	oneOf(b.report, b.at("describe.finality_tag"), d.FinalityTag, "finalized", "safe", "none")
 	if replace(&p.FinalityTag, d.FinalityTag); p.FinalityTag == "none" {
 		p.FinalityTag = ""

@@ -287,6 +287,9 @@ type Describe struct {
 	// Hashed is true where headers and receipts are hashed just as on Ethereum.
 	// Default: the preset's (ethereum and local are), or false.
 	Hashed *bool `yaml:"hashed"`
+	// CoinLogs is true where the chain logs each movement of the native coin
+	// (EIP-7708), which shows what contracts send. Default: the preset's, or false.
+	CoinLogs *bool `yaml:"coin_logs"`
 }
 
 // Asset is a token, or the native coin.

@@ -47,7 +47,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg, number: number, secrets: newRedactor(cfg)}
-	listed, err := newTokenTable(cfg.Preset.Info.ID, cfg.Tokens)
+	listed, err := listedTokens(cfg.Preset, cfg.Tokens)
 	if err != nil {
 		return nil, err
 	}

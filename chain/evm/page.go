@@ -24,7 +24,7 @@ func (c *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) 
 	if w == nil {
 		return chain.Page{}, &chain.FormatError{What: "watch", Reason: "nil"}
 	}
-	listed, err := newTokenTable(c.Info().ID, w.Assets())
+	listed, err := listedTokens(c.cfg.Preset, w.Assets())
 	if err != nil {
 		return chain.Page{}, err
 	}
@@ -84,6 +84,8 @@ type hit struct {
 	// where the sender is watched.
 	key             uint32
 	received, spent bool
+	// logged is true once the log of the transaction's own value was met.
+	logged bool
 	// inner are what calls inside of the transaction paid to watched receivers.
 	inner   []chain.Transfer
 	receipt receipt
@@ -213,7 +215,9 @@ func (p *pageReader) assemble() error {
 			native.Key = h.key
 			p.page.Transfers = append(p.page.Transfers, native)
 		}
-		p.page.Transfers = append(p.page.Transfers, h.inner...)
+		if !p.client.cfg.Preset.CoinLogs { // else the logs tell, whatever the node
+			p.page.Transfers = append(p.page.Transfers, h.inner...)
+		}
 		if h.spent {
 			status, err := p.client.minedStatus(&h.tx, &h.receipt, p.page.Blocks[h.block], p.listed)
 			if err != nil {

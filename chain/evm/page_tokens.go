@@ -22,6 +22,9 @@ func (p *pageReader) tokenTransfers(i int) {
 			continue
 		}
 		t := counts.transfer(l, p.listed, p.blocks[i].height)
+		if p.listed.ids[l.address].coin && p.direct(i, l) {
+			continue
+		}
 		if t.Amount.IsZero() {
 			p.client.stats.zero.Add(1)
 			continue
@@ -29,6 +32,28 @@ func (p *pageReader) tokenTransfers(i int) {
 		t.Key = key
 		p.page.Transfers = append(p.page.Transfers, t)
 	}
+}
+
+// direct reports whether a log of the coin is that of its transaction's own value,
+// which the transaction tells by itself.
+func (p *pageReader) direct(i int, l *logObject) bool {
+	for k := range p.hits {
+		if h := &p.hits[k]; h.block == i && uint64(h.index) == l.txIndex {
+			own := h.received && !h.logged && l.ofValue(&h.tx, &h.receipt)
+			h.logged = h.logged || own
+			return own
+		}
+	}
+	return false
+}
+
+// ofValue reports whether a log of the coin may be that of a transaction's value.
+func (l *logObject) ofValue(t *transactionObject, r *receipt) bool {
+	to := t.to
+	if t.creates {
+		to = r.created
+	}
+	return t.value != [32]byte{} && l.data == t.value && l.from() == t.from && l.to() == to
 }
 
 // ordinals numbers the transfers of a token to a receiver inside their
@@ -52,10 +77,14 @@ func (o *ordinals) transfer(l *logObject, listed *tokenTable, height uint64) cha
 	k := (*o)[key]
 	(*o)[key] = k + 1
 	token, to := listed.ids[l.address], checksummed(l.to())
+	ordinal, via := "t:"+string(token.contract), chain.ViaDirect
+	if token.coin {
+		ordinal, via = "c", chain.ViaContract
+	}
 	return chain.Transfer{
 		ID: chain.TransferID{
 			Tx:      chain.TxID(hexHash(&l.txHash)),
-			Ordinal: "t:" + string(token.contract) + ":" + string(to) + ":" + strconv.FormatUint(k, 10),
+			Ordinal: ordinal + ":" + string(to) + ":" + strconv.FormatUint(k, 10),
 		},
 		Asset:   token.id,
 		From:    checksummed(l.from()),
@@ -64,6 +93,6 @@ func (o *ordinals) transfer(l *logObject, listed *tokenTable, height uint64) cha
 		Block:   height,
 		Hash:    chain.BlockHash(hexHash(&l.blockHash)),
 		TxIndex: uint32(l.txIndex),
-		Via:     chain.ViaDirect,
+		Via:     via,
 	}
 }

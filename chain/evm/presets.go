@@ -37,6 +37,11 @@ type Preset struct {
 	// hash (Polygon), or have hashes of another kind (Fantom, Sonic, Avalanche), would
 	// seem to lie.
 	Hashed bool
+	// CoinLogs is true where the chain logs each movement of the native coin between
+	// two accounts as if it were a token's (EIP-7708): then what contracts send shows
+	// in the logs, with its transaction. No preset has it. Where the node's chain has
+	// no such logs, setting it costs a little and changes nothing.
+	CoinLogs bool
 }
 
 // Ethereum returns the main network. Twelve blocks are the usual confirmation;

@@ -161,11 +161,19 @@ func (c *Client) minedStatus(t *transactionObject, r *receipt, block chain.Block
 		status.Transfers = append(status.Transfers, c.native(t, r, block.Hash))
 	}
 	var counts ordinals
+	own := false // the log of the transaction's own value was met
 	for i := range r.logs {
-		if l := &r.logs[i]; l.isTransfer() {
-			if transfer := counts.transfer(l, listed, block.Height); !transfer.Amount.IsZero() {
-				status.Transfers = append(status.Transfers, transfer)
-			}
+		l := &r.logs[i]
+		if !l.isTransfer() {
+			continue
+		}
+		transfer := counts.transfer(l, listed, block.Height)
+		if listed.ids[l.address].coin && !own && l.ofValue(t, r) {
+			own = true
+			continue
+		}
+		if !transfer.Amount.IsZero() {
+			status.Transfers = append(status.Transfers, transfer)
 		}
 	}
 	return status, nil

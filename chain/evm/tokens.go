@@ -39,6 +39,24 @@ type tokenTable struct {
 type listedToken struct {
 	id       chain.AssetID
 	contract chain.Address
+	coin     bool // the native coin, see addCoin
+}
+
+// coinLogger is the address in whose name a chain logs the movements of its native
+// coin (the system address of EIP-7708).
+const coinLogger = "0xfffffffffffffffffffffffffffffffffffffffe"
+
+// addCoin lists the native coin by the logs of its chain.
+func (t *tokenTable) addCoin(id chain.AssetID) error {
+	raw, err := parseAddress(coinLogger)
+	if err != nil {
+		return err
+	}
+	if _, listed := t.ids[raw]; !listed {
+		t.contracts = append(t.contracts, raw)
+	}
+	t.ids[raw] = listedToken{id: id, contract: checksummed(raw), coin: true}
+	return nil
 }
 
 // newTokenTable checks the assets and leaves out native coins. The id of a
@@ -69,6 +87,15 @@ func newTokenTable(id chain.ID, assets []chain.Asset) (*tokenTable, error) {
 		t.ids[raw] = listedToken{id: a.ID, contract: contract}
 	}
 	return t, nil
+}
+
+// listedTokens is the table of a chain's tokens, and of its coin where that is logged.
+func listedTokens(p Preset, assets []chain.Asset) (*tokenTable, error) {
+	t, err := newTokenTable(p.Info.ID, assets)
+	if err == nil && p.CoinLogs {
+		err = t.addCoin(p.Info.Native.ID)
+	}
+	return t, err
 }
 
 // union returns a table with the tokens of both, or t itself where it already
