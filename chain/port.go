@@ -162,7 +162,7 @@ type Identifier interface {
 // TokenInspector is a client that can look at a token's contract.
 type TokenInspector interface {
 	// Inspect returns what the contract says of itself; ErrNoContract where
-	// there is none at that address.
+	// there is none at that address, ErrUnsupported where it is no token's.
 	Inspect(ctx context.Context, a Asset) (Token, error)
 }
 

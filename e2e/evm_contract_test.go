@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"math/big"
 	"strings"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/ethclient"
-	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bursar-go/bursar"
@@ -17,24 +15,12 @@ import (
 	"github.com/bursar-go/bursar/chain/chaintest"
 	"github.com/bursar-go/bursar/chain/evm"
 	"github.com/bursar-go/bursar/e2e/node"
-	"github.com/bursar-go/bursar/hdwallet"
-	"github.com/bursar-go/bursar/store/memory"
 )
 
 // paysBoth pays half of its value to each of the two addresses in its input.
 var paysBoth = []byte{
 	0x5f, 0x5f, 0x5f, 0x5f, 0x34, 0x60, 0x01, 0x1c, 0x5f, 0x35, 0x5a, 0xf1, 0x50,
 	0x5f, 0x5f, 0x5f, 0x5f, 0x34, 0x60, 0x01, 0x1c, 0x60, 0x20, 0x35, 0x5a, 0xf1, 0x00,
-}
-
-// till is a gateway on a real node that is paid by contracts.
-type till struct {
-	t      *testing.T
-	n      *node.Network
-	c      contracts
-	gw     *bursar.Gateway
-	client chain.Client
-	batch  common.Address
 }
 
 // dull is a client that cannot trace.
@@ -46,49 +32,6 @@ func (d dull) As(target any) bool {
 		return true
 	}
 	return false
-}
-
-func newTill(t *testing.T, n *node.Network, wrap func(*evm.Client) chain.Client) *till {
-	t.Helper()
-	x := &till{t: t, n: n, c: deploy(t, n), batch: n.Deploy(creation(paysBoth))}
-	preset := evm.Local(n.ChainID)
-	inner, err := evm.New(evm.Config{Preset: preset, URL: n.URL, Native: evm.NativeFull})
-	require.NoError(t, err)
-	x.client = wrap(inner)
-	wallet, err := hdwallet.FromMnemonic("test test test test test test test test test test test junk", fmt.Sprint(t.Name(), n.Head()))
-	require.NoError(t, err)
-	x.gw, err = bursar.New(bursar.Config{
-		Store: memory.New(), Wallet: wallet, Manual: true, Instance: "till",
-		Chains: []bursar.Chain{{Client: x.client, Sweep: bursar.SweepOff, Confirmations: 2}},
-	})
-	require.NoError(t, err)
-	require.NoError(t, x.gw.Start(t.Context()))
-	t.Cleanup(func() { _ = x.gw.Stop(context.Background()) })
-	x.step()
-	return x
-}
-
-func (x *till) step() {
-	x.t.Helper()
-	require.NoError(x.t, x.gw.Step(x.t.Context()))
-}
-
-// ask makes a payment of so much wei.
-func (x *till) ask(wei int64) bursar.Payment {
-	x.t.Helper()
-	p, err := x.gw.CreatePayment(x.t.Context(), bursar.PaymentRequest{Asset: string(x.client.Info().Native.ID), Amount: decimal.New(wei, -18)})
-	require.NoError(x.t, err)
-	return p
-}
-
-// rows are the incoming transactions of a payment, and its status now.
-func (x *till) rows(p bursar.Payment) ([]bursar.Transaction, bursar.Status) {
-	x.t.Helper()
-	page, err := x.gw.Transactions(x.t.Context(), bursar.TransactionFilter{PaymentID: p.ID}, bursar.MaxPage, "")
-	require.NoError(x.t, err)
-	now, err := x.gw.Payment(x.t.Context(), p.ID)
-	require.NoError(x.t, err)
-	return page.Items, now.Status
 }
 
 // paid checks that one transfer has paid a payment.
@@ -145,14 +88,6 @@ func contractsPay(t *testing.T, open func(testing.TB) *node.Network) {
 			x.good()
 		})
 	}
-}
-
-// good has the ledger compared with the chain.
-func (x *till) good() {
-	x.t.Helper()
-	report, err := x.gw.Verify(x.t.Context())
-	require.NoError(x.t, err)
-	require.Empty(x.t, report.Findings)
 }
 
 // A block's fees for the address of a payment pay for nothing.

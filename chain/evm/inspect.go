@@ -169,9 +169,10 @@ func callObject(to chain.Address, data string) map[string]string {
 }
 
 // Inspect returns decimals and symbol of a token's contract, at the newest
-// block; for the native coin what is configured. chain.ErrNotFound means that
-// there is no contract, or one without decimals. A symbol that is missing or
-// unreadable is empty: it is a label and proves nothing.
+// block; for the native coin what is configured. chain.ErrNoContract means that
+// there is no contract, chain.ErrUnsupported that it has no decimals and is no
+// token. A symbol that is missing or unreadable is empty: it is a label and proves
+// nothing.
 func (c *Client) Inspect(ctx context.Context, a chain.Asset) (chain.Token, error) {
 	if a.Native() {
 		native := c.Info().Native
@@ -203,7 +204,7 @@ func (c *Client) Inspect(ctx context.Context, a chain.Asset) (chain.Token, error
 	}
 	n, err := chain.AmountFromBytes(decimals)
 	if calls[1].err != nil || err != nil || len(decimals) != 32 || chain.NewAmount(255).Less(n) {
-		return chain.Token{}, fmt.Errorf("evm: the contract at %s does not tell its decimals: %w", contract, chain.ErrNotFound)
+		return chain.Token{}, fmt.Errorf("evm: the contract at %s does not tell its decimals: %w", contract, chain.ErrUnsupported)
 	}
 	token := chain.Token{Decimals: decimals[31]}
 	if calls[2].err == nil {

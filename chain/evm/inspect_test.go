@@ -95,7 +95,7 @@ func TestThreat_B17_InspectTellsDecimals(t *testing.T) {
 	for _, result := range []string{word(256), "0x", "0x06", word(6) + word(6)[2:], "revert:no", "0x" + strings.Repeat("f", 64)} {
 		n.set("eth_call/"+coin+"/"+decimalsCall, result)
 		_, err := c.Inspect(t.Context(), token)
-		require.ErrorIs(t, err, chain.ErrNotFound, result)
+		require.ErrorIs(t, err, chain.ErrUnsupported, result)
 	}
 	n.set("eth_call/"+coin+"/"+decimalsCall, word(255))
 	got, err := c.Inspect(t.Context(), token)
@@ -107,7 +107,7 @@ func TestInspectErrors(t *testing.T) {
 	n := newFakeNode(t)
 	c, token := n.client(t), watching([]string{coin}).assets[0]
 	_, err := c.Inspect(t.Context(), token)
-	require.ErrorIs(t, err, chain.ErrNotFound, "no code")
+	require.ErrorIs(t, err, chain.ErrNoContract, "no code")
 	n.set("eth_getCode/"+coin, "0x6001")
 	n.bend = refusing("eth_call", -32000, "busy")
 	_, err = c.Inspect(t.Context(), token)

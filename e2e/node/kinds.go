@@ -46,8 +46,8 @@ func mineAnvil(n *Network, count int) error {
 
 // reorgAnvil hands the dropped transactions back, because anvil forgets them.
 // The replacing blocks have none of them, so that each transaction moves to another one.
-func reorgAnvil(n *Network, depth int) error {
-	_, raws, err := n.dropped(depth)
+func reorgAnvil(n *Network, depth int, instead []*types.Transaction) error {
+	_, raws, err := n.dropped(depth, instead)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func reorgAnvil(n *Network, depth int) error {
 // accounts rich.
 func openGeth(t testing.TB) (*Network, func(), error) {
 	p, url, err := start(regexp.MustCompile(`HTTP server started\s+endpoint=(\S+)`), program(t, "geth", "BURSAR_GETH"),
-		"--dev", "--http", "--http.addr", "127.0.0.1", "--http.port", "0", "--http.api", "eth,net,web3,debug,txpool",
+		"--dev", "--http", "--http.addr", "127.0.0.1", "--http.port", "0", "--http.api", "eth,net,web3,debug,txpool,dev",
 		"--ws", "--ws.addr", "127.0.0.1", "--ws.port", "0", "--ws.api", "eth", // the same port: both are 0
 		"--port", "0", "--authrpc.port", "0", "--ipcdisable", "--nodiscover", "--nat", "none")
 	if err != nil {
@@ -124,8 +124,8 @@ func mineGeth(n *Network, count int) error {
 
 // reorgGeth rewinds the chain, makes a block that was not there before, and
 // hands the dropped transactions back.
-func reorgGeth(n *Network, depth int) error {
-	head, raws, err := n.dropped(depth)
+func reorgGeth(n *Network, depth int, instead []*types.Transaction) error {
+	head, raws, err := n.dropped(depth, instead)
 	if err != nil {
 		return err
 	}
@@ -175,8 +175,11 @@ func openSimulated(testing.TB) (*Network, func(), error) {
 	stop := func() { _ = backend.Close() } // an in-memory chain has nothing to lose
 	n, err := connect(&Network{
 		Name: "simulated", URL: "http://127.0.0.1:" + strconv.Itoa(port),
-		mine:  func(n *Network, count int) error { return commit(n, backend, count) },
-		reorg: func(n *Network, depth int) error { return reorgSimulated(n, backend, depth) },
+		mine: func(n *Network, count int) error { return commit(n, backend, count) },
+		reorg: func(n *Network, depth int, instead []*types.Transaction) error {
+			return reorgSimulated(n, backend, depth, instead)
+		},
+		switchTo: backend.Fork,
 	})
 	if err != nil {
 		stop()
@@ -203,8 +206,8 @@ func commit(n *Network, backend *simulated.Backend, count int) error {
 
 // reorgSimulated goes back and builds another branch. A bystander's transaction
 // comes first, so that each of the others gets another place.
-func reorgSimulated(n *Network, backend *simulated.Backend, depth int) error {
-	head, raws, err := n.dropped(depth)
+func reorgSimulated(n *Network, backend *simulated.Backend, depth int, instead []*types.Transaction) error {
+	head, raws, err := n.dropped(depth, instead)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,9 @@ type Network struct {
 	nonce  *uint64
 	reorgs *int64
 	mine   func(n *Network, count int) error
-	reorg  func(n *Network, depth int) error
+	reorg  func(n *Network, depth int, instead []*types.Transaction) error
+	// switchTo makes a block the head that the node has; nil where it cannot.
+	switchTo func(block common.Hash) error
 }
 
 // patience is how long a node may take for anything.
@@ -111,10 +113,28 @@ func (n *Network) CanReorg() bool { return n.reorg != nil }
 // transactions, behind one of the stranger's own.
 func (n *Network) Reorg(depth int) {
 	n.t.Helper()
+	n.Rewrite(depth)
+}
+
+// Rewrite is Reorg with transactions of which each takes the place of a dropped
+// one of the same account and nonce, or is new. They come before the dropped ones
+// that are left.
+func (n *Network) Rewrite(depth int, instead ...*types.Transaction) {
+	n.t.Helper()
 	if n.reorg == nil {
 		n.t.Fatalf("%s cannot reorganise", n.Name)
 	}
-	n.must(n.reorg(n, depth))
+	n.must(n.reorg(n, depth, instead))
+}
+
+// SwitchTo makes a block the head again that a reorg dropped. What is on the
+// branch that is left goes back to the pool.
+func (n *Network) SwitchTo(block common.Hash) {
+	n.t.Helper()
+	if n.switchTo == nil {
+		n.t.Fatalf("%s cannot go back to a block", n.Name)
+	}
+	n.must(n.switchTo(block))
 }
 
 // Send has the stranger send a transaction and returns once the node has taken
@@ -350,8 +370,9 @@ func (n *Network) must(err error) {
 }
 
 // dropped is what a reorg is about to undo: the height of the head, and the
-// signed transactions of the newest depth blocks in order.
-func (n *Network) dropped(depth int) (head uint64, raws []hexutil.Bytes, err error) {
+// signed transactions of the newest depth blocks in order, behind and but for
+// those that come instead.
+func (n *Network) dropped(depth int, instead []*types.Transaction) (head uint64, raws []hexutil.Bytes, err error) {
 	ctx, cancel := n.context()
 	defer cancel()
 	if head, err = n.Eth.BlockNumber(ctx); err != nil {
@@ -373,5 +394,6 @@ func (n *Network) dropped(depth int) (head uint64, raws []hexutil.Bytes, err err
 			raws = append(raws, raw)
 		}
 	}
-	return head, raws, nil
+	raws, err = n.again(raws, instead)
+	return head, raws, err
 }

@@ -132,6 +132,168 @@ contract Spoofer is Base {
     }
 }
 
+// Fee keeps a twentieth of what is moved, and its event does not tell.
+contract Fee is Base {
+    constructor(string memory s, uint8 d) Base(s, d) {}
+
+    function transfer(address to, uint256 value) external returns (bool) {
+        move(msg.sender, to, value);
+        balanceOf[to] -= value / 20;
+        totalSupply -= value / 20;
+        emit Transfer(msg.sender, to, value);
+        return true;
+    }
+}
+
+// Rebasing counts in shares, whose worth anybody can change: balances do so
+// without an event.
+contract Rebasing {
+    string public symbol;
+    uint8 public decimals;
+    uint256 public percent = 100;
+    mapping(address => uint256) internal shares;
+
+    event Transfer(address indexed from, address indexed to, uint256 value);
+
+    constructor(string memory symbol_, uint8 decimals_) {
+        symbol = symbol_;
+        decimals = decimals_;
+    }
+
+    function balanceOf(address of_) public view returns (uint256) {
+        return (shares[of_] / 100) * percent;
+    }
+
+    function mint(address to, uint256 value) external {
+        shares[to] += (value * 100) / percent;
+        emit Transfer(address(0), to, value);
+    }
+
+    function transfer(address to, uint256 value) external returns (bool) {
+        uint256 moved = (value * 100) / percent;
+        shares[msg.sender] -= moved;
+        shares[to] += moved;
+        emit Transfer(msg.sender, to, value);
+        return true;
+    }
+
+    function rebase(uint256 percent_) external {
+        percent = percent_;
+    }
+}
+
+// Freezable refuses to move anything of or to an account on its list, and
+// anything at all while it is paused, as the tokens of issuers do.
+contract Freezable is Base {
+    mapping(address => bool) public frozen;
+    bool public paused;
+
+    constructor(string memory s, uint8 d) Base(s, d) {}
+
+    function transfer(address to, uint256 value) external returns (bool) {
+        require(!paused, "paused");
+        require(!frozen[msg.sender] && !frozen[to], "frozen");
+        move(msg.sender, to, value);
+        emit Transfer(msg.sender, to, value);
+        return true;
+    }
+
+    function freeze(address account, bool on) external {
+        frozen[account] = on;
+    }
+
+    function pause(bool on) external {
+        paused = on;
+    }
+}
+
+// Phantom has the event of ERC-20 and moves nothing: what an upgrade can make of
+// a token.
+contract Phantom is Base {
+    constructor(string memory s, uint8 d) Base(s, d) {}
+
+    function transfer(address to, uint256 value) external returns (bool) {
+        emit Transfer(msg.sender, to, value);
+        return true;
+    }
+}
+
+// Proxy runs the code of another token in its own storage, which begins as
+// Base's does. Where that code is, is told in the slot of EIP-1967. Anybody can
+// upgrade it.
+contract Proxy {
+    string internal symbol;
+    uint8 internal decimals;
+
+    bytes32 internal constant SLOT = bytes32(uint256(keccak256("eip1967.proxy.implementation")) - 1);
+
+    constructor(string memory symbol_, uint8 decimals_, address implementation) {
+        symbol = symbol_;
+        decimals = decimals_;
+        set(implementation);
+    }
+
+    function upgradeTo(address implementation) external {
+        set(implementation);
+    }
+
+    function set(address implementation) internal {
+        bytes32 slot = SLOT;
+        assembly {
+            sstore(slot, implementation)
+        }
+    }
+
+    fallback() external {
+        bytes32 slot = SLOT;
+        assembly {
+            calldatacopy(0, 0, calldatasize())
+            let ok := delegatecall(gas(), sload(slot), 0, calldatasize(), 0, 0)
+            returndatacopy(0, 0, returndatasize())
+            switch ok
+            case 0 {
+                revert(0, returndatasize())
+            }
+            default {
+                return(0, returndatasize())
+            }
+        }
+    }
+}
+
+interface Sender {
+    function tokensToSend(address to, uint256 value) external;
+}
+
+// Hooked tells a sender that is a contract before anything moves, as ERC-777
+// does.
+contract Hooked is Base {
+    constructor(string memory s, uint8 d) Base(s, d) {}
+
+    function transfer(address to, uint256 value) external returns (bool) {
+        if (msg.sender.code.length > 0) {
+            Sender(msg.sender).tokensToSend(to, value);
+        }
+        move(msg.sender, to, value);
+        emit Transfer(msg.sender, to, value);
+        return true;
+    }
+}
+
+// HookPayer pays with a Hooked token that it owns, and when it is told, pays the
+// same receiver half as much again inside of that, down to nothing.
+contract HookPayer is Sender {
+    function pay(Hooked token, address to, uint256 value) external {
+        token.transfer(to, value);
+    }
+
+    function tokensToSend(address to, uint256 value) external {
+        if (value > 1) {
+            Hooked(msg.sender).transfer(to, value / 2);
+        }
+    }
+}
+
 // Splitter pays several amounts of a token that it owns in one transaction.
 contract Splitter {
     function split(Plain token, address to, uint256[] calldata values) external {
