@@ -235,11 +235,11 @@ func scanAgainstRawGeth(b *bench) (reading, error) {
 		return reading{}, err
 	}
 	from, to := c.deep()
-	pairs, err := b.colds(c, func(url string) (reads, error) { return c.pages(url, evm.NativeAuto, from, to) })
+	pairs, err := b.colds(c, func(url string) (reads, error) { return c.pages(url, evm.NativeBlocks, from, to) })
 	if err != nil {
 		return reading{}, err
 	}
-	cpu := over(pairs, func(p coldPair) float64 { return p.cpu.Seconds() * 1000 / float64(p.blocks) })
+	cpu := over(pairs, func(p coldPair) float64 { return p.cpuPerBlock() })
 	ratio := over(pairs, func(p coldPair) float64 { return p.took.Seconds() / p.raw.Seconds() })
 	rate := over(pairs, func(p coldPair) float64 { return p.rate() })
 	return reading{ratio, fmt.Sprintf("%s, pages %.0f blocks/s, %.2f ms CPU of the client a block", pairs[0].describe(len(pairs)), rate, cpu)}, nil
@@ -334,29 +334,66 @@ func rates(b *bench, source evm.NativeSource) (reading, error) {
 			return reading{}, err
 		}
 	}
+	return inMiddle(all), nil
+}
+
+// inMiddle is the median rate of runs of one kind.
+func inMiddle(all []reads) reading {
 	var values []float64
 	for _, r := range all {
 		values = append(values, r.rate())
 	}
-	return reading{median(values), fmt.Sprintf("%d rounds, %d blocks, %d requests, %d calls", len(all), all[0].blocks, len(all[0].rec.bodies), all[0].rec.calls)}, nil
+	return reading{median(values), fmt.Sprintf("%d rounds, %d blocks, %d requests, %d calls, %.2f ms CPU of the client a block",
+		len(all), all[0].blocks, len(all[0].rec.bodies), all[0].rec.calls, all[0].cpuPerBlock())}
 }
 
-func fullGeth(b *bench) (reading, error) { return rates(b, evm.NativeFull) }
-func rawGeth(b *bench) (reading, error)  { return rates(b, evm.NativeRaw) }
+// cpuPerBlock is what a block cost the client, in milliseconds.
+func (r reads) cpuPerBlock() float64 { return r.cpu.Seconds() * 1000 / float64(r.blocks) }
 
-// anvilPairs are runs on anvil.
-type anvilPairs struct {
-	pairs []coldPair
+func fullGeth(b *bench) (reading, error)  { return rates(b, evm.NativeFull) }
+func rawGeth(b *bench) (reading, error)   { return rates(b, evm.NativeRaw) }
+func probeGeth(b *bench) (reading, error) { return rates(b, evm.NativeProbe) }
+
+// clientCPU reads raw blocks, which of all ways leave the most to the client. The
+// node works in another process.
+func clientCPU(b *bench) (reading, error) {
+	c, err := b.busy()
+	if err != nil {
+		return reading{}, err
+	}
+	from, to := c.deep()
+	var values []float64
+	err = c.fresh(func(url string) error {
+		for range min(b.rounds, 5) {
+			r, err := c.pages(url, evm.NativeRaw, from, to)
+			if err != nil {
+				return err
+			}
+			values = append(values, r.cpuPerBlock())
+		}
+		return nil
+	})
+	if err != nil {
+		return reading{}, err
+	}
+	return reading{median(values), fmt.Sprintf("%d rounds, %d raw blocks", len(values), int(to-from+1))}, nil
+}
+
+// anvilRuns are runs on anvil: by traces, with the same requests sent again, and by
+// balances.
+type anvilRuns struct {
+	traced []coldPair
+	probed []reads
 }
 
 // anvilBlocks is how many blocks are executed on anvil, which keeps them in
 // memory.
-const anvilBlocks = 100
+const anvilBlocks = 200
 
-// onAnvil reads the blocks by traces and sends the same requests again, in turn.
-func (b *bench) onAnvil() ([]coldPair, error) {
+// onAnvil reads the blocks in turn in both ways.
+func (b *bench) onAnvil() (*anvilRuns, error) {
 	if b.anvilRuns != nil {
-		return b.anvilRuns.pairs, nil
+		return b.anvilRuns, nil
 	}
 	c, err := b.busy()
 	if err != nil {
@@ -367,37 +404,52 @@ func (b *bench) onAnvil() ([]coldPair, error) {
 		return nil, err
 	}
 	defer node.stop()
-	var pairs []coldPair
+	from, to := c.first(), uint64(min(anvilBlocks, c.about.Blocks))-20
+	runs := new(anvilRuns)
 	// The first round, when either side touches everything for the first time,
 	// does not count.
 	for round := range min(b.rounds, 7) + 1 {
 		var p coldPair
-		if p.reads, err = c.pages(node.url, evm.NativeAuto, c.first(), uint64(min(anvilBlocks, c.about.Blocks))-20); err != nil {
+		if p.reads, err = c.pages(node.url, evm.NativeTrace, from, to); err != nil {
 			return nil, err
 		}
 		if p.raw, p.size, err = replay(node.url, p.rec.bodies); err != nil {
 			return nil, err
 		}
+		probed, err := c.pages(node.url, evm.NativeProbe, from, to)
+		if err != nil {
+			return nil, err
+		}
 		if round > 0 {
-			pairs = append(pairs, p)
+			runs.traced, runs.probed = append(runs.traced, p), append(runs.probed, probed)
 		}
 	}
-	b.anvilRuns = &anvilPairs{pairs}
-	return pairs, nil
+	b.anvilRuns = runs
+	return runs, nil
 }
 
 func scanAgainstRawAnvil(b *bench) (reading, error) {
-	pairs, err := b.onAnvil()
+	runs, err := b.onAnvil()
 	if err != nil {
 		return reading{}, err
 	}
-	return reading{over(pairs, func(p coldPair) float64 { return p.took.Seconds() / p.raw.Seconds() }), pairs[0].describe(len(pairs))}, nil
+	ratio := over(runs.traced, func(p coldPair) float64 { return p.took.Seconds() / p.raw.Seconds() })
+	return reading{ratio, runs.traced[0].describe(len(runs.traced))}, nil
 }
 
 func traceAnvil(b *bench) (reading, error) {
-	pairs, err := b.onAnvil()
+	runs, err := b.onAnvil()
 	if err != nil {
 		return reading{}, err
 	}
-	return reading{over(pairs, func(p coldPair) float64 { return p.rate() }), pairs[0].describe(len(pairs))}, nil
+	rate := over(runs.traced, func(p coldPair) float64 { return p.rate() })
+	return reading{rate, runs.traced[0].describe(len(runs.traced))}, nil
+}
+
+func probeAnvil(b *bench) (reading, error) {
+	runs, err := b.onAnvil()
+	if err != nil {
+		return reading{}, err
+	}
+	return inMiddle(runs.probed), nil
 }

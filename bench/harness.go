@@ -24,10 +24,10 @@ type bench struct {
 	watched *watchedSets // made by the first figure that needs it
 	start   *loaded      // likewise
 
-	busyBlocks int         // how many blocks the busy chain has
-	chain      *busyChain  // likewise
-	caught     *caughtUp   // likewise
-	anvilRuns  *anvilPairs // likewise
+	busyBlocks int        // how many blocks the busy chain has
+	chain      *busyChain // likewise
+	caught     *caughtUp  // likewise
+	anvilRuns  *anvilRuns // likewise
 	// ends are run at the end, the last one first.
 	ends []func() error
 }

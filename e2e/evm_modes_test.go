@@ -129,12 +129,14 @@ func newModesWorld(t *testing.T, n *node.Network) *modesWorld {
 	w.signed(t, ours, 2, nil, 52, creation(pays))
 	pay(own, 53)
 	pay(own, 0)
+	// In and out: nothing before, nothing behind, and a nonce that has gone by.
+	swept := crypto.PubkeyToAddress(w.inAndOut(t, eve, 54).PublicKey)
 	n.Mine(1)
 	n.Mine(20) // in which nothing happens
 	w.to = n.Head()
 	n.Mine(70) // far behind, but not so far that geth has forgotten the state
 	w.inner = amounts(21, 22, 25, 26)
-	w.watch = chaintest.NewWatch(evm.Codec(), []chain.Asset{w.plain}, addresses(ann, ben, eve, own)...)
+	w.watch = chaintest.NewWatch(evm.Codec(), []chain.Asset{w.plain}, addresses(ann, ben, eve, own, swept)...)
 	return w
 }
 
@@ -150,6 +152,29 @@ func addresses(list ...common.Address) (out []chain.Address) {
 		out = append(out, chain.Address(a.Hex()))
 	}
 	return out
+}
+
+// inAndOut pays an account of nothing and has it pay all of that on.
+func (w *modesWorld) inAndOut(t *testing.T, to common.Address, wei int64) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := crypto.GenerateKey()
+	require.NoError(t, err)
+	price := big.NewInt(100e9)
+	fee := new(big.Int).Mul(price, big.NewInt(21_000))
+	w.n.Pay(crypto.PubkeyToAddress(key.PublicKey), fee.Add(fee, big.NewInt(wei)))
+	if !w.n.MinesAtOnce {
+		w.n.Mine(1)
+	}
+	tx, err := types.SignNewTx(key, types.LatestSignerForChainID(new(big.Int).SetUint64(w.n.ChainID)), &types.LegacyTx{To: &to, Value: big.NewInt(wei), Gas: 21_000, GasPrice: price})
+	require.NoError(t, err)
+	require.NoError(t, w.n.Eth.SendTransaction(t.Context(), tx))
+	if w.n.MinesAtOnce {
+		require.Eventually(t, func() bool {
+			_, err := w.n.Eth.TransactionReceipt(t.Context(), tx.Hash())
+			return err == nil
+		}, 10e9, 5e6)
+	}
+	return key
 }
 
 // signed sends a transaction of a watched account.
@@ -213,7 +238,7 @@ func TestModesAgree(t *testing.T) {
 			w := newModesWorld(t, open(t))
 			full, m := w.read(t, false, func(c *evm.Config) { c.Native = evm.NativeFull })
 			require.Len(t, full.Blocks, int(w.to-w.from+1))
-			require.Len(t, full.Spends, 3)
+			require.Len(t, full.Spends, 4)
 			require.NotEmpty(t, full.Transfers)
 			require.Zero(t, m.calls["debug_getRawBlock"]+m.calls["trace_block"])
 

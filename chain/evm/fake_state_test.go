@@ -2,6 +2,7 @@ package evm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -49,7 +50,12 @@ func (n *fakeNode) ofState(method string, params []any) (result any, refusal obj
 	out, coded := "0x", 0
 	for ; data != ""; data = data[64:] {
 		balance, code := n.account("0x"+data[24:64], last.height)
-		out += word(balance)[2:]
+		nonce, _ := n.nonce("0x"+data[24:64], object{"blockHash": last.hash})
+		if text := word(balance)[2:]; balance+uint64(code) == 0 && nonce == "0x0" {
+			out += "8" + text[1:]
+		} else {
+			out += text
+		}
 		coded |= code
 	}
 	return out + word(uint64(coded))[2:], nil, true
@@ -58,6 +64,9 @@ func (n *fakeNode) ofState(method string, params []any) (result any, refusal obj
 // account is what an account has in the state after a block.
 func (n *fakeNode) account(name string, height uint64) (balance uint64, code int) {
 	sum := int64(rich)
+	if slices.Contains(n.poor, strings.ToLower(name)) {
+		sum = 0
+	}
 	is := func(other any) bool { return strings.EqualFold(fmt.Sprint(other), name) }
 	for _, b := range n.blocks[:height+1] {
 		for i, t := range b.txs {

@@ -82,6 +82,8 @@ type fakeNode struct {
 	// traces is whether trace_block is known, states whether balances of the past
 	// are, and headers by themselves.
 	traces, states bool
+	// poor are accounts that begin with nothing.
+	poor []string
 	// between runs after each HTTP request was answered, with its number.
 	between func(n int)
 }

@@ -18,17 +18,22 @@ const (
 	// account that nobody has.
 	balancesAccount = "0x00000000000000000000000000000000b0a1a4ce"
 	// balancesCode reads the words of its input as addresses and returns the
-	// balance of each, and behind them a word that is zero where none of them has
-	// code. It needs no instruction of a later fork: RETURNDATASIZE is the zero of
-	// before PUSH0.
+	// balance of each, with the highest bit set where the account is empty, and
+	// behind them a word that is zero where none of them has code. Its instructions
+	// are those of Constantinople: RETURNDATASIZE is the zero of before PUSH0.
 	//
 	//	00 RETURNDATASIZE RETURNDATASIZE    sizes = 0, i = 0
-	//	02 JUMPDEST CALLDATASIZE DUP2 LT ISZERO PUSH1 1b JUMPI
-	//	0a DUP1 CALLDATALOAD DUP1 BALANCE DUP3 MSTORE
-	//	10 EXTCODESIZE DUP3 OR SWAP2 POP    sizes |= size
-	//	15 PUSH1 20 ADD PUSH1 02 JUMP
-	//	1b JUMPDEST MSTORE CALLDATASIZE PUSH1 20 ADD RETURNDATASIZE RETURN
-	balancesCode = "0x3d3d5b36811015601b57" + "803580318252" + "3b82179150" + "602001600256" + "5b52366020013df3"
+	//	02 JUMPDEST CALLDATASIZE DUP2 LT ISZERO PUSH1 22 JUMPI
+	//	0a DUP1 CALLDATALOAD DUP1 BALANCE
+	//	0e DUP2 EXTCODEHASH ISZERO PUSH1 ff SHL OR DUP3 MSTORE
+	//	17 EXTCODESIZE DUP3 OR SWAP2 POP    sizes |= size
+	//	1c PUSH1 20 ADD PUSH1 02 JUMP
+	//	22 JUMPDEST MSTORE CALLDATASIZE PUSH1 20 ADD RETURNDATASIZE RETURN
+	//
+	// An empty account has neither balance nor nonce nor code.
+	//
+	// Source: https://eips.ethereum.org/EIPS/eip-1052
+	balancesCode = "0x3d3d5b368110156022" + "57" + "80358031" + "813f1560ff1b17" + "8252" + "3b82179150" + "602001600256" + "5b52366020013df3"
 )
 
 // nativeBalances reads many native balances in one call of code that exists for
@@ -63,10 +68,15 @@ func (c *Client) nativeBalances(ctx context.Context, block any, of [][addressLen
 func balancesCall(block any, of [][addressLength]byte, dst []*chain.Amount) *call {
 	return accountsCall(block, of, func(words []byte) {
 		for i := range of {
+			words[32*i] &^= emptyBit
 			*dst[i] = amountOfWord((*[32]byte)(words[32*i:]))
 		}
 	})
 }
+
+// emptyBit marks an empty account, in the first byte of its word. No balance is so
+// large.
+const emptyBit = 0x80
 
 // accountsCall runs balancesCode on accounts and hands on what it returns, a word
 // for each of them and one more.

@@ -3,6 +3,7 @@ package evm
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -152,6 +153,9 @@ func TestThreat_A2_ProbedPagesAreThePagesOfBlocks(t *testing.T) {
 	spared := 0
 	for seed := range uint64(40) {
 		m := newMovingChain(t, seed)
+		if seed%2 == 1 {
+			m.poor = []string{strings.ToLower(ann), strings.ToLower(ben)}
+		}
 		m.grow(120, 1+int(seed%20))
 		last := m.last()
 		m.pad(t, 100)
@@ -541,4 +545,29 @@ func TestThreat_C15_ProbeFillsWithAnotherBlock(t *testing.T) {
 		_, err := m.far(t).Transfers(t.Context(), 1, 69, w)
 		require.ErrorIs(t, err, chain.ErrReorg)
 	}
+}
+
+// An empty account has never signed; one that only has no coin may have.
+func TestProbeAsksForFewNonces(t *testing.T) {
+	m, _ := one(t, func(m *movingChain) {
+		m.send(0, stranger, 4)
+		m.moves = []fakeMove{{account: keyAddress(0), amount: fakeFee + 4}}
+	})
+	w := watching([]string{coin}, ann, ben, customer, keyAddress(0), keyAddress(1))
+	for key := range w.keys {
+		m.poor = append(m.poor, strings.ToLower(string(checksummed(key))))
+	}
+	full, err := upTo(t, m.client(t), 69, w)
+	require.NoError(t, err)
+	require.Len(t, full.Spends, 1)
+	m.asked = map[string]int{}
+	probed, err := upTo(t, m.far(t, paged(69)), 69, w)
+	require.NoError(t, err)
+	require.Equal(t, full, probed)
+	// The one that has signed: at the ends of the stretch, of the page and inside.
+	balance, _ := m.account(keyAddress(0), 60)
+	require.Zero(t, balance)
+	require.Positive(t, m.asked["eth_getTransactionCount"])
+	require.LessOrEqual(t, m.asked["eth_getTransactionCount"], 2+2+8+8)
+	require.Equal(t, 2, m.asked["debug_getRawBlock"])
 }

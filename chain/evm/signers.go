@@ -76,7 +76,14 @@ func (c *Client) updateSigners(ctx context.Context, old *signers, from uint64, h
 		// There is no block before the first one.
 		return nil, nil
 	}
-	spans, before, err := c.signed(ctx, asked, s, still)
+	var end *standing
+	var err error
+	if still = still && (old == nil || old.still != nil); still {
+		if end, err = c.standingOf(ctx, asked, &s.upTo.hash); err != nil {
+			return nil, err
+		}
+	}
+	spans, before, err := c.signed(ctx, asked, s, end)
 	if err != nil || spans == nil {
 		return nil, err
 	}
@@ -89,33 +96,43 @@ func (c *Client) updateSigners(ctx context.Context, old *signers, from uint64, h
 		next.known[a.key] = struct{}{}
 	}
 	next.spans = merge(slices.Concat(s.spans, spans))
-	if still && before != nil && (old == nil || old.still != nil) {
-		if next.still, err = c.withStill(ctx, s.still, asked, &before.hash, &s.upTo.hash); err != nil {
+	if before != nil && end != nil {
+		from, err := c.standingOf(ctx, asked, &before.hash)
+		if err != nil {
 			return nil, err
 		}
+		next.still = c.withStill(s.still, asked, from, end)
 	}
 	c.signers.Store(next)
 	return next, nil
 }
 
 // signed asks for the nonces that accounts have used in a stretch, and notes which
-// of them used any. Those that used one before the stretch only cost a second
-// question. A node that has no state so old leaves their first nonces at zero,
-// which only makes more transactions possible. It returns nil where the node does
-// not answer, and the block before the stretch where there is need of it.
-func (c *Client) signed(ctx context.Context, asked []account, s *signers, still bool) (spans []nonceSpan, before *header, err error) {
-	ends, err := c.nonces(ctx, asked, s.upTo.hash)
+// of them used any. Those that have never used one, and those that end shows to be
+// empty, cost no second question. A node that has no state so old leaves the first
+// nonces at zero, which only makes more transactions possible. It returns nil where
+// the node does not answer, and the block before the stretch where there is need of
+// it: for that too, and where end is known.
+func (c *Client) signed(ctx context.Context, asked []account, s *signers, end *standing) (spans []nonceSpan, before *header, err error) {
+	some := make([]int, 0, len(asked))
+	for i := range asked {
+		if asked[i].signs = false; end == nil || !end.empty[i] {
+			some = append(some, i)
+		}
+	}
+	ends, err := c.noncesOf(ctx, asked, some, s.upTo.hash)
 	if err != nil || ends == nil {
 		return nil, nil, err
 	}
 	var used []int
-	for i, end := range ends {
-		if asked[i].signs = end > 0; asked[i].signs {
-			used = append(used, i)
+	var last []uint64
+	for k, i := range some {
+		if ends[k] > 0 {
+			used, last = append(used, i), append(last, ends[k])
 		}
 	}
 	spans = []nonceSpan{}
-	if len(used) == 0 && !still {
+	if len(used) == 0 && end == nil {
 		return spans, nil, nil
 	}
 	if before, err = c.blockBefore(ctx, s.after); err != nil {
@@ -123,22 +140,27 @@ func (c *Client) signed(ctx context.Context, asked []account, s *signers, still 
 	}
 	firsts := make([]uint64, len(used))
 	if before != nil {
-		accounts := make([]account, len(used))
-		for k, i := range used {
-			accounts[k] = asked[i]
-		}
-		values, err := c.nonces(ctx, accounts, before.hash)
+		values, err := c.noncesOf(ctx, asked, used, before.hash)
 		if err != nil {
 			return nil, nil, err
 		}
 		copy(firsts, values)
 	}
 	for k, i := range used {
-		if asked[i].signs = ends[i] > firsts[k]; asked[i].signs {
-			spans = append(spans, nonceSpan{firsts[k], ends[i]})
+		if asked[i].signs = last[k] > firsts[k]; asked[i].signs {
+			spans = append(spans, nonceSpan{firsts[k], last[k]})
 		}
 	}
 	return spans, before, nil
+}
+
+// noncesOf asks for the nonces of some of the accounts.
+func (c *Client) noncesOf(ctx context.Context, all []account, places []int, at [32]byte) ([]uint64, error) {
+	some := make([]account, len(places))
+	for k, i := range places {
+		some[k] = all[i]
+	}
+	return c.nonces(ctx, some, at)
 }
 
 // blockBefore is the block of a height, or nil where the node does not say.
@@ -159,6 +181,9 @@ func (c *Client) blockBefore(ctx context.Context, height uint64) (*header, error
 // nil where the node does not have that state, or does not take hashes.
 func (c *Client) nonces(ctx context.Context, accounts []account, at [32]byte) ([]uint64, error) {
 	out := make([]uint64, len(accounts))
+	if len(accounts) == 0 {
+		return out, nil
+	}
 	calls := make([]*call, len(accounts))
 	block := stateOf(&at)
 	for i := range accounts {

@@ -2,6 +2,7 @@ package evm
 
 import (
 	"context"
+	"maps"
 	"sync/atomic"
 )
 
@@ -13,7 +14,8 @@ import (
 // signature (EIP-7702), which raises its nonce too. So one whose nonce is the same
 // at two blocks, and that has no code at the second, has sent nothing in between and
 // had no code: its balance can only have grown, and where it is the same too,
-// nothing came. An account with code can be emptied by anybody's call, so that
+// nothing came. One that is empty behind the stretch never signed, so that its nonce
+// need not be asked for. An account with code can be emptied by anybody's call, so that
 // equal balances say nothing of it.
 type stillness struct {
 	// active are the accounts that had a part in it or may have had one.
@@ -42,6 +44,7 @@ const (
 // standing is what accounts have in the state after a block.
 type standing struct {
 	balances [][32]byte
+	empty    []bool   // neither balance nor nonce nor code
 	nonces   []uint64 // of those that sign
 	coded    bool     // one of them has code
 }
@@ -49,7 +52,7 @@ type standing struct {
 // ask returns the calls that tell what accounts have, and what takes their answers
 // once all are there.
 func ask(block any, of []account) (calls []*call, take func() *standing) {
-	out := &standing{balances: make([][32]byte, len(of)), nonces: make([]uint64, len(of))}
+	out := &standing{balances: make([][32]byte, len(of)), empty: make([]bool, len(of)), nonces: make([]uint64, len(of))}
 	parts := (len(of) + manyBalances - 1) / manyBalances
 	// The answers of a batch may be read at the same time.
 	code := make([]bool, parts)
@@ -62,6 +65,8 @@ func ask(block any, of []account) (calls []*call, take func() *standing) {
 		}
 		calls = append(calls, accountsCall(block, keys, func(words []byte) {
 			for i := range part {
+				out.empty[from+i] = words[32*i]&emptyBit != 0
+				words[32*i] &^= emptyBit
 				out.balances[from+i] = [32]byte(words[32*i:])
 			}
 			code[k] = [32]byte(words[32*len(part):]) != [32]byte{}
@@ -83,25 +88,14 @@ func ask(block any, of []account) (calls []*call, take func() *standing) {
 // stateOf names the state after a block as EIP-1898 has it.
 func stateOf(hash *[32]byte) map[string]string { return map[string]string{"blockHash": hexHash(hash)} }
 
-// withStill compares accounts before and behind a stretch of blocks and adds them to
-// what is known of others, old. It returns nil where the node does not tell, or
-// where comparing is of no use.
-func (c *Client) withStill(ctx context.Context, old *stillness, accounts []account, before, behind *[32]byte) (*stillness, error) {
-	next := &stillness{kept: map[[addressLength]byte][32]byte{}}
-	if old != nil {
-		next.active = append(next.active, old.active...)
-		for key, balance := range old.kept {
-			next.kept[key] = balance
-		}
-		next.off.Store(old.off.Load())
-	}
+// standingOf asks for what accounts have in the state after a block, without their
+// nonces. It returns nil where the node does not tell.
+func (c *Client) standingOf(ctx context.Context, accounts []account, hash *[32]byte) (*standing, error) {
 	bare := make([]account, len(accounts))
 	for i := range accounts {
 		bare[i].key = accounts[i].key
 	}
-	calls, first := ask(stateOf(before), bare)
-	later, last := ask(stateOf(behind), bare)
-	calls = append(calls, later...)
+	calls, take := ask(stateOf(hash), bare)
 	if err := c.do(ctx, calls...); err != nil {
 		return nil, err
 	}
@@ -110,31 +104,43 @@ func (c *Client) withStill(ctx context.Context, old *stillness, accounts []accou
 			return nil, nil //nolint:nilnil,nilerr // blocks can be read without
 		}
 	}
-	from, to := first(), last()
-	if from.coded || to.coded {
-		return nil, nil //nolint:nilnil // see the rule
+	return take(), nil
+}
+
+// withStill compares what accounts had before a stretch of blocks and behind it, and
+// adds them to what is known of others, old. It returns nil where comparing is of no
+// use.
+func (c *Client) withStill(old *stillness, accounts []account, from, to *standing) *stillness {
+	if from == nil || to == nil || from.coded || to.coded {
+		return nil // see the rule
 	}
-	movers := 0
+	next := &stillness{kept: map[[addressLength]byte][32]byte{}}
+	if old != nil {
+		next.active = append(next.active, old.active...)
+		maps.Copy(next.kept, old.kept)
+		next.off.Store(old.off.Load())
+	}
 	for i, a := range accounts {
 		switch {
 		case !a.signs && from.balances[i] == to.balances[i]:
 			next.kept[a.key] = to.balances[i]
 			continue
 		case !a.signs && fell(&from.balances[i], &to.balances[i]):
-			c.distrust(balancesMethod, "coin left an account that signed nothing")
-			return nil, nil //nolint:nilnil // see the rule
+			c.distrust(balancesMethod, "the balance of "+string(checksummed(a.key))+" fell, and it signed nothing")
+			return nil
 		}
 		next.active = append(next.active, a)
 	}
+	movers := 0
 	for _, a := range next.active {
 		if a.signs {
 			movers++
 		}
 	}
 	if movers > maxMovers {
-		return nil, nil //nolint:nilnil // their nonces cost more than the blocks
+		return nil // their nonces cost more than the blocks
 	}
-	return next, nil
+	return next
 }
 
 // fell reports whether a balance is below what it was.
