@@ -130,6 +130,10 @@ func (p *pageReader) choosePace(probing bool) {
 	s := p.plan.signers
 	if probing && s != nil && s.still != nil && !s.still.off.Load() && (p.plan.named() || len(p.listed.contracts) == 0) {
 		p.plan.source, p.plan.detail = NativeProbe, p.plan.source
+		if caps := p.client.caps.Load(); caps != nil && caps.Headers {
+			// Headers, the anchor and a question for logs, in one request.
+			p.plan.n = min(p.plan.n, max(p.client.batchSize()-2, 1))
+		}
 		return
 	}
 	switch p.plan.source {
