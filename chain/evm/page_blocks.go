@@ -105,6 +105,9 @@ func (p *pageReader) checkAnchor(r *call, anchor *block) error {
 		p.client.signers.Store(nil)
 		return &ReorgError{Height: upTo.height, Reason: "the block that was the head is another one now"}
 	}
+	if top := &p.blocks[len(p.blocks)-1]; top.height == upTo.height && top.hash != upTo.hash {
+		return &ReorgError{Height: upTo.height, Reason: "two blocks in one answer"}
+	}
 	return nil
 }
 

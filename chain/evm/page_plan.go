@@ -29,6 +29,8 @@ type plan struct {
 	detail NativeSource
 	// deep is true where the page ends far enough below the head.
 	deep bool
+	// last is true where it ends with the block up to which the signers are known.
+	last bool
 	// byRange is true where the logs are asked for by range.
 	byRange bool
 	// receivers are named in the questions for logs by range, where there are
@@ -75,10 +77,16 @@ func (p *pageReader) makePlan(ctx context.Context, from uint64, n int, probing b
 	if head != nil && head.height >= from {
 		ahead = head.height - from
 	}
-	if ahead >= uint64(n-1)+c.depth() {
+	switch known := c.signers.Load(); {
+	case ahead >= uint64(n-1)+c.depth():
 		p.plan.deep = true
 		p.plan.byRange = c.limits.mayRange()
-	} else if head != nil && n == 1 && head.height == from {
+	case known != nil && from > known.after && from <= known.upTo.height && from+uint64(n-1) >= known.upTo.height:
+		// The catch-up ends here.
+		p.plan.last = true
+		p.plan.n = int(known.upTo.height-from) + 1
+	}
+	if !p.plan.deep && head != nil && p.plan.n == 1 && head.height == from {
 		p.plan.guess = head
 	}
 	switch p.plan.source {
@@ -117,7 +125,7 @@ func (p *pageReader) chooseSource(ctx context.Context, head *blockID) (probing b
 		return false, err
 	case found.TraceBlock:
 		p.plan.source = NativeTrace
-	case found.RawBlock && p.plan.deep:
+	case found.RawBlock && (p.plan.deep || p.plan.last):
 		p.plan.source = NativeRaw
 	}
 	plain := wanted == NativeProbe || wanted == NativeAuto && c.cfg.Preset.PlainAccounts
@@ -155,11 +163,11 @@ func (p *pageReader) knowSigners(ctx context.Context, head *blockID, ahead uint6
 	}
 	accounts := p.watch.Len()
 	known := p.client.signers.Load()
-	if accounts > maxRawAccounts || head == nil || !p.plan.deep {
+	if accounts > maxRawAccounts || head == nil || !p.plan.deep && !p.plan.last {
 		return nil
 	}
 	if !known.covers(&p.plan) {
-		if ahead < max(farBehind, uint64(accounts)/keysPerBlock) {
+		if !p.plan.deep || ahead < max(farBehind, uint64(accounts)/keysPerBlock) {
 			return nil
 		}
 		known = nil

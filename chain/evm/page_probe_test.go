@@ -175,6 +175,17 @@ func TestThreat_A2_ProbedPagesAreThePagesOfBlocks(t *testing.T) {
 		again, err := upTo(t, m.far(t, paged(size), native(NativeBlocks)), last, w)
 		require.NoError(t, err)
 		require.Equal(t, full, again, "seed %d", seed)
+		if seed%4 > 0 {
+			continue
+		}
+		// The same up to the head, where what the catch-up knew still serves.
+		m.grow(9, 1)
+		full, err = upTo(t, m.client(t), m.last(), w)
+		require.NoError(t, err)
+		m.asked = map[string]int{}
+		probed, err = upTo(t, m.far(t, paged(size)), m.last(), w)
+		require.NoError(t, err)
+		require.Equal(t, full, probed, "up to the head, seed %d", seed)
 	}
 	require.Greater(t, spared, 15, "most blocks are not read where little happens")
 }
@@ -570,4 +581,45 @@ func TestProbeAsksForFewNonces(t *testing.T) {
 	require.Positive(t, m.asked["eth_getTransactionCount"])
 	require.LessOrEqual(t, m.asked["eth_getTransactionCount"], 2+2+8+8)
 	require.Equal(t, 2, m.asked["debug_getRawBlock"])
+}
+
+// The last blocks before the head are read as raw ones, as long as they are those of
+// the branch of which the nonces are known.
+func TestThreat_A1_RawBlocksUpToTheHead(t *testing.T) {
+	for name, old := range map[string]bool{"it says so": false, "it answers with both": true} {
+		m, w := one(t, func(*movingChain) {})
+		c := m.far(t, native(NativeBlocks))
+		for from := uint64(1); from < m.last()-15; {
+			p, err := c.Transfers(t.Context(), from, m.last(), w)
+			require.NoError(t, err)
+			from = p.Last().Height + 1
+		}
+		from, head := m.last()-15, m.last()
+		was := m.blocks[head]
+		m.asked = map[string]int{}
+		p, err := c.Transfers(t.Context(), from, head, w)
+		require.NoError(t, err)
+		require.Len(t, p.Blocks, 16)
+		require.Equal(t, 16, m.asked["debug_getRawBlock"])
+
+		// A longer page ends there too, a later one is of full blocks.
+		p, err = c.Transfers(t.Context(), from, head+20, w)
+		require.NoError(t, err)
+		require.Equal(t, head, p.Last().Height)
+
+		m.drop(8)
+		m.send(0, stranger, 4)
+		m.seal()
+		m.pad(t, 20)
+		if old {
+			m.bend = func(method string, params []any, result any) (any, object) {
+				if method == "eth_getBlockByNumber" && params[0] == hexQuantity(head) {
+					return was.object(false), nil
+				}
+				return result, nil
+			}
+		}
+		_, err = c.Transfers(t.Context(), from, head, w)
+		require.ErrorIs(t, err, chain.ErrReorg, name)
+	}
 }

@@ -163,4 +163,4 @@ func (s *stillness) judge(blocks, moved int) {
 }
 
 // fewStill is how many blocks prove nothing.
-const fewStill = 200
+const fewStill = 150
