@@ -75,7 +75,8 @@ type Config struct {
 	PageBlocks uint64
 	// Native pins where the movements of native coin are read from, for a node
 	// that is known. Default: what the node turns out to have, see Capabilities.
-	// A pinned source that the node lacks is an error of Transfers.
+	// A pinned source that the node lacks is an error of Transfers, but for
+	// NativeProbe, which falls back to others.
 	Native NativeSource
 	// Verify holds each block in which something for us was found against its own
 	// hash: the header's fields, the receipts and, where the node has
