@@ -43,6 +43,9 @@ func (x Explanation) String() string {
 	w.head(len(x.Chains), "chains")
 	for _, c := range x.Chains {
 		w.line("  %s (%s): scanned to %d of %d, final %d, last written %s%s", c.Name, c.ID, c.Tip, c.Head, c.Final, moment(c.Scanned), prefixed(", halted: ", c.Halted))
+		for _, condition := range c.Conditions {
+			w.line("    %s", condition)
+		}
 	}
 	for _, n := range x.Notes {
 		w.line("not known: %s", n)

@@ -2,7 +2,9 @@ package bursar_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +100,7 @@ func TestThreat_C8_TwoThatDisagree(t *testing.T) {
 	require.Len(t, c.health().Conditions, 2)
 	x, err := c.another(c.standby()).Explain(c.ctx(), paid.ID)
 	require.NoError(t, err)
+	require.Contains(t, x.String(), "diverged since")
 	require.Len(t, x.Chains[0].Conditions, 2, "an instance that does not read the chain knows it from the events")
 
 	c.nodes[0].Lie(chaintest.Lies{})
@@ -141,6 +144,79 @@ func TestProviderComesBack(t *testing.T) {
 	}, 10*time.Second, 5*time.Millisecond)
 	require.Equal(t, []string{"chain.provider_down c", "chain.provider_back c"}, c.conditionEvents())
 	require.Empty(t, c.health().Conditions)
+}
+
+// TestThreat_C16_PrunedHistoryIsTold: where no provider keeps what is asked for, the
+// cursor stays, the operator is told, and Explain says so; one that keeps it is
+// enough to go on.
+func TestThreat_C16_PrunedHistoryIsTold(t *testing.T) {
+	c := newChoir(t, 3, quorum.Config{}, bursartest.Options{})
+	p := c.Create("USDC", "25")
+	c.Pay(p)
+	pruned := func(call chaintest.Call) error {
+		if call.Method == chaintest.MethodTransfers {
+			return fmt.Errorf("%w: archive wanted", chain.ErrPruned)
+		}
+		return nil
+	}
+	for _, n := range c.nodes {
+		n.Fail(pruned)
+	}
+	tip := c.state().Tip()
+	c.Chain.Mine(3)
+	for range 6 {
+		require.ErrorIs(t, c.tryStep(), chain.ErrPruned)
+	}
+	require.Equal(t, tip, c.state().Tip())
+	require.Equal(t, []string{"chain.failing"}, c.conditionEvents())
+	require.Contains(t, c.reasons(p)[bursar.ReasonFailing], "archive wanted")
+	c.nodes[2].Fail(nil)
+	c.Confirm()
+	require.Equal(t, bursar.StatusConfirmed, c.Payment(p).Status)
+	require.Equal(t, []string{"chain.failing", "chain.recovered"}, c.conditionEvents())
+	require.NotContains(t, c.reasons(p), bursar.ReasonFailing)
+}
+
+// TestConditionsOfTwoInstances: whoever has the lease tells; the next one to have it
+// does not tell again what holds, and ends what does not.
+func TestConditionsOfTwoInstances(t *testing.T) {
+	c := newChoir(t, 3, quorum.Config{Agree: 2, FailAfter: 1}, bursartest.Options{})
+	c.nodes[2].Fail(func(chaintest.Call) error { return errNode })
+	c.Mine(1)
+	require.Equal(t, []string{"chain.provider_down c"}, c.conditionEvents())
+	second := &choir{nodes: c.nodes}
+	cfg := c.standby()
+	other := quorum.Config{Agree: 2, FailAfter: 1}
+	for i, n := range c.nodes {
+		other.Providers = append(other.Providers, quorum.Provider{Name: string(rune('a' + i)), Client: n})
+	}
+	var err error
+	second.q, err = quorum.New(other)
+	require.NoError(t, err)
+	cfg.Chains = slices.Clone(cfg.Chains)
+	cfg.Chains[0].Client = second.q
+	gw := c.another(cfg)
+	step := func(gw *bursar.Gateway) {
+		c.Chain.Mine(1)
+		require.NoError(t, gw.Step(c.ctx()))
+	}
+	require.NoError(t, c.Gateway.Stop(c.ctx()))
+	c.Gateway = gw
+	step(gw)
+	require.Equal(t, []string{"chain.provider_down c"}, c.conditionEvents(), "it holds for the second one too")
+	require.True(t, second.q.Providers()[2].Aside)
+	c.nodes[2].Fail(nil)
+	third := cfg
+	fresh := other
+	fresh.Providers = slices.Clone(other.Providers)
+	q, err := quorum.New(fresh)
+	require.NoError(t, err)
+	third.Chains = slices.Clone(cfg.Chains)
+	third.Chains[0].Client, third.Instance = q, "third"
+	require.NoError(t, gw.Stop(c.ctx()))
+	c.Gateway = c.another(third)
+	step(c.Gateway)
+	require.Equal(t, []string{"chain.provider_down c", "chain.provider_back c"}, c.conditionEvents(), "a stored alarm does not outlive its cause")
 }
 
 // reporter is a client of somebody else's that tells of itself.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rlp"
 	"github.com/ethereum/go-ethereum/trie"
 	"github.com/stretchr/testify/require"
 
@@ -274,6 +275,29 @@ func TestThreat_C8_ForgedBlocks(t *testing.T) {
 			forgeLog(b, transferLog(coin, stranger, customer, 1_000_000))
 			root := types.DeriveSha(b.sealReceipts(), trie.NewStackTrie(nil))
 			b.sealed["receiptsRoot"] = root.Hex()
+		}},
+		{"a transaction more than receipts", "another number of receipts", false, func(n *fakeNode, b *fakeBlock) {
+			honest := deepCopy(b.receipts)
+			b.add(4, fakeTx{from: stranger, to: customer, value: 1_000_000})
+			n.bendMore(func(method string, result any) any {
+				if method == "eth_getBlockReceipts" {
+					return honest
+				}
+				return result
+			})
+		}},
+		{"a transaction that the header does not have", "transactions are not those", true, func(n *fakeNode, b *fakeBlock) {
+			forged, err := types.SignNewTx(testKey(1), types.LatestSignerForChainID(new(big.Int).SetUint64(n.chainID)), &types.LegacyTx{
+				GasPrice: big.NewInt(7), Gas: 21000, To: (*common.Address)(common.FromHex(customer)), Value: big.NewInt(1_000_000),
+			})
+			require.NoError(t, err)
+			var was types.Block
+			require.NoError(t, rlp.DecodeBytes(b.raw, &was))
+			list := append(types.Transactions{}, was.Transactions()...)
+			list[1] = forged
+			b.raw, err = rlp.EncodeToBytes(types.NewBlockWithHeader(was.Header()).WithBody(types.Body{Transactions: list}))
+			require.NoError(t, err)
+			b.txs[1]["hash"], b.txs[1]["value"], b.receipts[1]["transactionHash"] = hexBytes(forged.Hash().Bytes()), hexQuantity(1_000_000), hexBytes(forged.Hash().Bytes())
 		}},
 		{"a value that the transaction does not pay", "a transaction says something else", true, func(_ *fakeNode, b *fakeBlock) { b.txs[1]["value"] = hexQuantity(5_000_000) }},
 		{"a receiver that the transaction does not pay", "a transaction says something else", true, func(_ *fakeNode, b *fakeBlock) {
