@@ -184,17 +184,15 @@ func TestConditionsOfTwoInstances(t *testing.T) {
 	c.nodes[2].Fail(func(chaintest.Call) error { return errNode })
 	c.Mine(1)
 	require.Equal(t, []string{"chain.provider_down c"}, c.conditionEvents())
-	second := &choir{nodes: c.nodes}
 	cfg := c.standby()
 	other := quorum.Config{Agree: 2, FailAfter: 1}
 	for i, n := range c.nodes {
 		other.Providers = append(other.Providers, quorum.Provider{Name: string(rune('a' + i)), Client: n})
 	}
-	var err error
-	second.q, err = quorum.New(other)
+	second, err := quorum.New(other)
 	require.NoError(t, err)
 	cfg.Chains = slices.Clone(cfg.Chains)
-	cfg.Chains[0].Client = second.q
+	cfg.Chains[0].Client = second
 	gw := c.another(cfg)
 	step := func(gw *bursar.Gateway) {
 		c.Chain.Mine(1)
@@ -204,7 +202,7 @@ func TestConditionsOfTwoInstances(t *testing.T) {
 	c.Gateway = gw
 	step(gw)
 	require.Equal(t, []string{"chain.provider_down c"}, c.conditionEvents(), "it holds for the second one too")
-	require.True(t, second.q.Providers()[2].Aside)
+	require.True(t, second.Providers()[2].Aside)
 	c.nodes[2].Fail(nil)
 	third := cfg
 	fresh := other
