@@ -61,6 +61,7 @@ type chainBuilder struct {
 	from       Chain
 	id         chain.ID
 	native     chain.Asset
+	described  evm.Preset
 	tiers      []bursar.Tier
 	exposure   []bursar.Exposure
 }
@@ -75,7 +76,7 @@ func (b *chainBuilder) build() bursar.Chain {
 	if !ok {
 		return bursar.Chain{}
 	}
-	b.id, b.native = preset.Info.ID, preset.Info.Native
+	b.id, b.native, b.described = preset.Info.ID, preset.Info.Native, preset
 	b.checkNodes()
 	oneOf(b.report, b.at("sweep"), c.Sweep, string(bursar.SweepFinal), string(bursar.SweepOff))
 	out := bursar.Chain{
@@ -269,7 +270,10 @@ func (b *chainBuilder) policy(path string, from Asset, a chain.Asset) {
 }
 
 func (b *chainBuilder) asset(path, symbol string, from Asset) (chain.Asset, bool) {
+	known, err := b.described.Token(symbol)
 	switch {
+	case err == nil && symbol != b.native.Symbol:
+		return b.known(path, known, from)
 	case from.Contract == "" && symbol != b.native.Symbol:
 		b.add(path+".contract", bursar.CodeRequired, "a token needs its contract; the chain's own coin is %s", b.native.Symbol)
 	case from.Contract == "" && (from.Decimals != nil || from.VerifyBalance || from.CodeHash != ""):
@@ -288,6 +292,20 @@ func (b *chainBuilder) asset(path, symbol string, from Asset) (chain.Asset, bool
 			field = path + ".decimals"
 		}
 		b.add(field, bursar.CodeInvalid, "%s", formatReason(err))
+	}
+	return chain.Asset{}, false
+}
+
+// known is a well-known token. A contract that somebody else deployed under its symbol
+// is the oldest trick, and the bridge's token under the issuer's the commonest slip.
+func (b *chainBuilder) known(path string, known chain.Asset, from Asset) (chain.Asset, bool) {
+	switch {
+	case from.Contract != "" && !strings.EqualFold(from.Contract, string(known.Contract)):
+		b.add(path+".contract", bursar.CodeMismatch, "%s on this chain is %s, not %q: give another token another symbol", known.Symbol, known.Contract, from.Contract)
+	case from.Decimals != nil && *from.Decimals != known.Decimals:
+		b.add(path+".decimals", bursar.CodeMismatch, "%s on this chain has %d, not %d", known.Symbol, known.Decimals, *from.Decimals)
+	default:
+		return known, true
 	}
 	return chain.Asset{}, false
 }

@@ -294,11 +294,14 @@ type Describe struct {
 
 // Asset is a token, or the native coin.
 type Asset struct {
-	// Contract is the token's contract. Required for a token; left out, the
-	// asset is the native coin and must have its symbol.
+	// Contract is the token's contract. Default: that of the well-known token with
+	// exactly that symbol on the chain of the preset (USDC, USDC.e, USDT, DAI …),
+	// which must not name another contract; with the native coin's symbol, none.
+	// Otherwise required.
 	Contract string `yaml:"contract"`
 	// Decimals is how many decimals a unit has, 0 to 77, as the contract says:
-	// compared at start. Required for a token; left out for the native coin.
+	// compared at start. Required where the contract is; left out for the native
+	// coin.
 	Decimals *uint8 `yaml:"decimals"`
 	// Minimum is the smallest payment and the smallest transfer followed by
 	// itself, in units. Default: none.
