@@ -172,7 +172,7 @@ type Provider struct {
 	// URL is its HTTP endpoint, http or https. It may stand in the file and is never
 	// shown. Required.
 	URL Secret `yaml:"url" secret:"inline"`
-	// WebSocket is its endpoint for pushed heads, ws or wss. It may stand in the file
+	// WebSocket is its endpoint for pushed heads and for the mempool, ws or wss. It may stand in the file
 	// and is never shown. Default: none.
 	WebSocket Secret `yaml:"websocket" secret:"inline"`
 	// Headers are added to each request to it, by name. Default: none.
