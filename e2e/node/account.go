@@ -8,7 +8,6 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/holiman/uint256"
 )
 
 // Account is an account of a test's own, so that one of its transactions can be
@@ -72,9 +71,16 @@ func (a *Account) Sign(t Tx) *types.Transaction {
 	number := new(big.Int).SetUint64(a.n.ChainID)
 	var body types.TxData = &types.DynamicFeeTx{ChainID: number, Nonce: nonce, To: t.To, Value: t.Value, Data: t.Data, Gas: t.Gas, GasTipCap: tip, GasFeeCap: limit}
 	if len(t.Delegate) > 0 {
+		// Four words of 256 bits, of a type that this package need not name.
+		words := [...]types.SetCodeAuthorization{{}, {}, {}, {}}
+		for i, n := range []*big.Int{number, t.Value, tip, limit} {
+			if words[i].ChainID.SetFromBig(n) {
+				a.n.t.Fatalf("%s has more than 256 bits", n)
+			}
+		}
 		body = &types.SetCodeTx{
-			ChainID: uint256.MustFromBig(number), Nonce: nonce, To: *t.To, Value: uint256.MustFromBig(t.Value), Data: t.Data, Gas: t.Gas,
-			GasTipCap: uint256.MustFromBig(tip), GasFeeCap: uint256.MustFromBig(limit), AuthList: t.Delegate,
+			ChainID: &words[0].ChainID, Nonce: nonce, To: *t.To, Value: &words[1].ChainID, Data: t.Data, Gas: t.Gas,
+			GasTipCap: &words[2].ChainID, GasFeeCap: &words[3].ChainID, AuthList: t.Delegate,
 		}
 	}
 	tx, err := types.SignNewTx(a.key, types.LatestSignerForChainID(number), body)
@@ -124,7 +130,9 @@ func (a *Account) Nonce() uint64 {
 // somebody else.
 func (a *Account) Authorize(code common.Address) types.SetCodeAuthorization {
 	a.n.t.Helper()
-	auth, err := types.SignSetCode(a.key, types.SetCodeAuthorization{ChainID: *uint256.NewInt(a.n.ChainID), Address: code, Nonce: a.Nonce()})
+	auth := types.SetCodeAuthorization{Address: code, Nonce: a.Nonce()}
+	auth.ChainID.SetUint64(a.n.ChainID)
+	auth, err := types.SignSetCode(a.key, auth)
 	a.n.must(err)
 	return auth
 }
