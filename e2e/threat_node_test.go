@@ -183,4 +183,3 @@ func TestThreat_C8_OneProviderInventsDeposits(t *testing.T) {
 		})
 	}
 }
-
