@@ -41,7 +41,7 @@ func newStreamed(t *testing.T, wrap func(*chaintest.Client) chain.Client) *strea
 	require.NoError(t, err)
 	require.NoError(t, s.gw.Start(t.Context()))
 	t.Cleanup(func() { _ = s.gw.Stop(context.Background()) })
-	time.Sleep(time.Minute)
+	<-time.After(time.Minute)
 	return s
 }
 

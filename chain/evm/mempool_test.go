@@ -152,7 +152,7 @@ func TestPendingTransactionsInFull(t *testing.T) {
 	}
 	p.send <- pushed(t, pendingTx("large", object{"input": "0x" + strings.Repeat("00", 200<<10)}))
 	for len(p.send) > 0 {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	require.Equal(t, chain.TxID(hashOf("0")), (<-out).ID.Tx)
 	require.Equal(t, chain.TxID(hashOf("1")), (<-out).ID.Tx)
