@@ -71,14 +71,15 @@ func deploy(t *testing.T, n *node.Network) contracts {
 // would list.
 func (c contracts) client(t *testing.T, n *node.Network) *evm.Client {
 	t.Helper()
-	return c.clientOver(t, n, nil)
+	return c.clientOver(t, n, nil, "finalized")
 }
 
-// clientOver is client with an HTTP client of the test's own; nil: the usual one.
-func (c contracts) clientOver(t *testing.T, n *node.Network, over *http.Client) *evm.Client {
+// clientOver is client with an HTTP client of the test's own, nil: the usual one, and
+// with the tag of final blocks, empty: none.
+func (c contracts) clientOver(t *testing.T, n *node.Network, over *http.Client, tag string) *evm.Client {
 	t.Helper()
 	preset := evm.Local(n.ChainID)
-	preset.FinalityTag = "finalized"
+	preset.FinalityTag = tag
 	cfg := evm.Config{Preset: preset, URL: n.URL, HTTP: over}
 	for kind, asset := range c.tokens {
 		if kind != chaintest.TokenLookAlike && kind != chaintest.TokenSpoofer {
