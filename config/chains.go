@@ -154,6 +154,7 @@ func (b *chainBuilder) describe(p evm.Preset) (evm.Preset, bool) {
 	flag(&p.Legacy, d.Legacy)
 	flag(&p.OPStack, d.OPStack)
 	flag(&p.Hashed, d.Hashed)
+	flag(&p.PlainAccounts, d.PlainAccounts)
 	flag(&p.CoinLogs, d.CoinLogs)
 	oneOf(b.report, b.at("describe.finality_tag"), d.FinalityTag, "finalized", "safe", "none")
 	if replace(&p.FinalityTag, d.FinalityTag); p.FinalityTag == "none" {

@@ -287,6 +287,11 @@ type Describe struct {
 	// Hashed is true where headers and receipts are hashed just as on Ethereum.
 	// Default: the preset's (ethereum and local are), or false.
 	Hashed *bool `yaml:"hashed"`
+	// PlainAccounts is true where coin leaves an account without code only by a
+	// transaction that raises its nonce, as on Ethereum: then blocks far below the
+	// head in which no account of ours moved may be left unread. Default: the
+	// preset's (all but arbitrum), or false.
+	PlainAccounts *bool `yaml:"plain_accounts"`
 	// CoinLogs is true where the chain logs each movement of the native coin
 	// (EIP-7708), which shows what contracts send. Default: the preset's, or false.
 	CoinLogs *bool `yaml:"coin_logs"`
