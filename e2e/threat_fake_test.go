@@ -49,19 +49,32 @@ func TestThreat_B1_Reverted(t *testing.T) {
 	x.good()
 }
 
-// A call inside is undone, and the transaction around it succeeds.
+// A call inside is undone, and the transaction around it succeeds. In the same
+// block, a call that lasts brings less: that is what came, as the trace tells too
+// where the node has one.
 func TestThreat_B11_RevertedInside(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) *node.Network{"simulated": nodes.Simulated, "anvil": nodes.Anvil} {
+	for name, via := range map[string]chain.Via{"simulated": chain.ViaDelta, "anvil": chain.ViaContract} {
 		t.Run(name, func(t *testing.T) {
-			n := open(t)
+			n := map[string]func(testing.TB) *node.Network{"simulated": nodes.Simulated, "anvil": nodes.Anvil}[name](t)
 			x := openTill(t, n, tillOptions{})
-			p := x.ask(700)
-			caught := n.Deploy(creation(handsOn(n.Deploy(creation(paysAndReverts)))))
-			tx := x.payer.Send(node.Tx{To: &caught, Value: big.NewInt(700), Data: input(p.Address)})
+			p, q := x.ask(700), x.ask(700)
+			caught, lasts := n.Deploy(creation(handsOn(n.Deploy(creation(paysAndReverts))))), n.Deploy(creation(pays))
+			var list []common.Hash
+			for _, to := range []bursar.Payment{p, q} {
+				list = append(list, n.Send(&caught, big.NewInt(700), input(to.Address), 300_000))
+			}
+			list = append(list, n.Send(&lasts, big.NewInt(300), input(q.Address), 300_000))
 			x.mine(3)
-			x.ended(types.ReceiptStatusSuccessful, tx)
+			for _, hash := range list {
+				require.Equal(t, types.ReceiptStatusSuccessful, x.receipt(hash).Status)
+				require.Equal(t, x.receipt(list[0]).BlockHash, x.receipt(hash).BlockHash)
+			}
 			x.untouched(p)
-			x.has(caught, p.Asset, 700)
+			row := x.row(q)
+			require.Equal(t, via, row.Via)
+			require.Equal(t, chain.NewAmount(300), row.Amount)
+			x.is(q, bursar.StatusDetected)
+			x.has(caught, p.Asset, 1400)
 			x.good()
 		})
 	}

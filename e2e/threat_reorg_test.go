@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"bytes"
+	"io"
 	"math/big"
+	"net/http"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/rpc"
@@ -167,27 +170,67 @@ func TestThreat_A9_ReorgWhileAway(t *testing.T) {
 	}
 }
 
-// Finality that stands still is waited for, however deep the payment is.
+// Finality that stands still is waited for, however deep the payment is: the
+// simulated node has a final block in 32, anvil's is 64 blocks behind.
 func TestThreat_A11_FinalityStandsStill(t *testing.T) {
-	n := nodes.Simulated(t)
-	for finalOf(t, n)+2 < n.Head() {
-		n.Mine(1) // to the start of an epoch, of which the node has one in 32 blocks
+	for name, open := range map[string]func(testing.TB) *node.Network{"simulated": nodes.Simulated, "anvil": nodes.Anvil} {
+		t.Run(name, func(t *testing.T) {
+			n := open(t)
+			for name == "simulated" && n.Head()%32 > 2 {
+				n.Mine(1)
+			}
+			x := openTill(t, n, tillOptions{treasury: vault(t, n), tag: "finalized"})
+			p := x.ask(5e17)
+			tx := x.pay(p)
+			x.mine(8)
+			block := x.receipt(tx.Hash()).BlockNumber.Uint64()
+			for finalOf(t, n) < block {
+				require.False(t, x.payment(p).Final)
+				x.is(p, bursar.StatusConfirmed)
+				x.mine(1)
+			}
+			require.GreaterOrEqual(t, n.Head(), block+6, "by depth it had been final")
+			require.True(t, x.payment(p).Final)
+			x.has(x.treasury, p.Asset, 0)
+			for x.payment(p).Status != bursar.StatusSettled {
+				x.mine(32)
+			}
+			x.good()
+		})
 	}
-	x := openTill(t, n, tillOptions{treasury: vault(t, n), tag: "finalized"})
+}
+
+// Where a node does not tell what is final, the depth of the preset decides, which
+// is more than the confirmations.
+func TestThreat_A11_FinalityIsMissing(t *testing.T) {
+	n := nodes.Simulated(t)
+	lacks := asks(func(body []byte) []byte { return bytes.ReplaceAll(body, []byte("finalized"), []byte("0xffffffff")) })
+	x := openTill(t, n, tillOptions{treasury: vault(t, n), tag: "finalized", over: lacks})
 	p := x.ask(5e17)
 	tx := x.pay(p)
-	x.mine(8)
+	x.mine(1)
 	block := x.receipt(tx.Hash()).BlockNumber.Uint64()
-	for finalOf(t, n) < block {
-		require.False(t, x.payment(p).Final)
-		x.is(p, bursar.StatusConfirmed)
+	for depth := uint64(1); depth <= x.client.Info().FinalityDepth; depth++ {
+		require.Equal(t, depth == x.client.Info().FinalityDepth, x.payment(p).Final, "at depth %d", depth)
+		require.Equal(t, block+depth-1, n.Head())
 		x.has(x.treasury, p.Asset, 0)
 		x.mine(1)
 	}
-	require.GreaterOrEqual(t, n.Head(), block+6, "by depth it had been final")
-	require.True(t, x.payment(p).Final)
 	x.settle(p)
 	x.good()
+}
+
+// asks changes what a node is asked.
+type asks func([]byte) []byte
+
+func (a asks) RoundTrip(q *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(q.Body)
+	if err != nil {
+		return nil, err
+	}
+	q, body = q.Clone(q.Context()), a(body)
+	q.Body, q.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return http.DefaultTransport.RoundTrip(q)
 }
 
 func finalOf(t *testing.T, n *node.Network) uint64 {
