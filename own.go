@@ -139,6 +139,9 @@ func (d *desk) follow(s chain.TxStatus, p *payoutFile, reason string) error {
 			to = AccountTreasuryU
 		}
 		d.post([]Entry{entry(fmt.Sprint(i), t.Asset, to, accountU(t.From), t.Amount)})
+		if err := d.known(t.From); err != nil {
+			return err
+		}
 	}
 	if !s.Fee.IsZero() {
 		d.post([]Entry{entry("gas", d.net.info.Native.ID, AccountGasU, accountU(s.From), s.Fee)})
@@ -153,6 +156,14 @@ func (d *desk) follow(s chain.TxStatus, p *payoutFile, reason string) error {
 		Address: s.From, Height: s.Block.Height, Reason: reason,
 	})
 	return nil
+}
+
+// known gives an address of ours that money left a row, where the store has none: after
+// a loss it does not know what a contract sent there before, and only addresses with a
+// row have a turn when balances are compared.
+func (d *desk) known(a chain.Address) error {
+	_, err := d.file(a)
+	return err
 }
 
 // orphanOwn takes back what we ourselves, or our keys, did in a block, but for
