@@ -193,13 +193,45 @@ func (j *journal) jobs(ctx context.Context, r Reader) ([]sweeper.Job, error) {
 			newest[p.Parent] = p.CreatedAt // the oldest come first
 		}
 	}
+	gone, err := j.gone(ctx, r, rows)
+	if err != nil {
+		return nil, err
+	}
 	var out []sweeper.Job
 	for _, p := range rows {
 		job, ok := j.job(p, of[p.ID])
 		if ok {
-			job.TopUps, job.ToppedUp = closed[p.ID], newest[p.ID]
+			job.TopUps, job.ToppedUp, job.Gone = closed[p.ID], newest[p.ID], gone[p.ID]
 			out = append(out, job)
 		}
+	}
+	return out, nil
+}
+
+// gone names the payouts under way of which a deposit has left the chain.
+func (j *journal) gone(ctx context.Context, r Reader, rows []Payout) (map[string]bool, error) {
+	var ids []string
+	for _, p := range rows {
+		if p.Status == PayoutBroadcast && p.LessFee {
+			for _, it := range p.Items {
+				ids = append(ids, it.TransactionID)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	found, err := r.Transactions(ctx, TransactionQuery{IDs: ids})
+	if err != nil {
+		return nil, err
+	}
+	live := make(map[string]bool, len(found))
+	for _, t := range found {
+		live[t.ID] = t.Live()
+	}
+	out := map[string]bool{}
+	for _, p := range rows {
+		out[p.ID] = slices.ContainsFunc(p.Items, func(it PayoutItem) bool { return !live[it.TransactionID] })
 	}
 	return out, nil
 }

@@ -127,6 +127,9 @@ type Job struct {
 	Failures int
 	// NotBefore is when it may be prepared (or bumped) again.
 	NotBefore time.Time
+	// Gone is true where something that it covers is not on the chain: what it moves
+	// must stay what it is until that is settled.
+	Gone bool
 }
 
 // Attempt is one signed transaction of a job.

@@ -29,13 +29,26 @@ func (r *round) resend(ctx context.Context) (plans []Plan) {
 		if r.ended(ctx) {
 			return nil
 		}
-		if stuck && (outcome == nil || errors.Is(outcome, chain.ErrUnderpriced)) {
+		if stuck && (outcome == nil || errors.Is(outcome, chain.ErrUnderpriced) || overdrawn(j, outcome)) {
 			plans = append(plans, r.bump(ctx, j)...)
 		} else if lost := lostGas(j, outcome); len(lost) > 0 && !r.WatchOnly() && !r.work.Halted {
 			plans = append(plans, r.needs(ctx, j, lost)...)
 		}
 	}
 	return plans
+}
+
+// overdrawn reports whether the sweep of all coin was signed for more than is there
+// now, by coin that nobody counts on: what came last, a reorg took again. No node
+// takes it any more. Another one with the same nonce takes what there is, and only one
+// of the two can ever be mined.
+func overdrawn(j Job, outcome error) bool {
+	var funds *chain.InsufficientFundsError
+	if !errors.As(outcome, &funds) || j.Gone || len(j.Intent.Moves) != 1 {
+		return false
+	}
+	m := j.Intent.Moves[0]
+	return m.All && m.Asset.Native() && funds.Asset.Native() && funds.Account == m.From.Address && !funds.Available.IsZero()
 }
 
 // lostGas is what a signed token move lacks to be taken by the network: the
