@@ -39,10 +39,10 @@ func (n *Network) Unlocked(key *ecdsa.PrivateKey) *Account {
 // Tx is what an account sends. To is nil for a contract creation; a nil Value is
 // zero; Gas 0 is 300,000.
 type Tx struct {
-	To    *common.Address
-	Value *big.Int // Value is in wei.
-	Data  []byte   // Data is the call or the init code.
-	Gas   uint64   // Gas is the limit.
+	To    *common.Address // To is the receiver; nil: a contract is created.
+	Value *big.Int        // Value is in wei.
+	Data  []byte          // Data is the call or the init code.
+	Gas   uint64          // Gas is the limit.
 	// Tip is what a unit of gas pays beyond the base fee, in gwei. 0: 2.
 	Tip int64
 	// Cap is the most that a unit of gas may cost, in wei. Nil: 100 gwei.
