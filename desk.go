@@ -2,6 +2,7 @@ package bursar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -84,6 +85,30 @@ func newDesk(ctx context.Context, gw *Gateway, net *network, tx Tx) (*desk, erro
 		ctx: ctx, gw: gw, net: net, tx: tx, now: tx.Now(), state: st, moved: true,
 		files: map[chain.Address]*file{}, payouts: map[string]*payoutFile{}, own: map[string]*Transaction{},
 	}, nil
+}
+
+// beside runs a step of the desk under the chain's lease, and leaves the cursor to the
+// scanner. fn tells whether there is anything to write; the store may run it again.
+func (g *Gateway) beside(ctx context.Context, net *network, fence Fence, fn func(*desk) (bool, error)) error {
+	err := g.store.Write(ctx, func(tx Tx) error {
+		d, err := newDesk(ctx, g, net, tx)
+		if err != nil {
+			return err
+		}
+		d.moved = false
+		wrote, err := fn(d)
+		if err = errors.Join(err, d.fault); err != nil || !wrote {
+			return err
+		}
+		b := d.batch()
+		b.Fences = append(b.Fences, fence)
+		return tx.Apply(ctx, b)
+	})
+	net.dropFence(fence, err)
+	if err == nil {
+		g.wakePump()
+	}
+	return err
 }
 
 // env is the world as decisions on a payment may see it. Only the payment's own

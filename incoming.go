@@ -314,27 +314,15 @@ func (g *Gateway) deadlines(ctx context.Context, net *network) error {
 	if err != nil {
 		return err
 	}
-	err = g.store.Write(ctx, func(tx Tx) error {
-		d, err := newDesk(ctx, g, net, tx)
-		if err != nil || d.state.Halted != "" || len(d.state.Recent) == 0 {
-			return err
+	return g.beside(ctx, net, fence, func(d *desk) (bool, error) {
+		if d.state.Halted != "" || len(d.state.Recent) == 0 {
+			return false, nil
 		}
-		d.moved = false // the cursor is the scanner's
 		if err := d.receive(told); err != nil {
-			return err
+			return false, err
 		}
-		if err := d.verdicts(d.now); err != nil {
-			return err
-		}
-		b := d.batch()
-		b.Fences = append(b.Fences, fence)
-		return tx.Apply(ctx, b)
+		return true, d.verdicts(d.now)
 	})
-	net.dropFence(fence, err)
-	if err == nil {
-		g.wakePump()
-	}
-	return err
 }
 
 // verdicts looks at the open payments whose deadline may be covered.

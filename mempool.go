@@ -187,23 +187,12 @@ func (g *Gateway) sight(ctx context.Context, net *network, sights []chain.Sight)
 		return err
 	}
 	wrote := 0
-	err = g.store.Write(ctx, func(tx Tx) error {
-		d, err := newDesk(ctx, g, net, tx)
-		if err != nil {
-			return err
-		}
-		d.moved = false // the cursor is the scanner's
-		if wrote, err = d.announce(sights, net.announced.left()); err != nil || wrote == 0 {
-			return err
-		}
-		b := d.batch()
-		b.Fences = append(b.Fences, fence)
-		return tx.Apply(ctx, b)
+	err = g.beside(ctx, net, fence, func(d *desk) (_ bool, err error) {
+		wrote, err = d.announce(sights, net.announced.left())
+		return wrote > 0, err
 	})
-	net.dropFence(fence, err)
-	if err == nil && wrote > 0 {
+	if err == nil {
 		net.announced.took(wrote)
-		g.wakePump()
 	}
 	return err
 }

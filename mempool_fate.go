@@ -171,32 +171,16 @@ func (g *Gateway) endSights(ctx context.Context, net *network, ends []sightEnd) 
 	if err != nil {
 		return err
 	}
-	err = g.store.Write(ctx, func(tx Tx) error {
-		d, err := newDesk(ctx, g, net, tx)
-		if err != nil {
-			return err
-		}
-		d.moved = false // the cursor is the scanner's
-		wrote := false
+	return g.beside(ctx, net, fence, func(d *desk) (wrote bool, err error) {
 		for _, e := range ends {
 			did, err := d.endSight(e)
 			if err != nil {
-				return err
+				return false, err
 			}
 			wrote = wrote || did
 		}
-		if d.fault != nil || !wrote {
-			return d.fault
-		}
-		b := d.batch()
-		b.Fences = append(b.Fences, fence)
-		return tx.Apply(ctx, b)
+		return wrote, nil
 	})
-	net.dropFence(fence, err)
-	if err == nil {
-		g.wakePump()
-	}
-	return err
 }
 
 func (d *desk) endSight(e sightEnd) (bool, error) {
