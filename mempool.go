@@ -119,27 +119,36 @@ func (g *Gateway) followMempool(ctx context.Context, net *network, watcher chain
 func (g *Gateway) listen(ctx context.Context, net *network, watcher chain.MempoolWatcher) error {
 	assets := net.known()
 	inner, cancel := context.WithCancel(ctx)
-	out, ended := make(chan chain.Sight, sightRoom), make(chan error, 1)
+	out, ended := make(chan chain.Sight, sightRoom), make(chan struct{})
+	var fault error // written before ended is closed
 	var running sync.WaitGroup
 	running.Go(func() {
-		ended <- calmly(func() error { return watcher.WatchMempool(inner, watch{net.book, assets.list}, out) })
+		defer close(ended)
+		fault = calmly(func() error { return watcher.WatchMempool(inner, watch{net.book, assets.list}, out) })
 	})
 	defer running.Wait()
 	defer cancel()
 	look := time.NewTicker(g.lookAgain())
 	defer look.Stop()
 	for {
+		var sights []chain.Sight
 		select {
 		case s := <-out:
-			if err := g.sight(ctx, net, gather(s, out)); err != nil && ctx.Err() == nil {
+			sights = append(sights, s)
+		case <-look.C:
+		case <-ended:
+		}
+		// Of several that are ready, the one that woke us must not matter: what was
+		// told is written before an end is noticed.
+		if sights = gather(sights, out); len(sights) > 0 {
+			if err := g.sight(ctx, net, sights); err != nil && ctx.Err() == nil {
 				// Lost, as others are: the block tells what there is to tell.
 				g.log.DebugContext(ctx, "sights were not written", "chain", string(net.info.ID), "err", err)
 				g.breaks(ctx, net, err)
 			}
 			sleep(ctx, sightPause, nil)
-		case <-look.C:
-		case err := <-ended:
-			return errors.Join(err, errEnded)
+		} else if over(ended) {
+			return errors.Join(fault, errEnded)
 		}
 		if ctx.Err() != nil || !net.leads() || net.known() != assets {
 			return ctx.Err()
@@ -161,9 +170,18 @@ func calmly(f func() error) (err error) {
 	return f()
 }
 
-// gather takes what waits behind a first sight.
-func gather(first chain.Sight, more <-chan chain.Sight) []chain.Sight {
-	out := []chain.Sight{first}
+// over reports whether done is closed.
+func over(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// gather takes what waits behind the first sights, as far as one write takes them.
+func gather(out []chain.Sight, more <-chan chain.Sight) []chain.Sight {
 	for len(out) < sightBatch {
 		select {
 		case s := <-more:
