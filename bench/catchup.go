@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -18,6 +20,7 @@ import (
 // recorder keeps the bodies of requests, so that they can be sent again.
 type recorder struct {
 	through http.RoundTripper
+	mu      sync.Mutex
 	bodies  [][]byte
 	calls   int
 }
@@ -30,31 +33,52 @@ func (r *recorder) RoundTrip(q *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.mu.Lock()
 	r.bodies = append(r.bodies, body)
 	r.calls += bytes.Count(body, []byte(`"method"`))
+	r.mu.Unlock()
 	again := q.Clone(q.Context())
 	again.Body = io.NopCloser(bytes.NewReader(body))
 	return r.through.RoundTrip(again)
 }
 
-// replay sends the bodies again, one after the other on one connection, and
-// throws the answers away.
+// connections is how many requests the client has under way at once.
+const connections = 2
+
+// replay sends the bodies again, in their order and as many at once as the client
+// does, and throws the answers away.
 func replay(url string, bodies [][]byte) (took time.Duration, size int64, err error) {
-	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: connections}}
 	defer client.CloseIdleConnections()
+	var next, total atomic.Int64
+	errs := make([]error, connections)
+	var running sync.WaitGroup
 	begin := time.Now()
-	for _, body := range bodies {
-		resp, err := client.Post(url, "application/json", bytes.NewReader(body))
-		if err != nil {
-			return 0, 0, err
-		}
-		n, err := io.Copy(io.Discard, resp.Body)
-		if err = errors.Join(err, resp.Body.Close()); err != nil {
-			return 0, 0, err
-		}
-		size += n
+	for i := range connections {
+		running.Go(func() {
+			for errs[i] == nil {
+				at := int(next.Add(1)) - 1
+				if at >= len(bodies) {
+					return
+				}
+				var n int64
+				n, errs[i] = send(client, url, bodies[at])
+				total.Add(n)
+			}
+		})
 	}
-	return time.Since(begin), size, nil
+	running.Wait()
+	return time.Since(begin), total.Load(), errors.Join(errs...)
+}
+
+// send posts a body, and returns the length of the answer.
+func send(client *http.Client, url string, body []byte) (int64, error) {
+	resp, err := client.Post(url, "application/json", bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(io.Discard, resp.Body)
+	return n, errors.Join(err, resp.Body.Close())
 }
 
 // reads is a stretch of blocks that was read: how many in what time, by which
@@ -316,7 +340,8 @@ func requestsLive(b *bench) (reading, error) {
 	return reading{value, "beside one for the head"}, err
 }
 
-// rates measures pages of one kind on geth.
+// rates measures pages of one kind on geth, and beside them what the node gives of
+// the same requests at best.
 func rates(b *bench, source evm.NativeSource) (reading, error) {
 	c, err := b.busy()
 	if err != nil {
@@ -324,17 +349,24 @@ func rates(b *bench, source evm.NativeSource) (reading, error) {
 	}
 	from, to := c.deep()
 	var all []reads
+	var floor []float64
 	for range min(b.rounds, 3) {
-		err := c.fresh(func(url string) error {
-			r, err := c.pages(url, source, from, to)
-			all = append(all, r)
+		var r reads
+		if err := c.fresh(func(url string) (err error) { r, err = c.pages(url, source, from, to); return err }); err != nil {
+			return reading{}, err
+		}
+		all = append(all, r)
+		if err := c.fresh(func(url string) error {
+			took, _, err := replay(url, r.rec.bodies)
+			floor = append(floor, float64(r.blocks)/took.Seconds())
 			return err
-		})
-		if err != nil {
+		}); err != nil {
 			return reading{}, err
 		}
 	}
-	return inMiddle(all), nil
+	out := inMiddle(all)
+	out.how += fmt.Sprintf(", raw bytes %.0f blocks/s", median(floor))
+	return out, nil
 }
 
 // inMiddle is the median rate of runs of one kind.
