@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -13,8 +14,8 @@ import (
 // Transfers reads a page of blocks with all that concerns w. Near the head it
 // takes two HTTP requests, or one for the block that Head named last; a third
 // one where the second shows that more is needed. Far below the head it reads
-// in the cheapest sound way that the node has, see Capabilities. Where an answer
-// is too large for the node or for MaxResponse it asks for half of the blocks,
+// in the cheapest sound way that the node has, see Capabilities, and both halves of
+// a page at once. Where an answer is too large for the node or for MaxResponse it asks for half of the blocks,
 // and remembers that.
 func (c *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) (chain.Page, error) {
 	n, err := c.pageSize(from, to)
@@ -92,37 +93,91 @@ type hit struct {
 }
 
 func (c *Client) readPage(ctx context.Context, from uint64, n int, w chain.Watch, listed *tokenTable) (chain.Page, error) {
+	page, err := c.readBy(ctx, from, n, w, listed, true)
+	if errors.Is(err, errUnsuited) {
+		page, err = c.readBy(ctx, from, n, w, listed, false)
+	}
+	return page, err
+}
+
+// readBy reads a page; where probing is true, by balances if that makes sense.
+func (c *Client) readBy(ctx context.Context, from uint64, n int, w chain.Watch, listed *tokenTable, probing bool) (chain.Page, error) {
+	p := c.reader(w, listed)
+	defer c.release(p)
+	if err := p.makePlan(ctx, from, n, probing); err != nil {
+		return chain.Page{}, err
+	}
+	rest := p.plan.halve(n)
+	if rest == 0 {
+		return p.read(ctx)
+	}
+	second := c.reader(w, listed)
+	defer c.release(second)
+	if err := second.makePlan(ctx, from+uint64(p.plan.n), rest, false); err != nil {
+		return chain.Page{}, err
+	}
+	second.plan.halved = true
+	return p.readWith(ctx, second)
+}
+
+// reader returns a reader for one page, to be given back by release.
+func (c *Client) reader(w chain.Watch, listed *tokenTable) *pageReader {
 	p, ok := c.readers.Get().(*pageReader)
 	if !ok {
 		p = new(pageReader)
 	}
 	p.client, p.watch, p.listed = c, w, listed
-	defer func() {
-		p.client, p.watch, p.listed, p.page, p.plan = nil, nil, nil, chain.Page{}, plan{}
-		c.readers.Put(p)
-	}()
-	err := p.read(ctx, from, n, true)
-	if errors.Is(err, errUnsuited) {
-		err = p.read(ctx, from, n, false)
-	}
-	return p.page, err
+	p.hits, p.whole, p.settled = p.hits[:0], p.whole[:0], false
+	return p
 }
 
-// read reads the page; where probing is true, by balances if that makes sense.
-func (p *pageReader) read(ctx context.Context, from uint64, n int, probing bool) error {
-	p.hits, p.whole, p.settled, p.page = p.hits[:0], p.whole[:0], false, chain.Page{}
-	err := p.makePlan(ctx, from, n, probing)
+func (c *Client) release(p *pageReader) {
+	p.client, p.watch, p.listed, p.page, p.plan = nil, nil, nil, chain.Page{}, plan{}
+	c.readers.Put(p)
+}
+
+// readWith reads a page of which second has the other half, both at once: most
+// answers depend on earlier ones, and while one half waits for the node the other
+// has work for it.
+func (p *pageReader) readWith(ctx context.Context, second *pageReader) (chain.Page, error) {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var above chain.Page
+	var fault error
+	var wait sync.WaitGroup
+	wait.Go(func() { above, fault = second.read(inner) })
+	page, err := p.read(ctx)
 	if err != nil {
-		return err
+		cancel()
 	}
+	wait.Wait()
+	switch {
+	case err != nil:
+		return chain.Page{}, err
+	case len(page.Blocks) < p.plan.n, errors.Is(fault, chain.ErrNotFound):
+		return page, nil // the node's branch ends here
+	case fault != nil:
+		return chain.Page{}, fault
+	}
+	if err := second.blocks[0].follows(&p.blocks[len(p.blocks)-1].header, second.plan.from); err != nil {
+		return chain.Page{}, err
+	}
+	page.Blocks = append(page.Blocks, above.Blocks...)
+	page.Transfers = append(page.Transfers, above.Transfers...)
+	page.Spends = append(page.Spends, above.Spends...)
+	return page, nil
+}
+
+// read reads the page that is planned.
+func (p *pageReader) read(ctx context.Context) (chain.Page, error) {
 	for _, step := range []func(context.Context) error{p.readBlocks, p.readRest, p.readReceipts, p.verify} {
-		if err = step(ctx); err != nil {
+		if err := step(ctx); err != nil {
 			p.blame(err)
-			p.page = chain.Page{}
-			return err
+			return chain.Page{}, err
 		}
 	}
-	return p.assemble()
+	err := p.assemble()
+	return p.page, err
 }
 
 // addHit begins a hit, with the memory of one of an earlier page.

@@ -29,6 +29,8 @@ type plan struct {
 	detail NativeSource
 	// deep is true where the page ends far enough below the head.
 	deep bool
+	// halved is true where another reader has as many blocks of the same page.
+	halved bool
 	// last is true where it ends with the block up to which the signers are known.
 	last bool
 	// byRange is true where the logs are asked for by range.
@@ -49,6 +51,20 @@ type plan struct {
 
 // named reports whether the questions for logs name receivers.
 func (p *plan) named() bool { return len(p.receivers) > 0 }
+
+// halve leaves one half of a page of n blocks to another reader, and returns how many
+// blocks that has. A page that is small, near the head or read by balances stays
+// whole.
+func (p *plan) halve(n int) (rest int) {
+	if !p.deep || p.source == NativeProbe || n < fewBlocks {
+		return 0
+	}
+	p.n, p.halved = min(p.n, (n+1)/2), true
+	return min(p.n, n-p.n)
+}
+
+// fewBlocks are not worth a second reader.
+const fewBlocks = 16
 
 // depth is how far below the head a page counts as settled.
 func (c *Client) depth() uint64 { return max(catchUpDepth, c.Info().Confirmations) }

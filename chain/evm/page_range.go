@@ -128,6 +128,10 @@ func (p *pageReader) spread(questions []*logQuestion) error {
 		at[p.blocks[i].hash] = i
 		p.logs[i] = p.logs[i][:0]
 	}
+	most := p.client.Info().PageBlocks
+	if p.plan.halved {
+		most /= 2
+	}
 	for _, q := range questions {
 		for k := range q.logs {
 			l := &q.logs[k]
@@ -141,7 +145,7 @@ func (p *pageReader) spread(questions []*logQuestion) error {
 				return &ReorgError{Height: p.plan.from, Reason: "a log of a block that is not there"}
 			}
 		}
-		grow(&p.client.limits.logRange, q.blocks, p.client.Info().PageBlocks)
+		grow(&p.client.limits.logRange, q.blocks, most)
 	}
 	for i := range p.blocks {
 		if err := p.checkLogs(i); err != nil {

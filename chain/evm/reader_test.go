@@ -158,6 +158,9 @@ func reversedIndexes(result any) any {
 }
 
 func foreignTx(result any) any {
+	if result == nil {
+		return nil // a block above the head
+	}
 	o := maps.Clone(result.(object))
 	txs := slices.Clone(o["transactions"].([]any))
 	first := maps.Clone(txs[0].(object))
