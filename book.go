@@ -53,6 +53,7 @@ type book struct {
 	short map[[20]byte]uint32 // the usual key length, without a string header
 	long  map[string]uint32
 	slots []slot
+	asked map[chain.Address]issued // the last ones that were looked up
 	done  map[string]uint32 // pool → indexes derived so far
 	gaps  map[string][]span // pool → derived ranges above done
 	free  []numbered        // reserved here and not issued
@@ -89,7 +90,7 @@ type numbered struct {
 func newBook(store Store, codec chain.Codec, coinType uint32, wallets []*hdwallet.Wallet, leap uint32) (*book, error) {
 	b := &book{
 		store: store, codec: codec, coinType: coinType,
-		short: map[[20]byte]uint32{}, long: map[string]uint32{}, done: map[string]uint32{}, gaps: map[string][]span{},
+		short: map[[20]byte]uint32{}, long: map[string]uint32{}, asked: map[chain.Address]issued{}, done: map[string]uint32{}, gaps: map[string][]span{},
 		refill: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		check:  trusting, mend: trusting, caution: caution{leap: leap},
 	}
@@ -504,6 +505,12 @@ func (b *book) address(account int, change, index uint32) (chain.Address, error)
 
 // own looks up an address among ours, as derived by this process.
 func (b *book) own(address chain.Address) (issued, bool) {
+	b.mu.RLock()
+	it, ok := b.asked[address]
+	b.mu.RUnlock()
+	if ok {
+		return it, true
+	}
 	keys, err := b.codec.WatchKeys(address)
 	if err != nil || len(keys) == 0 {
 		return issued{}, false
@@ -514,9 +521,21 @@ func (b *book) own(address chain.Address) (issued, bool) {
 	if !ok {
 		return issued{}, false
 	}
-	it, err := b.describe(numbered{n, keys[0]})
-	return it, err == nil
+	if it, err = b.describe(numbered{n, keys[0]}); err != nil {
+		return issued{}, false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.asked) >= maxAsked {
+		clear(b.asked)
+	}
+	b.asked[address] = it
+	return it, true
 }
+
+// maxAsked is how many addresses own remembers. They are asked for again at every
+// block while they are open, and to read a text with a checksum takes a hash.
+const maxAsked = 4096
 
 // sponsor returns the account of the active wallet that pays gas.
 func (b *book) sponsor() (issued, error) {
