@@ -34,29 +34,23 @@ type kept struct {
 }
 
 // known copies the keys from an index on that are kept, up to the first that is not.
-func (k *kept) known(out [][65]byte, from uint32, n int) [][65]byte {
+// Where that is the first one it tells how many in a row are not. One look tells both:
+// others add keys at any time.
+func (k *kept) known(from uint32, n int) (keys [][65]byte, missing int) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	for i := range n {
 		key, ok := k.keys[from+uint32(i)]
-		if !ok {
-			break
-		}
-		out = append(out, key)
-	}
-	return out
-}
-
-// missing is how many keys from an index on are not kept, up to n.
-func (k *kept) missing(from uint32, n int) int {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	for i := range n {
-		if _, ok := k.keys[from+uint32(i)]; ok {
-			return i
+		switch {
+		case ok && missing == 0:
+			keys = append(keys, key)
+		case ok || len(keys) > 0:
+			return keys, missing
+		default:
+			missing++
 		}
 	}
-	return n
+	return keys, missing
 }
 
 // add keeps keys, as long as there is room.
@@ -76,14 +70,13 @@ func (k *kept) add(from uint32, keys [][65]byte) {
 // remembered is the part of PublicKeys between two looks at what is kept: at most
 // batchSize keys, of which all are kept or none was.
 func (b *branch) remembered(from uint32, n int) [][65]byte {
-	n = min(n, batchSize)
-	keys := b.kept.known(make([][65]byte, 0, n), from, n)
+	keys, missing := b.kept.known(from, min(n, batchSize))
 	if len(keys) > 0 {
 		return keys
 	}
 	w := b.idle.Get().(*work)
 	defer b.idle.Put(w)
-	for i := range w.derive(from, b.kept.missing(from, n)) {
+	for i := range w.derive(from, missing) {
 		keys = append(keys, [65]byte(w.encode(i)))
 	}
 	b.kept.add(from, keys)

@@ -78,3 +78,22 @@ func TestRememberIsQuick(t *testing.T) {
 	}
 	require.Less(t, again, first/5)
 }
+
+// TestRememberAtOnce: who asks for a key while another one adds it to what is kept
+// gets it.
+func TestRememberAtOnce(t *testing.T) {
+	keeps, err := hdwallet.FromMnemonic(devMnemonic, "")
+	require.NoError(t, err)
+	keeps.Remember(2000)
+	a, err := keeps.Account(60)
+	require.NoError(t, err)
+	for index := range uint32(300) {
+		var all sync.WaitGroup
+		errs := make([]error, 8)
+		for i := range errs {
+			all.Go(func() { _, errs[i] = a.PublicKey(0, index) })
+		}
+		all.Wait()
+		require.NoError(t, errors.Join(errs...))
+	}
+}
