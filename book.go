@@ -54,10 +54,10 @@ type book struct {
 	long  map[string]uint32
 	slots []slot
 	asked map[chain.Address]issued // the last ones that were looked up
-	done  map[string]uint32 // pool → indexes derived so far
-	gaps  map[string][]span // pool → derived ranges above done
-	free  []numbered        // reserved here and not issued
-	ahead []span            // reserved here and not derived
+	done  map[string]uint32        // pool → indexes derived so far
+	gaps  map[string][]span        // pool → derived ranges above done
+	free  []numbered               // reserved here and not issued
+	ahead []span                   // reserved here and not derived
 	caution
 
 	// check asks, after a reservation, whether the store is still where it was;

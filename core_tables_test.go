@@ -215,6 +215,8 @@ func TestPayoutTable(t *testing.T) {
 		{"confirming_failed", "orphaned"}:           {"broadcast", "payout.reverted"},
 		{"failed", "resubmitted"}:                   {"planned", ""},
 		{"failed", "given up"}:                      {"canceled", ""},
+		{"halted", "resubmitted"}:                   {"planned", ""},
+		{"halted", "given up"}:                      {"canceled", ""},
 	}
 	found := 0
 	for _, from := range allPayoutStatuses() {
@@ -244,7 +246,7 @@ func TestPayoutNeverSignsTwice(t *testing.T) {
 			case payoutNew, PayoutAwaitingApproval, PayoutPlanned:
 			case PayoutConfirmingFailed:
 				require.Equal(t, payoutFinal, row.fact)
-			case PayoutFailed: // final as well, see payoutSpent
+			case PayoutFailed, PayoutHalted: // final as well, see settleLocks
 				require.Equal(t, payoutResubmit, row.fact)
 			default:
 				t.Errorf("%s leads from %s to planned", row.fact, from)

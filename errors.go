@@ -156,6 +156,13 @@ var (
 	// ErrNotRenewable: only an expired, underpaid or canceled payment, and only
 	// its newest attempt, can be renewed.
 	ErrNotRenewable = errors.New("bursar: payment cannot be renewed")
+	// ErrPayoutUnderway: something that was signed for the payout can still be mined,
+	// or taken out of its block again.
+	ErrPayoutUnderway = errors.New("bursar: payout is under way")
+	// ErrPayoutClosed: the payout has reached its end.
+	ErrPayoutClosed = errors.New("bursar: payout is closed")
+	// ErrNotBumpable: nothing that was signed for the payout waits to be mined.
+	ErrNotBumpable = errors.New("bursar: payout has nothing to replace")
 	// ErrConflict: another writer was faster. Store.Write retries on it; hosts
 	// see it only where the retries were used up.
 	ErrConflict = errors.New("bursar: conflict")

@@ -261,6 +261,7 @@ func (j *journal) job(p Payout, attempts []Attempt) (sweeper.Job, bool) {
 			})
 		}
 	}
+	job.Urgent = p.Urged > 0 && p.Urged == len(job.Attempts)
 	return job, true
 }
 

@@ -34,9 +34,9 @@ const (
 	PayoutConfirming       PayoutStatus = "confirming"        // PayoutConfirming: in a block, moved what it should.
 	PayoutConfirmed        PayoutStatus = "confirmed"         // PayoutConfirmed: final.
 	PayoutConfirmingFailed PayoutStatus = "confirming_failed" // PayoutConfirmingFailed: in a block, moved nothing.
-	PayoutFailed           PayoutStatus = "failed"            // PayoutFailed: attempts spent; an operator decides.
-	PayoutCanceled         PayoutStatus = "canceled"          // PayoutCanceled: given up before anything was signed.
-	PayoutHalted           PayoutStatus = "halted"            // PayoutHalted: a foreign transaction consumed our lock.
+	PayoutFailed           PayoutStatus = "failed"            // PayoutFailed: attempts spent; an operator decides, see RetryPayout and CancelPayout.
+	PayoutCanceled         PayoutStatus = "canceled"          // PayoutCanceled: given up, nothing signed can be mined.
+	PayoutHalted           PayoutStatus = "halted"            // PayoutHalted: a foreign transaction consumed our lock; an operator decides.
 )
 
 // Open reports whether the payout can still move by itself.
@@ -94,6 +94,9 @@ type Payout struct {
 	// Group is the present attempt group, Tries how many groups failed on chain.
 	Group int `json:"group"`
 	Tries int `json:"tries"` // Tries counts the groups that failed on chain.
+	// Urged is how many attempts the group had when an operator asked for a dearer
+	// one, see BumpPayout: while it has no more of them one is due. 0: nobody asked.
+	Urged int `json:"urged"`
 	// TxID, Block, Fee and gas are those of the included attempt.
 	TxID      chain.TxID      `json:"tx_id,omitempty"`
 	Block     uint64          `json:"block,omitempty"`      // Block is the height of its block.

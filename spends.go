@@ -309,7 +309,7 @@ func (d *desk) finalizePayout(p *payoutFile) error {
 		return d.move(p, payoutSpent, cause)
 	}
 	// A new group is allowed only now: the old lock can never be spent again.
-	p.Group++
+	p.Group, p.Urged = p.Group+1, 0
 	p.NotBefore = d.now.Add(d.net.info.BlockTime << min(p.Tries, 6))
 	if err := d.move(p, payoutFinal, cause); err != nil {
 		return err

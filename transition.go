@@ -271,8 +271,8 @@ func payoutTable() []payoutRow {
 		{from: []PayoutStatus{PayoutConfirmingFailed}, fact: payoutSpent, to: PayoutFailed, event: PayoutFailedEvent, ledger: "L8 final"},
 		{from: []PayoutStatus{PayoutConfirming, PayoutConfirmingFailed, PayoutConfirmed}, fact: payoutOrphan, when: "the same bytes are sent again", to: PayoutBroadcast, event: PayoutRevertedEvent, ledger: "reverse"},
 		{from: []PayoutStatus{PayoutSigned, PayoutBroadcast}, fact: payoutForeign, to: PayoutHalted, event: AlertKeyCompromised},
-		{from: []PayoutStatus{PayoutFailed}, fact: payoutResubmit, to: PayoutPlanned},
-		{from: []PayoutStatus{PayoutFailed, PayoutPlanned}, fact: payoutSignedOff, when: "nothing signed is open", to: PayoutCanceled, ledger: "reverse L5"},
+		{from: []PayoutStatus{PayoutFailed, PayoutHalted}, fact: payoutResubmit, when: "an operator has looked", to: PayoutPlanned},
+		{from: []PayoutStatus{PayoutFailed, PayoutHalted, PayoutPlanned}, fact: payoutSignedOff, when: "nothing signed is open", to: PayoutCanceled, ledger: "reverse L5"},
 	}
 }
 

@@ -127,6 +127,9 @@ type Job struct {
 	Failures int
 	// NotBefore is when it may be prepared (or bumped) again.
 	NotBefore time.Time
+	// Urgent is true where an operator wants a dearer attempt at once, whatever
+	// Policy.BumpAfter and MaxBumps say. Only for a job with attempts.
+	Urgent bool
 	// Gone is true where something that it covers is not on the chain: what it moves
 	// must stay what it is until that is settled.
 	Gone bool

@@ -141,9 +141,10 @@ func (r *round) status(ctx context.Context, j Job) (found []chain.TxStatus, err 
 // sent is not: its fee was never put to the test.
 func (r *round) stuck(j Job) bool {
 	last := j.newest()
-	return r.bumper != nil && !r.WatchOnly() && !r.work.Halted && r.policy.BumpAfter > 0 &&
-		!last.SentAt.IsZero() && len(j.Attempts) <= r.policy.MaxBumps &&
-		!j.NotBefore.After(r.work.Now) && r.work.Now.Sub(last.SignedAt) >= r.policy.BumpAfter
+	if r.bumper == nil || r.WatchOnly() || r.work.Halted || last.SentAt.IsZero() || j.NotBefore.After(r.work.Now) {
+		return false
+	}
+	return j.Urgent || r.policy.BumpAfter > 0 && len(j.Attempts) <= r.policy.MaxBumps && r.work.Now.Sub(last.SignedAt) >= r.policy.BumpAfter
 }
 
 // bump replaces a stuck attempt by a dearer one of the same group. What the

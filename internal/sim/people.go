@@ -27,6 +27,9 @@ func (w *world) open() {
 	w.after(w.while(100/w.params.orderEvery), w.sell)
 	w.after(w.while(10), w.stranger)
 	w.after(w.while(5), w.poke)
+	if w.params.steers {
+		w.after(w.params.blockTime, w.steer)
+	}
 }
 
 // while is about so many blocks of time.

@@ -121,6 +121,7 @@ type world struct {
 	stalledUntil     time.Time
 	logs             *logbook
 	calls            int
+	steered          int
 	hash             uint64
 	hostCancel       bool
 	lastReturnHeight uint64
@@ -141,6 +142,7 @@ type params struct {
 	pays       int // payments per hundred blocks beside those of orders
 	endpoints  []string
 	sights     bool // nodes stream what is pending
+	steers     bool // an operator interferes with payouts
 }
 
 func stream(seed uint64, name string) *rand.Rand {
@@ -164,6 +166,7 @@ func draw(rnd *rand.Rand, o Options) params {
 	p.finality = p.confirm + uint64(rnd.IntN(8))
 	// A quarter of the worlds, and none of those in which bugs are known to be found.
 	p.sights = o.Scenario == nil && o.Load.Open == 0 && slices.Contains([]uint64{0, 5, 8}, o.Seed%11)
+	p.steers = o.Scenario == nil && o.Load.Open == 0 && o.Seed%7 == 5
 	if o.Instances > 0 {
 		p.instances = o.Instances
 	}

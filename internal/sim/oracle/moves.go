@@ -97,7 +97,9 @@ func payoutMoves() []rowMove {
 		move(phaseDeep, sign, halted), move(phaseDeep, sent, halted), move(phaseAfter, plan, given),
 		move(phaseOrphan, in, sent), move(phaseOrphan, miss, sent), move(phaseOrphan, done, sent),
 		move(phaseAlone, none, ask).later(), move(phaseAlone, ask, plan).later(), move(phaseAlone, ask, given).later(),
-		move(phaseAlone, failed, plan).later(), move(phaseAlone, failed, given).later(),
+		move(phaseAlone, failed, plan), move(phaseAlone, failed, given),
+		// A key that a stranger has is a scenario's business, and no chaos.
+		move(phaseAlone, halted, plan).later(), move(phaseAlone, halted, given).later(),
 	}
 }
 

@@ -143,6 +143,7 @@ CREATE TABLE {schema}.payouts (
     approval json,
     attempt_group bigint NOT NULL,
     tries bigint NOT NULL,
+    urged bigint NOT NULL,
     tx_id text COLLATE "C" NOT NULL,
     "block" bigint NOT NULL,
     block_hash text COLLATE "C" NOT NULL,

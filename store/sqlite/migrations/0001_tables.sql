@@ -143,6 +143,7 @@ CREATE TABLE bursar_payouts (
     approval TEXT,
     attempt_group INTEGER NOT NULL,
     tries INTEGER NOT NULL,
+    urged INTEGER NOT NULL,
     tx_id TEXT NOT NULL,
     "block" INTEGER NOT NULL,
     block_hash TEXT NOT NULL,
