@@ -183,9 +183,9 @@ func (w *world) do(to common.Address, signature string, args ...any) {
 }
 
 // pack encodes a call by the function's signature.
-func pack(t *testing.T, signature string, args ...any) []byte {
+func pack(t testing.TB, signature string, args ...any) []byte {
 	t.Helper()
-	data := crypto.Keccak256([]byte(signature))[:4]
+	data := selector(signature)
 	var in abi.Arguments
 	from := 0
 	for i := range signature {
@@ -354,3 +354,5 @@ func (w *world) unswept(op contracts.Op, r *types.Receipt) *contracts.Unswept {
 	}
 	return nil
 }
+
+func selector(signature string) []byte { return crypto.Keccak256([]byte(signature))[:4] }
