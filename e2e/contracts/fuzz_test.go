@@ -174,8 +174,11 @@ func TestThreat_F1_RandomCallsPayOnlyTheTreasury(t *testing.T) {
 	s := newStage(t)
 	known := recipes(s)
 	random := rand.New(rand.NewPCG(1, 2))
-	swept := 0
-	for range 1500 {
+	swept, rounds := 0, 1500
+	if testing.Short() {
+		rounds = 300
+	}
+	for range rounds {
 		recipe := append([]byte{}, known[random.IntN(len(known))]...)
 		for range random.IntN(4) {
 			switch i := random.IntN(len(recipe)); random.IntN(3) {
@@ -191,9 +194,9 @@ func TestThreat_F1_RandomCallsPayOnlyTheTreasury(t *testing.T) {
 			swept++
 		}
 	}
-	t.Logf("%d of 1500 swept something", swept)
-	require.Greater(t, swept, 100, "calls that mean something")
-	require.Less(t, swept, 1400)
+	t.Logf("%d of %d swept something", swept, rounds)
+	require.Greater(t, swept, rounds/10, "calls that mean something")
+	require.Less(t, swept, rounds*9/10)
 }
 
 func FuzzStranger(f *testing.F) {

@@ -66,6 +66,9 @@ func transfer(to common.Address, n int64) []byte {
 // written. The promises for the tokens with checks are 2 percent over the best
 // that was known of each kind.
 func TestGas(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hundreds of transactions, the same with and without the race detector")
+	}
 	for _, c := range []struct {
 		strategy, asset string
 		most, measured  [3]uint64
@@ -111,6 +114,9 @@ func TestGas(t *testing.T) {
 // The most that the model lets into one transaction is swept by one, with the
 // gas that the model asks for.
 func TestMostEntries(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of accounts")
+	}
 	classes := map[string]contracts.Class{"coin": contracts.Coin, "oz": contracts.Plain, "usdt": contracts.Checked, "usdc": contracts.Proxied}
 	for _, way := range []contracts.Way{contracts.Fresh, contracts.Reused, contracts.ForwarderFirst, contracts.ForwarderLater} {
 		for _, asset := range []string{"coin", "oz", "usdt", "usdc"} {

@@ -465,3 +465,20 @@ func TestThreat_F13_BatchesThatAreCutShort(t *testing.T) {
 		require.Zero(t, w.balance(token, w.treasury.at), op)
 	}
 }
+
+// Telling of many failures costs gas as well, and is kept back for it.
+func TestThreat_F11_ABatchThatRunsShortAmongFailures(t *testing.T) {
+	w := newWorld(t)
+	b := contracts.Batch{Op: contracts.OpSweep, Asset: w.token("oz"), Gas: contracts.MinEntryGas}
+	for range 400 {
+		b.Entries = append(b.Entries, contracts.Entry{Account: w.account().at})
+	}
+	data := w.encode(b)
+	for _, gas := range []uint64{500_000, 800_000, 1_100_000} {
+		u := w.unswept(contracts.OpSweep, w.ok(w.send(w.sponsor, w.at, data, limit(gas))))
+		require.NotNil(t, u)
+		require.Len(t, u.Failed, u.Tried)
+		require.Greater(t, u.Tried, 50)
+		require.Less(t, u.Tried, 400)
+	}
+}
