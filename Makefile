@@ -1,6 +1,6 @@
 # The commands of this repository. Each is a script of its own in scripts/, or
 # one line of go.
-.PHONY: help demo test lint fuzz bench sim cover tools clean
+.PHONY: help demo test lint fuzz bench sim cover contracts tools clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -27,7 +27,10 @@ sim: ## the long simulation: thousands of seeds; fails where something that can 
 cover: ## statement coverage of the root module
 	@scripts/cover.sh
 
-tools: ## install anvil, geth and golangci-lint into .tools, PostgreSQL and PgBouncer on Debian
+contracts: ## compile the contracts again, with the pinned compiler
+	@scripts/contracts.sh
+
+tools: ## install anvil, geth, solc and golangci-lint into .tools, PostgreSQL and PgBouncer on Debian
 	@scripts/tools.sh
 
 clean: ## remove .tools

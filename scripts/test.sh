@@ -61,6 +61,9 @@ step "crashes of processes" 900 go -C e2e test -timeout 14m ./crash || status=1
 # The simulated chain against an EVM, with all its scripts; below they are few.
 step "scripts on two chains" 600 go -C e2e test -timeout 9m ./differential || status=1
 
+# What sweeping costs; below, without the figures.
+step "gas of sweeps" 600 go -C e2e test -timeout 9m ./contracts || status=1
+
 # The root module's tests are pure and share the cores. Those of the others
 # start nodes and wait for blocks, so that their packages take turns.
 for module in $(modules); do

@@ -3,7 +3,7 @@
 # and leaves alone what is there already.
 #
 #   scripts/tools.sh                 all
-#   scripts/tools.sh anvil geth      some of: anvil geth golangci-lint postgresql pgbouncer
+#   scripts/tools.sh anvil geth      some of: anvil geth golangci-lint solc postgresql pgbouncer
 #
 # PostgreSQL and PgBouncer are the system's packages, of the version it has.
 #
@@ -17,6 +17,8 @@ anvil_version=1.7.1
 # The newest release whose command builds without its repository's go.mod.
 geth_version=v1.16.9
 lint_version=v2.15.0
+# The compiler of chain/evm/contracts: another one makes other code.
+solc_version=0.8.37
 
 # go_tool NAME PACKAGE MODULE VERSION
 go_tool() {
@@ -57,6 +59,19 @@ install_anvil() {
 	# The package holds the binary; scripts of packages are not run.
 	step "install anvil $anvil_version" 600 npm install --prefix "$tools" --no-save --no-audit --no-fund --ignore-scripts "@foundry-rs/anvil@$anvil_version" &&
 		[ -x "$binary" ] || missing "anvil $anvil_version: npm install failed"
+}
+
+install_solc() {
+	# In a folder of its own: npm removes what it did not put there itself.
+	local module=$tools/solc/node_modules/solc
+	if grep -qs "\"version\": \"$solc_version\"" "$module/package.json"; then
+		echo "solc $solc_version is there"
+		return
+	fi
+	install_npm || return 0
+	mkdir -p "$tools/solc"
+	step "install solc $solc_version" 600 npm install --prefix "$tools/solc" --no-save --no-audit --no-fund --ignore-scripts "solc@$solc_version" &&
+		[ -e "$module/package.json" ] || missing "solc $solc_version: npm install failed"
 }
 
 # apt_quietly PACKAGE... installs packages without what Debian does beside that:
@@ -114,10 +129,11 @@ pgbouncer_version() {
 }
 
 mkdir -p "$tools/bin"
-[ $# -gt 0 ] || set -- anvil geth golangci-lint postgresql pgbouncer
+[ $# -gt 0 ] || set -- anvil geth golangci-lint solc postgresql pgbouncer
 for tool; do
 	case $tool in
 	anvil) install_anvil ;;
+	solc) install_solc ;;
 	geth) go_tool geth github.com/ethereum/go-ethereum/cmd/geth github.com/ethereum/go-ethereum "$geth_version" ;;
 	golangci-lint) go_tool golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint github.com/golangci/golangci-lint/v2 "$lint_version" ;;
 	postgresql) install_apt postgresql 15 postgresql_version ;;
