@@ -26,13 +26,15 @@ func (e *KeyError) Error() string { return "hdwallet: private key: " + e.Reason 
 // Key is one secp256k1 key outside any wallet: a sponsor's or a float's, as a keystore
 // file has it. It belongs to nothing else, so that its loss endangers no other key.
 //
-// It prints as a label and is safe for concurrent use. Make one with NewKey or
-// ReadKeystore; a Signer signs with it where Policy.Keys has it.
+// It prints as a label and is safe for concurrent use. Make one with NewKey,
+// ReadKeystore or NewExternalKey; a Signer signs with it where Policy.Keys has it.
 type Key struct {
 	label
 	id     string
 	public [65]byte
 	key    secret
+	// external signs where the private half is elsewhere; there is no key then.
+	external SignDigest
 }
 
 // NewKey takes a private key of 32 bytes over and overwrites them. Errors are

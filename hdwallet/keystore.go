@@ -195,14 +195,17 @@ type KeystoreOptions struct {
 }
 
 // Keystore returns the content of a keystore file that holds the key under a password,
-// as ReadKeystore and go-ethereum read it. Write it with mode 0600. An empty password
-// or a cost out of bounds is a *KeystoreError; a failure of Rand is returned.
+// as ReadKeystore and go-ethereum read it. Write it with mode 0600. An empty password,
+// a cost out of bounds, or an external key is a *KeystoreError; a failure of Rand is returned.
 func (k *Key) Keystore(password string, o KeystoreOptions) ([]byte, error) {
 	if o.ScryptN == 0 && o.ScryptP == 0 {
 		o.ScryptN, o.ScryptP = StandardScryptN, StandardScryptP
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader
+	}
+	if k.external != nil {
+		return nil, &KeystoreError{"key", "its private half is elsewhere"}
 	}
 	if password == "" {
 		return nil, &KeystoreError{"password", "empty"}

@@ -162,7 +162,7 @@ func (s *Signer) Sign(ctx context.Context, requests []chain.SignRequest) ([][]by
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("hdwallet: signing: %w", err)
 		}
-		if signatures[i], err = todo[i].sign(); err != nil {
+		if signatures[i], err = todo[i].sign(ctx); err != nil {
 			return nil, fmt.Errorf("hdwallet: request %d: %w", i, err)
 		}
 	}
@@ -205,7 +205,10 @@ type signingKey struct {
 // sign makes the signature. It compares the private key with the public one,
 // which were computed on different ways: a fault in either must not sign for an
 // address that is not ours.
-func (t *signable) sign() (signature []byte, err error) {
+func (t *signable) sign(ctx context.Context) (signature []byte, err error) {
+	if t.key.single != nil && t.key.single.external != nil {
+		return t.signExternal(ctx)
+	}
 	if t.key.single != nil {
 		t.key.single.key.reveal(func(private []byte) {
 			key := secp256k1.PrivKeyFromBytes(private)
