@@ -547,6 +547,8 @@ func failure(err error) (code, reason string) {
 		return "REVERTED", revert.Error()
 	case errors.As(err, &policy):
 		return "SIGNER_REFUSED", policy.Error()
+	case errors.Is(err, chain.ErrSignerUnavailable):
+		return "SIGNER_UNAVAILABLE", err.Error()
 	case errors.Is(err, chain.ErrInvalidSignature):
 		return "INVALID_SIGNATURE", err.Error()
 	case errors.Is(err, chain.ErrLockSpent):

@@ -41,6 +41,9 @@ var (
 	ErrUnderpriced = errors.New("chain: fee too low")
 	// ErrWrongChain: the node serves another chain than the configured one.
 	ErrWrongChain = errors.New("chain: wrong chain")
+	// ErrSignerUnavailable: the signer cannot be reached or does not work. It has
+	// refused nothing, and the same may be asked again later. No node is to blame.
+	ErrSignerUnavailable = errors.New("chain: signer unavailable")
 	// ErrInvalidSignature: a signer returned something that is no signature of
 	// the account.
 	ErrInvalidSignature = errors.New("chain: invalid signature")

@@ -111,6 +111,7 @@ func (c *check) permits(policy *chainPolicy, r *chain.SignRequest, self chain.Ad
 			if err := c.approval(r.Approval, e); err != nil {
 				return out, err
 			}
+			out.approval = r.Approval
 		}
 		if err := c.limits.add(&out, e.Asset, e.Amount); err != nil {
 			return out, err
@@ -193,6 +194,9 @@ func singleLine(text string) bool {
 // must be the one that the chain has: a key of another coin type could sign a
 // valid transaction that nobody looks for.
 func (c *check) find(policy *chainPolicy, ref chain.KeyRef) (*signingKey, chain.Address, error) {
+	if ref.Path == singlePath {
+		return c.single(policy, ref)
+	}
 	coinType, change, index, ok := parsePath(ref.Path)
 	if !ok || coinType != policy.coinType {
 		return nil, "", refuse("key", "%q is no path of this chain, want m/44'/%d'/0'/change/index", ref.Path, policy.coinType)
@@ -214,6 +218,19 @@ func (c *check) find(policy *chainPolicy, ref chain.KeyRef) (*signingKey, chain.
 		return nil, "", err
 	}
 	return &signingKey{account: account, branch: branch, index: index, public: public}, address, nil
+}
+
+// single is find for a key outside the wallets.
+func (c *check) single(policy *chainPolicy, ref chain.KeyRef) (*signingKey, chain.Address, error) {
+	k := c.keys[ref.Wallet]
+	if k == nil {
+		return nil, "", refuse("key", "no key %q", ref.Wallet)
+	}
+	address, err := policy.address(k.public[:])
+	if err != nil {
+		return nil, "", err
+	}
+	return &signingKey{single: k, public: k.public[:]}, address, nil
 }
 
 // address returns the canonical address of a public key.

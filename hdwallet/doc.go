@@ -3,7 +3,9 @@
 //
 //	Wallet    a mnemonic, or account xpubs that can only watch
 //	Account   m/44'/coin'/0' of a wallet, public half only; the hot path
+//	Key       one key outside any wallet, and its keystore file
 //	Signer    private keys behind a policy, as a chain.Signer
+//	Journal   what a Signer must not forget; package signer has one that is a file
 //
 // # Which keys exist
 //

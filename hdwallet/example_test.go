@@ -2,6 +2,7 @@ package hdwallet_test
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -108,4 +109,34 @@ func ExampleNewSigner() {
 	// Output:
 	// true Policy.Treasury[eip155:1][0]
 	// true payload
+}
+
+// A sponsor's key is kept in a file that other wallets read too, under a password.
+func ExampleReadKeystore() {
+	// Somebody's key: the first of the development mnemonic. Never keep money behind it.
+	private, err := hex.DecodeString("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+	if err != nil {
+		panic(err)
+	}
+	key, err := hdwallet.NewKey(private)
+	if err != nil {
+		panic(err)
+	}
+	file, err := key.Keystore("correct horse", hdwallet.KeystoreOptions{ScryptN: hdwallet.LightScryptN, ScryptP: hdwallet.LightScryptP})
+	if err != nil {
+		panic(err)
+	}
+	_, err = hdwallet.ReadKeystore(file, "battery staple")
+	fmt.Println(err)
+	same, err := hdwallet.ReadKeystore(file, "correct horse")
+	if err != nil {
+		panic(err)
+	}
+	signer, err := hdwallet.NewSigner(hdwallet.Policy{
+		Codecs: map[chain.ID]chain.Codec{"eip155:1": evm.Codec()}, Keys: []*hdwallet.Key{same},
+	})
+	fmt.Println(signer, err)
+	// Output:
+	// hdwallet: keystore: wrong password
+	// hdwallet.Signer <nil>
 }

@@ -29,6 +29,8 @@ type Limit struct {
 type outflow struct {
 	key    string // the same for all payloads of which only one can take effect
 	amount map[chain.AssetID]chain.Amount
+	// approval is what permitted it, where it pays a stranger.
+	approval *chain.Approval
 }
 
 // add counts one more movement.
@@ -166,20 +168,4 @@ func (g *gauge) count(now time.Time, o outflow) {
 	g.sum, _ = g.sum.Add(it.amount) // no overflow: fits has added up the same
 	g.queue = append(g.queue, it)
 	g.by[o.key] = it
-}
-
-// Halt has the signer refuse everything from now on, until Resume: the switch for
-// an operator who does not trust the process, or what it is told, any more. reason
-// is part of each refusal. It does not stop what is being signed just now.
-func (s *Signer) Halt(reason string) { s.halted.Store(&reason) }
-
-// Resume ends Halt.
-func (s *Signer) Resume() { s.halted.Store(nil) }
-
-// Halted returns the reason of a Halt, and whether there is one.
-func (s *Signer) Halted() (reason string, halted bool) {
-	if r := s.halted.Load(); r != nil {
-		return *r, true
-	}
-	return "", false
 }

@@ -31,9 +31,17 @@ type Policy struct {
 	// coin. It bounds what a broken process can burn. A chain that is not in it
 	// has no limit here.
 	MaxFee map[chain.ID]chain.Amount
-	// Limits bound what leaves the wallets by asset and time; all of them hold. They
-	// are counted in memory, so that a restart begins anew. Default: none.
+	// Limits bound what leaves the wallets by asset and time; all of them hold.
+	// Without Journal they are counted in memory, so that a restart begins anew.
+	// Default: none.
 	Limits []Limit
+	// Journal makes the signer remember across restarts what counts toward Limits,
+	// which approvals were used, and Halt. Nothing is signed before it is recorded
+	// there; where that fails, nothing is signed. Default: none.
+	Journal Journal
+	// Keys are single keys beside the wallets: a sponsor's, a float's. Their addresses
+	// are own addresses on every chain of the policy. Default: none.
+	Keys []*Key
 	// Approvers are the keys whose signature approves a payment to a stranger.
 	// Default: none, every such payment is refused.
 	Approvers []ed25519.PublicKey

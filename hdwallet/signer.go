@@ -27,39 +27,44 @@ import (
 // and signs the digest that the decoder computed. What it does not understand
 // completely it refuses, with a *chain.PolicyError.
 //
-// It remembers nothing but what counts toward Policy.Limits. That an approval pays
-// once is up to the locks of its payout's attempts; an approval should therefore
-// end soon.
+// It remembers what counts toward Policy.Limits, with Policy.Journal for good. With a
+// journal an approval also pays through payloads of one nonce only: what would need a
+// second one needs a new approval. Without, that an approval pays once is up to the
+// locks of its payout's attempts; an approval should therefore end soon.
 //
 // It is safe for concurrent use and prints as a label. Make one with NewSigner.
 type Signer struct {
 	label
 	chains    map[chain.ID]*chainPolicy
 	accounts  map[string]*accountKey
+	keys      map[string]*Key
 	approvers []ed25519.PublicKey
 	now       func() time.Time
 	limits    *limiter
+	memory    *memory
 	halted    atomic.Pointer[string]
 }
 
 var _ chain.Signer = (*Signer)(nil)
 
 // NewSigner returns a signer for the active wallet and any number of retired
-// ones. A watch-only wallet is refused, for it would only seem to be able to
-// sign. Errors are *ConfigError.
+// ones; with Policy.Keys it needs none. A watch-only wallet is refused, for it would
+// only seem to be able to sign. Errors are *ConfigError, and *JournalError where
+// Policy.Journal cannot be read: a signer that does not know what it has signed
+// signs nothing.
 func NewSigner(policy Policy, wallets ...*Wallet) (*Signer, error) {
 	chains, err := policy.compile()
 	if err != nil {
 		return nil, err
 	}
-	if len(wallets) == 0 {
-		return nil, &ConfigError{Field: "wallets", Reason: "want at least one"}
+	if len(wallets) == 0 && len(policy.Keys) == 0 {
+		return nil, &ConfigError{Field: "wallets", Reason: "want at least one, or a key in Policy.Keys"}
 	}
 	limits, err := newLimiter(policy.Limits, chains)
 	if err != nil {
 		return nil, err
 	}
-	s := &Signer{label: "hdwallet.Signer", chains: chains, accounts: make(map[string]*accountKey), now: policy.Now, limits: limits}
+	s := &Signer{label: "hdwallet.Signer", chains: chains, accounts: make(map[string]*accountKey), keys: make(map[string]*Key), now: policy.Now, limits: limits}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -76,6 +81,18 @@ func NewSigner(policy Policy, wallets ...*Wallet) (*Signer, error) {
 		if err := s.add(w, coinTypes); err != nil {
 			return nil, &ConfigError{Field: fmt.Sprintf("wallets[%d]", i), Reason: err.Error()}
 		}
+	}
+	for i, k := range policy.Keys {
+		switch {
+		case k == nil || k.id == "":
+			return nil, &ConfigError{Field: fmt.Sprintf("Policy.Keys[%d]", i), Reason: "a key that NewKey did not make"}
+		case s.keys[k.id] != nil:
+			return nil, &ConfigError{Field: fmt.Sprintf("Policy.Keys[%d]", i), Reason: "the same key twice"}
+		}
+		s.keys[k.id] = k
+	}
+	if err := s.remember(policy.Journal); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -137,19 +154,34 @@ func (s *Signer) Sign(ctx context.Context, requests []chain.SignRequest) ([][]by
 		}
 	}
 	// Last of the checks: what is refused for another reason has not been counted.
-	if at, err := s.limits.reserve(batch.now, batch.out); err != nil {
-		return nil, atRequest(at, err)
+	if err := s.count(batch); err != nil {
+		return nil, err
 	}
 	signatures := make([][]byte, len(todo))
 	for i := range todo {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("hdwallet: signing: %w", err)
 		}
-		if signatures[i], err = todo[i].sign(); err != nil {
+		if signatures[i], err = todo[i].sign(ctx); err != nil {
 			return nil, fmt.Errorf("hdwallet: request %d: %w", i, err)
 		}
 	}
 	return signatures, nil
+}
+
+// count takes a batch into account, for good where there is a journal, before the
+// first of it is signed.
+func (s *Signer) count(batch *check) error {
+	if at, err := s.memory.unused(batch.out); err != nil {
+		return atRequest(at, err)
+	}
+	if at, err := s.limits.reserve(batch.now, batch.out); err != nil {
+		return atRequest(at, err)
+	}
+	if at, err := s.memory.record(batch.now, batch.out); err != nil {
+		return atRequest(at, err)
+	}
+	return nil
 }
 
 // atRequest says which request was refused.
@@ -161,8 +193,9 @@ func atRequest(i int, err error) error {
 	return refuse(refused.Rule, "request %d: %s", i, refused.Detail)
 }
 
-// signingKey is a key below one of the signer's accounts.
+// signingKey is a key below one of the signer's accounts, or a single one.
 type signingKey struct {
+	single  *Key
 	account *accountKey
 	branch  *branch
 	index   uint32
@@ -172,7 +205,18 @@ type signingKey struct {
 // sign makes the signature. It compares the private key with the public one,
 // which were computed on different ways: a fault in either must not sign for an
 // address that is not ours.
-func (t *signable) sign() (signature []byte, err error) {
+func (t *signable) sign(ctx context.Context) (signature []byte, err error) {
+	if t.key.single != nil && t.key.single.external != nil {
+		return t.signExternal(ctx)
+	}
+	if t.key.single != nil {
+		t.key.single.key.reveal(func(private []byte) {
+			key := secp256k1.PrivKeyFromBytes(private)
+			defer key.Zero()
+			signature, err = t.signWith(key)
+		})
+		return signature, err
+	}
 	t.key.account.key.reveal(func(private []byte) {
 		var account secp256k1.ModNScalar
 		account.SetByteSlice(private)
@@ -183,13 +227,16 @@ func (t *signable) sign() (signature []byte, err error) {
 			return
 		}
 		defer key.Zero()
-		if !bytes.Equal(key.PubKey().SerializeUncompressed(), t.key.public) {
-			err = fmt.Errorf("%w: the private key does not fit the address", chain.ErrInvalidSignature)
-			return
-		}
-		signature, err = ecdsaSign(key, &t.digest)
+		signature, err = t.signWith(key)
 	})
 	return signature, err
+}
+
+func (t *signable) signWith(key *secp256k1.PrivateKey) ([]byte, error) {
+	if !bytes.Equal(key.PubKey().SerializeUncompressed(), t.key.public) {
+		return nil, fmt.Errorf("%w: the private key does not fit the address", chain.ErrInvalidSignature)
+	}
+	return ecdsaSign(key, &t.digest)
 }
 
 // ecdsaSign turns the library's layout, a first byte of 27 + recovery id and

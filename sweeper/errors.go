@@ -90,6 +90,6 @@ func isRevert(err error) bool {
 }
 
 func isTransient(err error) bool {
-	return errors.Is(err, chain.ErrTransient) || errors.Is(err, chain.ErrReorg) ||
+	return errors.Is(err, chain.ErrTransient) || errors.Is(err, chain.ErrReorg) || errors.Is(err, chain.ErrSignerUnavailable) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }

@@ -65,7 +65,9 @@ func ForTests(importPath string) bool {
 
 // mechanisms are the folders of packages that do one thing, know the words of
 // chain/, and nothing of each other or of payments.
-func mechanisms() []string { return []string{"scanner", "sweeper", "hdwallet", "webhook", "rates"} }
+func mechanisms() []string {
+	return []string{"scanner", "sweeper", "hdwallet", "signer", "webhook", "rates"}
+}
 
 // ethereum is the library whose licence (LGPL-3.0) is kept to one adapter.
 const ethereum = "github.com/ethereum/go-ethereum"

@@ -79,7 +79,7 @@ func TestModule(t *testing.T) {
 		fset, files := parse(t, p)
 		found = append(found, layering.Source(fset, p, files)...)
 	}
-	for _, rel := range []string{"", "/scanner", "/sweeper", "/hdwallet", "/webhook", "/webhook/send", "/rates"} {
+	for _, rel := range []string{"", "/scanner", "/sweeper", "/hdwallet", "/signer", "/webhook", "/webhook/send", "/rates"} {
 		path := layering.Module + rel
 		if deps := strings.Fields(string(goList(t, root, "-f", "{{join .Deps \" \"}}", path))); len(deps) > 0 {
 			found = append(found, layering.Reach(path, deps)...)

@@ -40,6 +40,8 @@ func TestImports(t *testing.T) {
 		{"scanner", ours("sweeper"), "a mechanism never imports another"},
 		{"sweeper/plan", ours("hdwallet/keys"), "a mechanism never imports another"},
 		{"sweeper", ours("sweeper/plan"), ""},
+		{"signer", ours("hdwallet"), "a mechanism never imports another"},
+		{"signer", ours("chain"), ""},
 		{"hdwallet", ours("internal/lifecycle"), "a mechanism knows the words of chain"},
 		{"hdwallet", ours("store/memory"), "a mechanism knows the words of chain"},
 		{"hdwallet", ours("chain/chaintest"), "only tests use packages for tests"},
