@@ -185,7 +185,8 @@ func (j *Journal) Append(record []byte) error {
 	return nil
 }
 
-// Replace implements hdwallet.Journal: a new file takes the old one's name.
+// Replace implements hdwallet.Journal: a new file takes the old one's name. After an
+// error the journal takes no more records.
 func (j *Journal) Replace(records [][]byte) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -204,7 +205,10 @@ func (j *Journal) Replace(records [][]byte) error {
 	}
 	file, err := j.swap(b.Bytes())
 	if err != nil {
-		return &JournalError{Path: j.path, Reason: "cannot be written anew", Err: err}
+		// The name may be the new file's already: what is appended to the old one would
+		// be gone at the next start.
+		j.broken = &JournalError{Path: j.path, Reason: "cannot be written anew; start again", Err: err}
+		return j.broken
 	}
 	_ = j.file.Close() // its name is another's now
 	j.file, j.sum, j.size, j.broken = file, sum, int64(b.Len()), nil

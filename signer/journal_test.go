@@ -68,6 +68,23 @@ func TestJournalKeepsRecords(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
+// TestThreat_F20_AJournalThatCannotBeShortened takes no more records: what is appended
+// to a file whose name may be another's by now would be forgotten.
+func TestThreat_F20_AJournalThatCannotBeShortened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j := openJournal(t, path)
+	require.NoError(t, j.Append([]byte("old")))
+	require.NoError(t, os.Mkdir(path+".new", 0o700))
+	var bad *signer.JournalError
+	require.ErrorAs(t, j.Replace([][]byte{[]byte("kept")}), &bad)
+	require.ErrorAs(t, j.Append([]byte("new")), &bad)
+	require.NoError(t, j.Close())
+	require.NoError(t, os.Remove(path+".new"))
+	j = openJournal(t, path)
+	require.Equal(t, []string{"old"}, records(t, j))
+	require.NoError(t, j.Append([]byte("new")))
+}
+
 // TestThreat_F20_AJournalThatWasCutShort by a crash at any byte of the last line is
 // what it was before that line, and goes on.
 func TestThreat_F20_AJournalThatWasCutShort(t *testing.T) {
