@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -59,6 +58,7 @@ type bug struct {
 	edits      []edit
 	catch
 	blocks int
+	number int // in the binary, see present; 0: none
 }
 
 // catch is what finds a bug: a seed, or else a scenario.
@@ -166,9 +166,11 @@ func TestPlantedBugsFit(t *testing.T) {
 	t.Parallel()
 	all := planted(t)
 	whats := map[string]bool{}
+	g := garden{texts: map[string]string{}, bodies: map[string]map[int][]body{}}
 	for _, b := range all {
-		_, err := b.plant()
+		files, err := b.plant()
 		require.NoError(t, err)
+		require.NoError(t, g.add(1, files), b.name)
 		require.False(t, whats[b.what], "%s: told twice", b.what)
 		whats[b.what] = true
 		text, err := os.ReadFile(b.path())
@@ -222,23 +224,27 @@ func TestHunt(t *testing.T) {
 }
 
 // TestPlantedBugs proves that the simulation finds mistakes: each bug is built
-// into a binary of its own, and the seed or scenario that is recorded with it must fail
+// into a binary, and the seed or scenario that is recorded with it must fail
 // there, or one of the first few seeds where the code has moved on.
 // With -sim.bugs it looks for that seed from the first one on.
 func TestPlantedBugs(t *testing.T) {
 	if !*replay && !*search {
-		t.Skip("it takes a build for each bug: -sim.replay, or -sim.bugs to search afresh")
+		t.Skip("it takes minutes: -sim.replay, or -sim.bugs to search afresh")
 	}
-	for _, b := range planted(t) {
-		if !strings.HasPrefix(b.name, *which) {
-			continue
-		}
+	all := slices.DeleteFunc(planted(t), func(b bug) bool { return !strings.HasPrefix(b.name, *which) })
+	bin := build(t, all)
+	t.Run("none", func(t *testing.T) {
+		t.Parallel()
+		none := bug{name: "none", blocks: *blocks}
+		require.Empty(t, none.run(t, bin, "", 1, 3).says, "fails without any bug")
+	})
+	for i, b := range all {
+		b.number = i + 1
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			if !*search {
 				require.NotEmpty(t, b.rule, "nothing has found it yet")
 			}
-			bin := b.build(t)
 			if *search {
 				b.search(t, bin)
 				return
@@ -255,46 +261,22 @@ const retries = 120
 // replay runs what found the bug.
 func (b bug) replay(t *testing.T, bin string) {
 	t.Helper()
-	c := b.run(t, bin, b.story, b.seed, 1, b.blocks)
+	c := b.run(t, bin, b.story, b.seed, 1)
 	if c.rule == "" && b.story == "" {
-		c = b.run(t, bin, "", 1, retries, b.blocks)
+		c = b.run(t, bin, "", 1, retries)
 		t.Logf("seed %d does not find it any more, seed %d does by %s; record it with -sim.bugs -sim.bug=%s", b.seed, c.seed, c.rule, b.name)
 	}
 	require.NotEmpty(t, c.rule, "neither seed %d %s nor the first %d find it any more", b.seed, b.story, retries)
 }
 
-// build makes the simulation's tests with the bug.
-func (b bug) build(t *testing.T) (bin string) {
-	t.Helper()
-	files, err := b.plant()
-	require.NoError(t, err)
-	dir := t.TempDir()
-	replace := map[string]string{}
-	for file, text := range files {
-		path, err := filepath.Abs(filepath.Join(root, file))
-		require.NoError(t, err)
-		replace[path] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
-		require.NoError(t, os.WriteFile(replace[path], []byte(text), 0o600))
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
-	require.NoError(t, err)
-	list := filepath.Join(dir, "overlay.json")
-	require.NoError(t, os.WriteFile(list, overlay, 0o600))
-	bin = filepath.Join(dir, "sim.test")
-	began := time.Now()
-	out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-overlay", list, "-ldflags=-s -w", "-o", bin, ".").CombinedOutput()
-	require.NoError(t, err, "%s does not build: %s", b.name, out)
-	t.Logf("built in %.1f s", time.Since(began).Seconds())
-	return bin
-}
-
 // run hunts in a binary: in scenarios where one is named, or all (*), else in seeds.
-func (b bug) run(t *testing.T, bin, story string, from uint64, seeds, blocks int) (c catch) {
+func (b bug) run(t *testing.T, bin, story string, from uint64, seeds int) (c catch) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, "-test.run=^TestHunt$", "-test.timeout=0", fmt.Sprint("-sim.hunt=", seeds),
-		fmt.Sprint("-sim.first=", from), fmt.Sprint("-sim.blocks=", blocks), "-sim.story="+story)
+		fmt.Sprint("-sim.first=", from), fmt.Sprint("-sim.blocks=", b.blocks), "-sim.story="+story)
+	cmd.Env = append(os.Environ(), fmt.Sprint(present, "=", b.number))
 	out, err := cmd.Output()
 	for lines := bufio.NewScanner(strings.NewReader(string(out))); lines.Scan(); {
 		line := lines.Text()
@@ -348,8 +330,9 @@ func ruleOf(text string) string {
 func (b bug) search(t *testing.T, bin string) {
 	t.Helper()
 	began := time.Now()
+	b.blocks = *blocks
 	for from := uint64(1); from <= uint64(*most); {
-		c := b.run(t, bin, "", from, *most-int(from)+1, *blocks)
+		c := b.run(t, bin, "", from, *most-int(from)+1)
 		if c.rule == "" {
 			break
 		}
@@ -362,7 +345,7 @@ func (b bug) search(t *testing.T, bin string) {
 		b.record(t, c)
 		return
 	}
-	if c := b.run(t, bin, "*", 1, 1, *blocks); c.rule != "" {
+	if c := b.run(t, bin, "*", 1, 1); c.rule != "" {
 		t.Logf("%s: found by the scenario %s in %.0f s: %s", b.name, c.story, time.Since(began).Seconds(), c.says)
 		b.record(t, c)
 		return
