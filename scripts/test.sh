@@ -18,10 +18,6 @@ status=0
 # deadline exceeded", without a finding.
 "$root/scripts/fuzz.sh" 10000x 240 || status=1
 
-# What a newcomer runs, as a newcomer runs it: in the workspace.
-GOWORK='' step quickstart 600 go run ./examples/quickstart || status=1
-GOWORK='' step shop-sql 600 go run ./examples/shop-sql || status=1
-
 # The figures themselves are no gate here: a shared machine is no place to
 # measure. Each must work.
 step bench 300 go -C bench run . -quick || status=1
@@ -36,6 +32,9 @@ fi
 # The random runs of thousands of steps, without the race detector, which slows
 # them several times; below they run shortened under it.
 step "long random runs" 900 go test -timeout 14m -run 'Random|Sequences|Storm|Crash|KeysAhead|NeverCountedTwice' . ./sweeper ./scanner ./storetest ./store/... || status=1
+for store in sqlite postgres; do
+	step "long random runs on $store" 600 go -C "store/$store" test -timeout 9m -run 'Conformance/model' . || status=1
+done
 
 # Hundreds of seeds, and every crash point of the scenarios; make sim does more. It
 # makes much garbage and keeps little.
@@ -58,19 +57,31 @@ step "gas of sweeps" 600 go -C e2e test -timeout 9m ./contracts || status=1
 # The root module's tests are pure and share the cores. Those of the others
 # start nodes and wait for blocks, so that their packages take turns.
 for module in $(modules); do
-	race=-race
-	parallel=1
+	flags=(-race -p 1)
+	packages=(./...)
+	args=()
+	workspace=off
 	case $module in
 	.)
-		parallel=2
 		# What restarts gateways hundreds of times ran above.
-		race='-race -short -skip CrashPoint|ACrashWhile|KeysAhead'
+		flags=(-race -p 2 -short -skip 'CrashPoint|ACrashWhile|KeysAhead')
 		;;
-	./e2e) race='-race -short' ;;
-	./bench) race= ;; # figures under the race detector mean nothing
+	./e2e)
+		flags+=(-short)
+		# These ran above.
+		mapfile -t packages < <(go -C "$root/$module" list ./... | grep -v -e '/crash$' -e '/contracts$')
+		;;
+	./store/*) args=(-rapid.checks=20) ;;
+	./bench) flags=(-p 1) ;; # figures under the race detector mean nothing
+	./examples)
+		# What a newcomer runs, as a newcomer runs it: in the workspace, and not ten
+		# times slower than it is.
+		flags=(-p 1)
+		workspace=
+		;;
 	esac
-	# shellcheck disable=SC2086 # no word where there is no flag
-	limited "go test $module" 2400 go -C "$root/$module" test $race -p $parallel -timeout 38m ./... || status=1
+	echo "-- after $SECONDS s"
+	GOWORK=$workspace limited "go test $module" 2400 go -C "$root/$module" test "${flags[@]}" -timeout 38m "${packages[@]}" "${args[@]}" || status=1
 done
 if [ "$status" -ne 0 ]; then
 	echo "something above failed" >&2
