@@ -538,8 +538,13 @@ func (b *book) own(address chain.Address) (issued, bool) {
 const maxAsked = 4096
 
 // sponsor returns the account of the active wallet that pays gas.
-func (b *book) sponsor() (issued, error) {
-	made, err := b.derive(0, changeOwn, indexSponsor, indexSponsor+1)
+func (b *book) sponsor() (issued, error) { return b.working(indexSponsor) }
+
+// float pays strangers.
+func (b *book) float() (issued, error) { return b.working(indexFloat) }
+
+func (b *book) working(index uint32) (issued, error) {
+	made, err := b.derive(0, changeOwn, index, index+1)
 	if err != nil {
 		return issued{}, err
 	}

@@ -1,6 +1,8 @@
 package bursar
 
 import (
+	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -83,6 +85,16 @@ type Config struct {
 	Chains []Chain
 	// Notify receives the events. Names are unique.
 	Notify []Notifier
+	// Approvers are Ed25519 public keys, whose private halves are outside this
+	// process: a refund is paid only with the signature of one of them, see
+	// ApprovePayout. Required for refunds where the wallet in this process signs; a
+	// Signer of its own knows its approvers, and what stands here is looked at first.
+	Approvers []ed25519.PublicKey
+	// Screen is asked before a payout to a stranger is recorded, outside any
+	// transaction, and an error refuses it; Amount is zero where all or the excess is
+	// asked for. It may be called again for the same payout, from several goroutines
+	// at a time. Nil: nobody is asked.
+	Screen func(ctx context.Context, s Screening) error
 	// TTL is a payment's time to live where the request says none. Default 24 h,
 	// 1 min to 366 days.
 	TTL time.Duration
@@ -141,6 +153,8 @@ type Chain struct {
 	Exposure []Exposure
 	// Sweep says when money is swept. Default SweepFinal.
 	Sweep SweepAt
+	// Limits cap what is given back within a time.
+	Limits []PayoutLimit
 	// MaxTopUp caps the gas given to one address for one sweep, in base units
 	// of the native coin. Zero: no cap beside MaxFee.
 	MaxTopUp chain.Amount
@@ -208,6 +222,9 @@ func (c Config) prepared() (Config, error) {
 		if w == nil {
 			return c, fieldErr(fmt.Sprintf("Config.Retired[%d]", i), CodeRequired, "nil wallet")
 		}
+	}
+	if err := c.checkApprovers(); err != nil {
+		return c, err
 	}
 	if err := c.checkNotifiers(); err != nil {
 		return c, err
@@ -286,7 +303,7 @@ func (c *Chain) prepare(path string) error {
 	if err := c.checkTreasury(path); err != nil {
 		return err
 	}
-	for _, check := range []func(string) error{c.checkAssets, c.checkTiers, c.checkExposure} {
+	for _, check := range []func(string) error{c.checkAssets, c.checkTiers, c.checkExposure, c.checkLimits} {
 		if err := check(path); err != nil {
 			return err
 		}

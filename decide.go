@@ -148,6 +148,9 @@ func (s *step) prepare() {
 		}
 	case factCancel:
 		s.cause = "cancel"
+	case factRefunded:
+		// A reorg can take the same refund back and bring it again.
+		s.cause = fmt.Sprint(p.Refunded, " ", p.Seq)
 	case factAccept:
 		for i := range s.out.txs {
 			if t := &s.out.txs[i]; t.Status == TxConfirmed && t.Asset == p.Asset.ID && !t.Suspense && !t.Accepted && !s.claimed(*t) {

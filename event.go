@@ -57,6 +57,7 @@ const (
 	AlertTokenAnomaly     Kind = "alert.token_anomaly"    // AlertTokenAnomaly: a token moved less than it said, or its code changed.
 	AlertUnclaimedCredit  Kind = "alert.unclaimed_credit" // AlertUnclaimedCredit: coin at an address that is nobody's claim; Reason is one of the Unclaimed constants.
 	AlertUnknownRecipient Kind = "alert.unissued_address" // AlertUnknownRecipient: money for an address not issued yet.
+	AlertRefundUncovered  Kind = "alert.refund_uncovered" // AlertRefundUncovered: a reorg took money that was given back, or is about to be.
 	AlertStoreRestored    Kind = "alert.store_restored"   // AlertStoreRestored: indexes are left out, so that none is issued twice; Restore tells which.
 )
 
@@ -103,6 +104,7 @@ type EventData struct {
 	Shortfall      string            `json:"shortfall,omitempty"`       // Shortfall is what is missing.
 	Excess         string            `json:"excess,omitempty"`          // Excess is what is too much.
 	Held           string            `json:"held,omitempty"`            // Held is confirmed money that does not count.
+	Refunded       string            `json:"refunded,omitempty"`        // Refunded is what was given back, final.
 	ConfirmationNo int               `json:"confirmation_no,omitempty"` // ConfirmationNo counts how often the payment became confirmed.
 	Late           bool              `json:"late,omitempty"`            // Late is true where money came after the deadline.
 	Accepted       bool              `json:"accepted,omitempty"`        // Accepted is true where held money was booked.

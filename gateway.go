@@ -145,6 +145,10 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 		if err != nil {
 			return err
 		}
+		float, err := net.book.float()
+		if err != nil {
+			return err
+		}
 		use := signer
 		if net.cfg.Sweep == SweepOff {
 			use = nil
@@ -152,7 +156,7 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 		work := &journal{g, net}
 		net.sweeper, err = sweeper.New(sweeper.Config{
 			Client: net.client, Journal: work, Holds: work.holds, Signer: use, Logger: g.log, Interval: net.cfg.Poll,
-			Policy: sweeper.Policy{Treasury: net.cfg.Treasury, Sponsor: sponsor.account(), MaxFee: net.cfg.MaxFee, MaxTopUp: net.cfg.MaxTopUp},
+			Policy: sweeper.Policy{Treasury: net.cfg.Treasury, Sponsor: sponsor.account(), Float: float.account(), MaxFee: net.cfg.MaxFee, MaxTopUp: net.cfg.MaxTopUp},
 		})
 		if err != nil {
 			return &FieldError{Field: path, Code: CodeInvalid, Reason: "sweeper", Err: err}
@@ -164,7 +168,7 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 // ownSigner is the signer of wallets in this process. It holds its own copy of
 // the treasuries, from the configuration and from nowhere else.
 func (g *Gateway) ownSigner(wallets []*hdwallet.Wallet) (chain.Signer, error) {
-	policy := hdwallet.Policy{Codecs: map[chain.ID]chain.Codec{}, Treasury: map[chain.ID][]chain.Address{}, MaxFee: map[chain.ID]chain.Amount{}}
+	policy := hdwallet.Policy{Approvers: g.cfg.Approvers, Codecs: map[chain.ID]chain.Codec{}, Treasury: map[chain.ID][]chain.Address{}, MaxFee: map[chain.ID]chain.Amount{}}
 	for _, net := range g.order {
 		policy.Codecs[net.info.ID] = net.codec
 		if net.cfg.Treasury != "" {

@@ -246,8 +246,12 @@ func (j *journal) job(p Payout, attempts []Attempt) (sweeper.Job, bool) {
 	if !ok {
 		return sweeper.Job{}, false // waits for a person
 	}
+	parent := p.Parent
+	if p.Kind != PayoutTopUp {
+		parent = "" // a payment is no job
+	}
 	job := sweeper.Job{
-		ID: p.ID, Key: p.Key, State: state, Parent: p.Parent, Group: p.Group, Failures: p.Failures, NotBefore: p.NotBefore,
+		ID: p.ID, Key: p.Key, State: state, Parent: parent, Group: p.Group, Failures: p.Failures, NotBefore: p.NotBefore,
 		Intent: chain.Intent{
 			Purpose: purposeOf(p.Kind), MaxFee: p.MaxFee, Approval: p.Approval,
 			Moves: []chain.Move{{From: p.From, To: p.To, Own: p.Own, Asset: p.Asset, Amount: p.Amount, All: p.LessFee}},
@@ -524,7 +528,15 @@ func (d *desk) giveUp(p *payoutFile, cause error) error {
 		t.Reserved = t.Reserved.SubFloor(it.Amount)
 		f.dirty[t.ID] = true
 	}
+	if p.Kind == PayoutRefund {
+		if err := d.refundGone(p); err != nil {
+			return err
+		}
+	}
 	p.FailureCode, p.FailureReason = "GIVEN_UP", shorten(cause.Error())
+	if p.Status == PayoutAwaitingApproval {
+		return d.move(p, payoutReject, "given up")
+	}
 	return d.move(p, payoutSignedOff, "given up")
 }
 

@@ -40,6 +40,7 @@ func accountPaid(payment string) Account      { return Account("paid:" + payment
 func accountExcess(payment string) Account    { return Account("excess:" + payment) }
 func accountCustomer(customer string) Account { return Account("customer:" + customer) }
 func accountOut(payout string) Account        { return Account("out:" + payout) }
+func accountReorg(payment string) Account     { return Account("receivable:reorg:" + payment) }
 func accountRefund(refund string) Account     { return Account("refund_payable:" + refund) }
 
 // Entry is one posting: Amount of Asset from the credited to the debited

@@ -54,6 +54,11 @@ func (s *step) notices(row transition) []notice {
 	if p.Excess.Less(minOverpaid(*p)) {
 		p.ReportedExcess = chain.Amount{}
 	}
+	if lost := p.cut().lost; s.in.payment.cut().lost.Less(lost) {
+		n := notice{kind: AlertRefundUncovered, cause: string(s.fact) + " " + s.cause, data: paymentData(*p)}
+		n.data.Reason = p.Asset.Format(lost) + " " + p.Asset.Symbol + " were given back, or are about to be, and are not there any more"
+		out = append(out, n)
+	}
 	return out
 }
 
@@ -118,10 +123,18 @@ func paymentData(p Payment) EventData {
 		PaymentID: p.ID, Status: p.Status, Chain: p.Asset.Chain(), Asset: p.Asset.ID, TokenID: p.Asset.Symbol,
 		Address: p.Address, AddressID: p.AddressID, Customer: p.Customer,
 		Amount: f(p.Amount), Required: f(p.Required), Received: f(p.Received), Confirmed: f(p.Confirmed),
-		Shortfall: f(p.Shortfall), Excess: f(p.Excess), Held: f(p.Held), ConfirmationNo: p.ConfirmationNo,
+		Shortfall: f(p.Shortfall), Excess: f(p.Excess), Held: f(p.Held), Refunded: refundedText(p), ConfirmationNo: p.ConfirmationNo,
 		Late: p.Late, Accepted: p.Accepted, Reason: p.FailureReason, Metadata: maps.Clone(p.Metadata),
 		ExpiresAt: p.ExpiresAt.UTC().Format(time.RFC3339),
 	}
+}
+
+// refundedText is empty where nothing was given back, as it is in most payments.
+func refundedText(p Payment) string {
+	if p.Refunded.IsZero() {
+		return ""
+	}
+	return p.Asset.Format(p.Refunded)
 }
 
 func transactionData(t Transaction, a chain.Asset, tip uint64) *TransactionData {

@@ -29,6 +29,9 @@ func (d *desk) recordOwn(s chain.TxStatus, p *payoutFile) error {
 			if len(p.Items) == 1 {
 				row.PaymentID = p.Items[0].PaymentID
 			}
+			if p.Kind == PayoutRefund {
+				row.PaymentID = p.Parent
+			}
 		}
 		row.Fee, fee = fee, chain.Amount{}
 		d.putOwn(row)

@@ -57,8 +57,9 @@ type Payment struct {
 	// after a cancel. AcceptPayment books it, and also the counting part of an
 	// underpaid payment, which is in Confirmed and not here.
 	Held chain.Amount `json:"held"`
-	// Refunded is what was paid back, final.
-	Refunded chain.Amount `json:"refunded"`
+	// Refunded is what was paid back, final; Refunding what is asked to be, with it.
+	Refunded  chain.Amount `json:"refunded"`
+	Refunding chain.Amount `json:"refunding"` // Refunding is what was or is to be paid back.
 	// RequiredConfirmations is the depth at which a transfer is confirmed; a
 	// transfer in the newest block has depth 1.
 	RequiredConfirmations uint64 `json:"required_confirmations"`

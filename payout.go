@@ -87,7 +87,7 @@ type Payout struct {
 	MaxFee chain.Amount `json:"max_fee"`
 	// Items are what it discharges.
 	Items []PayoutItem `json:"items,omitempty"`
-	// Parent is the sweep that a top-up serves.
+	// Parent is the sweep that a top-up serves, or the payment that a refund is of.
 	Parent string `json:"parent,omitempty"`
 	// Approval permits paying a stranger.
 	Approval *chain.Approval `json:"approval,omitempty"`

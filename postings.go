@@ -37,9 +37,13 @@ func (s *step) postings() []Entry {
 		// What was booked on the payment is given back first, so that held:
 		// covers the reversal.
 		out = append(s.recut(), reverseIncoming(s.out.payment.ID, claimOwner(s.out.payment, s.was), s.was)...)
-		return s.sealed(out)
 	}
-	return s.sealed(append(out, s.recut()...))
+	if s.fact != factOrphaned {
+		out = append(out, s.recut()...)
+	}
+	// Refunds take what there is now.
+	out = append(out, recutRefunds(s.in.payment, s.out.payment, "", string(s.fact)+" "+s.cause)...)
+	return s.sealed(out)
 }
 
 // sealed writes the time on entries.

@@ -84,6 +84,9 @@ func (p Payout) onlyPayment() string {
 			return ""
 		}
 	}
+	if p.Kind == PayoutRefund {
+		return p.Parent
+	}
 	if len(p.Items) == 0 {
 		return ""
 	}
@@ -343,8 +346,14 @@ func (d *desk) lostItem(p *payoutFile) (bool, error) {
 }
 
 // discharge gives a payout's items to the transactions that they cover, first
-// in first out up to what moved, or takes them back.
+// in first out up to what moved, or takes them back. A refund is of a payment.
 func (d *desk) discharge(p *payoutFile, f fact) error {
+	switch {
+	case p.Kind == PayoutRefund && f == factDischarged:
+		return d.refundFinal(p)
+	case p.Kind == PayoutRefund:
+		return d.refundLost(p)
+	}
 	left := p.Moved
 	if p.LessFee {
 		left = p.Amount // the fee came out of it, on the payers' account

@@ -54,7 +54,7 @@ func (g *Gateway) CancelPayout(ctx context.Context, id string) (Payout, error) {
 		switch {
 		case p.Status == PayoutCanceled:
 			return nil
-		case p.Status != PayoutFailed && p.Status != PayoutHalted && !p.unsigned():
+		case p.Status != PayoutFailed && p.Status != PayoutHalted && p.Status != PayoutAwaitingApproval && !p.unsigned():
 			return p.refuse()
 		}
 		if err := d.settleLocks(p); err != nil {

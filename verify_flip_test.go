@@ -1,6 +1,7 @@
 package bursar_test
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"math/big"
 	"math/rand/v2"
@@ -20,7 +21,10 @@ import (
 // partial, too much, late and accepted, canceled and renewed, a permanent
 // address, orphaned and mined again, and some that are still on their way.
 func busy(t *testing.T) *flow {
-	f := newFlow(t, bursartest.Options{})
+	f := newFlow(t, bursartest.Options{Edit: func(c *bursar.Config) {
+		public, _ := approver()
+		c.Approvers = []ed25519.PublicKey{public}
+	}})
 	settled, token := f.Create("ETH", "1"), f.Create("USDT", "2")
 	f.Pay(settled)
 	f.Pay(token)
@@ -60,6 +64,8 @@ func busy(t *testing.T) *flow {
 	}
 	f.Pay(f.Create("USDC", "4"))
 	f.Create("USDC", "5")
+	_, err = f.ask(over, func(r *bursar.RefundRequest) { r.Excess = true })
+	require.NoError(t, err)
 	f.Mine(1)
 	return f
 }
@@ -186,6 +192,7 @@ func (f *flow) paymentFlips(all everything) []handFlip {
 		at("payment.amounts", isSettled, func(p *bursar.Payment) { p.Held = more(p.Held) }),
 		at("payment.required", isPending, func(p *bursar.Payment) { p.Required = one() }),
 		at("payment.posted", isSettled, func(p *bursar.Payment) { p.PostedPaid = more(p.PostedPaid) }),
+		at("payment.refund", func(p bursar.Payment) bool { return !p.Refunding.IsZero() }, func(p *bursar.Payment) { p.Refunding = more(p.Refunding) }),
 		at("payment.fee", isSettled, func(p *bursar.Payment) { p.SweepFee = more(p.SweepFee) }),
 		at("payment.deadline", isPending, func(p *bursar.Payment) { p.Deadline = p.Deadline.Add(time.Hour) }),
 		at("payment.hold", isPending, func(p *bursar.Payment) { p.HoldUntil = p.CreatedAt }),

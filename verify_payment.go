@@ -53,11 +53,19 @@ func (a *auditor) paymentPage(rows []Payment) error {
 	for _, p := range sharers {
 		sharing[p.Address]++
 	}
+	ids := make([]string, 0, len(rows))
+	for _, p := range rows {
+		ids = append(ids, p.ID)
+	}
+	refunds, err := a.refundsOf(ids)
+	if err != nil {
+		return err
+	}
 	for _, p := range rows {
 		a.row("payments", p.ID).holds(rulePaymentShared, "Address", sharing[p.Address] <= 1, "%d payments have %s", sharing[p.Address], p.Address)
 		a.paymentLinks(p, others)
 		a.paymentAddress(p, addresses)
-		if err := a.payment(p, txs[p.AddressID]); err != nil {
+		if err := a.payment(p, txs[p.AddressID], refunds[p.ID]); err != nil {
 			return err
 		}
 	}
@@ -104,7 +112,7 @@ func (a *auditor) addressesByID(ids []string) (map[string]Address, error) {
 }
 
 // payment checks one payment against its transactions, entries and events.
-func (a *auditor) payment(p Payment, txs []Transaction) error {
+func (a *auditor) payment(p Payment, txs []Transaction, refunds []Payout) error {
 	a.paymentForm(p)
 	a.paymentFacts(p, txs)
 	standing, err := a.entries(p.ID)
@@ -115,7 +123,7 @@ func (a *auditor) payment(p Payment, txs []Transaction) error {
 	for _, t := range txs {
 		want = append(want, callsFor(p.ID, claimOwner(p, t), t)...)
 	}
-	a.paymentLedger(p, txs, a.incoming(standing, txs, want))
+	a.paymentLedger(p, txs, a.paymentRefunds(p, refunds, a.incoming(standing, txs, want)))
 	told := &paymentStory{}
 	if err := a.events("payments", p.ID, p.Seq, told.hear); err != nil {
 		return err

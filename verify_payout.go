@@ -48,10 +48,17 @@ func (a *auditor) payoutPage(rows []Payout) error {
 		for _, p := range found {
 			served[p.ID] = true
 		}
+		back, err := a.paymentsByID(parents)
+		if err != nil {
+			return err
+		}
+		for id := range back {
+			served[id] = true
+		}
 	}
 	for _, p := range rows {
 		row := a.row("payouts", p.ID)
-		row.holds(rulePayoutParent, "Parent", served[p.Parent], "there is no payout %q", p.Parent)
+		row.holds(rulePayoutParent, "Parent", served[p.Parent], "there is no %q", p.Parent)
 		a.payoutItems(row, p)
 		a.payoutState(row, p, of[p.ID])
 		a.payoutAccounts(row, p)

@@ -23,6 +23,7 @@ const (
 	rulePaymentRequired = "payment.required"
 	rulePaymentPosted   = "payment.posted"
 	rulePaymentFee      = "payment.fee"
+	rulePaymentRefund   = "payment.refund"
 	rulePaymentDeadline = "payment.deadline"
 	rulePaymentHold     = "payment.hold"
 	rulePaymentAccepted = "payment.accepted"
@@ -100,6 +101,7 @@ func AuditRules() []AuditRule {
 		{rulePaymentRequired, "what is enough follows from amount and policy"},
 		{rulePaymentPosted, "the ledger has on the payment's claims what the payment says"},
 		{rulePaymentFee, "the sweep fee is the sum of its shares of final sweeps"},
+		{rulePaymentRefund, "what is given back is what its refunds say, and is taken from its claims"},
 		{rulePaymentDeadline, "an open payment is looked at when its deadline or hold ends"},
 		{rulePaymentHold, "a hold has a transfer that is out of the chain"},
 		{rulePaymentAccepted, "money is accepted where the host accepted, and nowhere else"},

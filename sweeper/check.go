@@ -54,8 +54,27 @@ func (p Policy) checkIntent(on chain.ID, j Job, jobs []Job) error {
 		return nil
 	case chain.PurposeTopUp:
 		return p.checkTopUp(j, jobs)
+	case chain.PurposeRefund, chain.PurposeWithdrawal:
+		return p.checkPayment(in)
 	}
 	return refuse("intent.purpose", string(in.Purpose), "is not something this sweeper does")
+}
+
+// checkPayment refuses what pays a stranger from another account than the float. Who
+// may be paid is the business of whoever signs: an approval is in the intent.
+func (p Policy) checkPayment(in chain.Intent) error {
+	m := in.Moves[0]
+	switch {
+	case len(in.Moves) != 1:
+		return refuse("intent.moves", strconv.Itoa(len(in.Moves)), "a stranger is paid by one move")
+	case m.From != p.Float || p.Float.Address == "":
+		return refuse("move.from", string(m.From.Address), "is not the configured float")
+	case m.All || m.Own != nil:
+		return refuse("move.amount", m.Amount.String(), "a stranger is paid an exact amount")
+	case m.To == p.Float.Address || m.To == p.Sponsor.Address:
+		return refuse("move.to", string(m.To), "is an account of the gateway")
+	}
+	return nil
 }
 
 func (p Policy) checkTopUp(j Job, jobs []Job) error {

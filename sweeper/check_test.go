@@ -24,7 +24,7 @@ func TestCheckIntent_Collection(t *testing.T) {
 		"move.asset":     func(in *chain.Intent) { in.Moves[0].Asset.ID = "eip155:1/slip44:60" },
 		"move.amount":    func(in *chain.Intent) { in.Moves[0].Amount = chain.Amount{} },
 		"intent.moves":   func(in *chain.Intent) { in.Moves = nil },
-		"intent.purpose": func(in *chain.Intent) { in.Purpose = chain.PurposeWithdrawal },
+		"intent.purpose": func(in *chain.Intent) { in.Purpose = chain.PurposeCancel },
 	} {
 		j := sweepJob("j", "a", usdc, Planned)
 		change(&j.Intent)

@@ -28,6 +28,8 @@ type Policy struct {
 	// at an address without gas of its own then stay, and their jobs are
 	// deferred with ErrNoSponsor.
 	Sponsor chain.Account
+	// Float pays refunds and withdrawals. Its zero value means that nobody does.
+	Float chain.Account
 	// MaxFee caps the fee of every transaction, in base units of the native
 	// coin. An asset's MaxSweepFee can only lower it. Zero: the client's own cap
 	// alone counts.

@@ -223,7 +223,8 @@ func TestBatchesShrinkAndGrow(t *testing.T) {
 			p, err := upTo(t, c, 64, w)
 			require.NoError(t, err, "%s %s", r.who, name)
 			require.Len(t, p.Transfers, 64)
-			require.LessOrEqual(t, c.Capabilities().Batch, most+1)
+			// Both halves of a page may just have tried one more.
+			require.LessOrEqual(t, c.Capabilities().Batch, most+2)
 			n.serve = nil
 			for range 20 {
 				_, err = upTo(t, c, 64, w)

@@ -30,6 +30,9 @@ func (w *world) open() {
 	if w.params.steers {
 		w.after(w.params.blockTime, w.steer)
 	}
+	if w.params.refunds {
+		w.after(w.params.blockTime, w.refunds)
+	}
 }
 
 // while is about so many blocks of time.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -121,7 +122,7 @@ type world struct {
 	stalledUntil     time.Time
 	logs             *logbook
 	calls            int
-	steered          int
+	steered, asked   int
 	hash             uint64
 	hostCancel       bool
 	lastReturnHeight uint64
@@ -143,6 +144,7 @@ type params struct {
 	endpoints  []string
 	sights     bool // nodes stream what is pending
 	steers     bool // an operator interferes with payouts
+	refunds    bool // a clerk gives money back
 }
 
 func stream(seed uint64, name string) *rand.Rand {
@@ -167,6 +169,7 @@ func draw(rnd *rand.Rand, o Options) params {
 	// A quarter of the worlds, and none of those in which bugs are known to be found.
 	p.sights = o.Scenario == nil && o.Load.Open == 0 && slices.Contains([]uint64{0, 5, 8}, o.Seed%11)
 	p.steers = o.Scenario == nil && o.Load.Open == 0 && o.Seed%7 == 5
+	p.refunds = o.Scenario == nil && o.Load.Open == 0 && o.Seed%7 == 3
 	if o.Instances > 0 {
 		p.instances = o.Instances
 	}
@@ -221,10 +224,23 @@ func newWorld(o Options) (*world, error) {
 		return nil, err
 	}
 	w.chain.Grant(w.sponsor, w.eth, chain.NewAmount(5e18))
+	float, err := first.Float(w.chain.Info().ID)
+	if err != nil {
+		return nil, err
+	}
+	if w.params.refunds {
+		// More than all payers ever pay.
+		for range 100 {
+			w.chain.Grant(float, w.eth, chain.NewAmount(10e18))
+		}
+		for _, a := range []chain.Asset{w.usdc, w.usdt} {
+			w.chain.Grant(float, a, chain.NewAmount(1e15))
+		}
+	}
 	w.chain.Mine(history)
 	w.oracle = oracle.New(oracle.Config{
 		Chain: w.chain, Read: func(ctx context.Context, fn func(bursar.Reader) error) error { return w.db.store.Read(ctx, fn) },
-		Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury, Sponsor: w.sponsor,
+		Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury, Sponsor: w.sponsor, Float: float,
 		Confirmations: w.params.confirm, Finality: w.params.finality, MinSweep: map[chain.AssetID]chain.Amount{w.eth.ID: w.eth.SweepMinimum},
 		Endpoints: w.params.endpoints, Secrets: []string{mnemonic}, Now: time.Now,
 	})
@@ -244,7 +260,7 @@ func (w *world) config(name string, run int, s bursar.Store, c chain.Client, to 
 			Client: c, Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury,
 			Mempool: w.params.sights, DropAfter: 10 * time.Minute,
 		}},
-		TTL: time.Hour, SkipAhead: skipAhead,
+		TTL: time.Hour, SkipAhead: skipAhead, Approvers: []ed25519.PublicKey{approver().Public().(ed25519.PublicKey)},
 	}
 }
 

@@ -104,6 +104,7 @@ func (o *Oracle) bijection(d *dump) error {
 	}
 	for i := range d.payments {
 		booked(&d.payments[i], d, want)
+		givesBack(&d.payments[i], d, want)
 	}
 	return sameClaims(want, posted(d.entries))
 }

@@ -36,6 +36,9 @@ func (o *Oracle) conserved(d *dump) error {
 	if err := o.onChain(d, have); err != nil {
 		return err
 	}
+	if err := o.paidOut(d); err != nil {
+		return err
+	}
 	return o.left(d, have)
 }
 

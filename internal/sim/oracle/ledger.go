@@ -129,10 +129,16 @@ func (o *Oracle) booked(p *bursar.Payment) error {
 	if paid(string(p.Status)) {
 		pays, extra = p.Confirmed.Min(p.Amount), p.Confirmed.SubFloor(p.Amount)
 	}
-	if err := o.owes(p, "paid:", pays); err != nil {
+	total := chain.Amount{}
+	for _, r := range o.m.refunds[p.ID] {
+		total = plus(total, givenBack(r))
+	}
+	held := plus(p.Confirmed, p.Held).SubFloor(pays).SubFloor(extra)
+	ofExcess, _, ofPaid := taken(total, extra, held, pays)
+	if err := o.owes(p, "paid:", pays.SubFloor(ofPaid)); err != nil {
 		return err
 	}
-	return o.owes(p, "excess:", extra)
+	return o.owes(p, "excess:", extra.SubFloor(ofExcess))
 }
 
 func (o *Oracle) owes(p *bursar.Payment, kind string, want chain.Amount) error {

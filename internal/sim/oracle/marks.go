@@ -73,7 +73,7 @@ func AllMarks() []string {
 func kinds() []bursar.Kind {
 	return []bursar.Kind{
 		bursar.PaymentCreated, bursar.PaymentDetected, bursar.PaymentPartial, bursar.PaymentConfirmed, bursar.PaymentOverpaid, bursar.PaymentUnderpaid,
-		bursar.PaymentExpired, bursar.PaymentLate, bursar.PaymentReverted, bursar.PaymentSettled, bursar.PaymentCanceled, bursar.PaymentUnexpectedAsset,
+		bursar.PaymentExpired, bursar.PaymentLate, bursar.PaymentReverted, bursar.PaymentSettled, bursar.PaymentCanceled, bursar.PaymentRefunded, bursar.PaymentUnexpectedAsset,
 		bursar.TransactionDetected, bursar.TransactionConfirmed, bursar.TransactionOrphaned, bursar.TransactionFailed, bursar.TransactionReplaced,
 		bursar.PayoutCreatedEvent, bursar.PayoutSentEvent, bursar.PayoutPartialEvent, bursar.PayoutConfirmedEvent, bursar.PayoutAttemptFailed,
 		bursar.PayoutFailedEvent, bursar.PayoutBumped, bursar.PayoutRevertedEvent, bursar.PayoutDeferred,

@@ -23,8 +23,9 @@ type model struct {
 	covering   map[string][]string // the payouts of each transaction
 	signed     map[string][]string // the attempts of each payout
 	underWay   map[string]*bursar.Payout
-	excused    map[string]bool     // payouts that others need not wait for
-	broke      map[chain.ID]uint64 // what must be final after a deep reorg
+	refunds    map[string]map[string]*bursar.Payout // of each payment
+	excused    map[string]bool                      // payouts that others need not wait for
+	broke      map[chain.ID]uint64                  // what must be final after a deep reorg
 	holders    map[bursar.Fence]string
 	locks      map[chain.Lock]intent
 	groups     map[intent][]chain.Lock // the locks of each group's first attempt
@@ -67,7 +68,7 @@ func newModel() *model {
 		payments: map[string]*bursar.Payment{}, statuses: map[string][]bursar.Status{}, txs: map[string]*bursar.Transaction{}, incoming: map[string][]string{}, orphaned: map[string]time.Time{},
 		addresses: map[string]*bursar.Address{}, owners: map[chain.Address]*bursar.Address{},
 		payouts: map[string]*bursar.Payout{}, attempts: map[string]*bursar.Attempt{},
-		covering: map[string][]string{}, signed: map[string][]string{}, underWay: map[string]*bursar.Payout{}, excused: map[string]bool{},
+		covering: map[string][]string{}, signed: map[string][]string{}, underWay: map[string]*bursar.Payout{}, refunds: map[string]map[string]*bursar.Payout{}, excused: map[string]bool{},
 		broke: map[chain.ID]uint64{}, holders: map[bursar.Fence]string{}, locks: map[chain.Lock]intent{}, groups: map[intent][]chain.Lock{},
 		chains: map[chain.ID]*bursar.ChainState{}, epochs: map[string]int64{},
 		entries: map[string]*posting{}, credits: map[transferKey]string{}, balances: map[balanceKey]*big.Int{},

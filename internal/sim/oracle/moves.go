@@ -96,7 +96,7 @@ func payoutMoves() []rowMove {
 		move(phaseDeep, in, done), move(phaseDeep, miss, plan), move(phaseDeep, miss, failed),
 		move(phaseDeep, sign, halted), move(phaseDeep, sent, halted), move(phaseAfter, plan, given),
 		move(phaseOrphan, in, sent), move(phaseOrphan, miss, sent), move(phaseOrphan, done, sent),
-		move(phaseAlone, none, ask).later(), move(phaseAlone, ask, plan).later(), move(phaseAlone, ask, given).later(),
+		move(phaseAlone, none, ask), move(phaseAlone, ask, plan), move(phaseAlone, ask, given),
 		move(phaseAlone, failed, plan), move(phaseAlone, failed, given),
 		// A key that a stranger has is a scenario's business, and no chaos.
 		move(phaseAlone, halted, plan).later(), move(phaseAlone, halted, given).later(),

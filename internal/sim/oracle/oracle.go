@@ -19,8 +19,8 @@ type Config struct {
 	Read func(context.Context, func(bursar.Reader) error) error
 	// Assets are those configured, the native coin included.
 	Assets []chain.Asset
-	// Treasury is where sweeps go, Sponsor who pays the gas.
-	Treasury, Sponsor chain.Address
+	// Treasury is where sweeps go, Sponsor who pays the gas, Float, where set, who pays refunds.
+	Treasury, Sponsor, Float chain.Address
 	// Confirmations is the least depth of a credit; Finality that of what is
 	// called final, 0 where a test sets the finalized block by itself.
 	Confirmations, Finality uint64

@@ -133,6 +133,9 @@ func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 		if err := o.covers(p); err != nil {
 			return err
 		}
+		if err := o.refundable(p); err != nil {
+			return err
+		}
 	}
 	if err := follows("S7", "payout", p.ID, old.Version, p.Version); err != nil {
 		return err

@@ -22,6 +22,7 @@ const (
 	gasF        = string(bursar.AccountGasF)
 	treasuryU   = string(bursar.AccountTreasuryU)
 	treasuryF   = string(bursar.AccountTreasuryF)
+	payable     = "refund_payable:"
 )
 
 // kindOf sorts an account.
@@ -52,14 +53,35 @@ func legs() []leg {
 		{"foreign", gasU, unconfirmed},
 		{"open", firm, unclaimed},
 	}
-	for _, rule := range []string{"L6", "L7", "L8"} {
+	for _, from := range []string{"excess:", "held:", "paid:"} {
+		out = append(out, leg{"L5", from, payable}, leg{"L5", payable, from})
+	}
+	out = append(out, leg{"L5", "out:", unconfirmed}, leg{"L5", payable, "out:"})
+	for _, rule := range []string{"L5", "L6", "L7", "L8"} {
 		out = append(out, leg{rule, gasU, unconfirmed}, leg{rule, gasF, gasU}, leg{rule, unconfirmed, firm})
 	}
 	return out
 }
 
+// rareLegs are those that take a reorg at the right moment: what a refund takes moves
+// from one claim to another, and what a reorg took is owed to us.
+func rareLegs() (out []leg) {
+	claims := []string{"excess:", "held:", "paid:", "receivable:"}
+	for _, from := range claims {
+		for _, to := range claims {
+			if to != from {
+				out = append(out, leg{"L5", to, from})
+			}
+		}
+	}
+	return append(out, leg{"L5", "receivable:", payable}, leg{"L5", payable, "receivable:"})
+}
+
 func legSet() map[leg]bool {
 	out := map[leg]bool{}
+	for _, l := range rareLegs() {
+		out[l] = true
+	}
 	for _, l := range legs() {
 		out[l] = true
 	}
@@ -70,7 +92,7 @@ func legSet() map[leg]bool {
 // zero.
 func claim(kind string) bool {
 	switch kind {
-	case "pending:", "held:", "paid:", "excess:", "customer:":
+	case "pending:", "held:", "paid:", "excess:", "customer:", payable:
 		return true
 	}
 	return false

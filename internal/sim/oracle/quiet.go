@@ -109,6 +109,9 @@ func (o *Oracle) canonical(d *dump) {
 		}
 	}
 	d.homes = map[chain.Address]bursar.Role{o.cfg.Sponsor: bursar.RoleSponsor}
+	if o.cfg.Float != "" {
+		d.homes[o.cfg.Float] = bursar.RoleFloat
+	}
 	for i := range d.addresses {
 		d.homes[d.addresses[i].Address] = d.addresses[i].Role
 	}

@@ -28,6 +28,12 @@ func (m *model) index(p *bursar.Payout) {
 			m.covering[it.TransactionID] = append(of, p.ID)
 		}
 	}
+	if p.Kind == bursar.PayoutRefund {
+		if m.refunds[p.Parent] == nil {
+			m.refunds[p.Parent] = map[string]*bursar.Payout{}
+		}
+		m.refunds[p.Parent][p.ID] = p
+	}
 	delete(m.underWay, p.ID)
 	if underWay(p.Status) {
 		m.underWay[p.ID] = p

@@ -16,6 +16,7 @@ CREATE TABLE {schema}.payments (
     excess numeric(78,0) NOT NULL CHECK (excess >= 0),
     held numeric(78,0) NOT NULL CHECK (held >= 0),
     refunded numeric(78,0) NOT NULL CHECK (refunded >= 0),
+    refunding numeric(78,0) NOT NULL CHECK (refunding >= 0),
     required_confirmations bigint NOT NULL,
     confirmations bigint NOT NULL,
     "block" bigint NOT NULL,

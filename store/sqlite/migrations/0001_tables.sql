@@ -16,6 +16,7 @@ CREATE TABLE bursar_payments (
     excess TEXT NOT NULL CHECK (excess <> '' AND excess NOT GLOB '*[^0-9]*'),
     held TEXT NOT NULL CHECK (held <> '' AND held NOT GLOB '*[^0-9]*'),
     refunded TEXT NOT NULL CHECK (refunded <> '' AND refunded NOT GLOB '*[^0-9]*'),
+    refunding TEXT NOT NULL CHECK (refunding <> '' AND refunding NOT GLOB '*[^0-9]*'),
     required_confirmations INTEGER NOT NULL,
     confirmations INTEGER NOT NULL,
     "block" INTEGER NOT NULL,

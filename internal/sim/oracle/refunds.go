@@ -1,0 +1,120 @@
+package oracle
+
+import (
+	"maps"
+	"math/big"
+	"slices"
+
+	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
+)
+
+// refundable is S4 for a new refund: all that is, or is to be, given back of a payment
+// is final money of that payment.
+func (o *Oracle) refundable(p *bursar.Payout) error {
+	if p.Kind != bursar.PayoutRefund {
+		return nil
+	}
+	asked, final := chain.Amount{}, chain.Amount{}
+	for _, other := range o.m.refunds[p.Parent] {
+		asked = plus(asked, givenBack(other))
+	}
+	for _, t := range o.m.txs {
+		if t.PaymentID == p.Parent && t.Type == bursar.TypeIncoming && t.Asset == p.Asset.ID && t.Live() && t.Final && !t.Suspense {
+			final = plus(final, t.Amount)
+		}
+	}
+	if final.Less(asked) {
+		return broken("S4", "refunds of payment %s come to %s with %s, and %s of its money are final", p.Parent, asked, p.ID, final)
+	}
+	return nil
+}
+
+// givenBack is what a refund gives, or is to give.
+func givenBack(p *bursar.Payout) chain.Amount {
+	switch p.Status {
+	case bursar.PayoutCanceled:
+		return chain.Amount{}
+	case bursar.PayoutConfirmed:
+		return p.Moved
+	}
+	return p.Amount
+}
+
+// taken is what refunds take of each claim: what is too much first, what is held next,
+// what is paid last.
+func taken(total, excess, held, paid chain.Amount) (ofExcess, ofHeld, ofPaid chain.Amount) {
+	ofExcess = total.Min(excess)
+	total = total.SubFloor(ofExcess)
+	ofHeld = total.Min(held)
+	total = total.SubFloor(ofHeld)
+	return ofExcess, ofHeld, total.Min(paid)
+}
+
+// givesBack moves what the refunds of a payment take out of its claims, and owes what
+// was not sent yet.
+func givesBack(p *bursar.Payment, d *dump, want sums) {
+	total := chain.Amount{}
+	for i := range d.payouts {
+		r := &d.payouts[i]
+		if r.Kind != bursar.PayoutRefund || r.Parent != p.ID {
+			continue
+		}
+		total = plus(total, givenBack(r))
+		if r.Status != bursar.PayoutConfirmed {
+			want.owe(p.Asset.ID, payable+r.ID, givenBack(r))
+		}
+	}
+	if total.IsZero() {
+		return
+	}
+	owed := func(kind string) chain.Amount {
+		n, err := chain.AmountFromBig(new(big.Int).Neg(want.at(balanceKey{p.Asset.ID, bursar.Account(kind + p.ID)})))
+		if err != nil {
+			return chain.Amount{}
+		}
+		return n
+	}
+	excess, held, paid := taken(total, owed("excess:"), owed("held:"), owed("paid:"))
+	want.add(p.Asset.ID, "excess:"+p.ID, excess.Big())
+	want.add(p.Asset.ID, "held:"+p.ID, held.Big())
+	want.add(p.Asset.ID, "paid:"+p.ID, paid.Big())
+}
+
+// paidOut is Q2 for strangers: who was to get a refund got it, once. Nobody else pays
+// to their addresses. A store that lost commits has forgotten refunds that were paid.
+func (o *Oracle) paidOut(d *dump) error {
+	if o.lossy {
+		return nil
+	}
+	due := sums{}
+	for i := range d.payouts {
+		r := &d.payouts[i]
+		if r.Kind != bursar.PayoutRefund {
+			continue
+		}
+		n := new(big.Int)
+		if r.Status == bursar.PayoutConfirmed {
+			n = r.Moved.Big()
+		}
+		due.add(r.Asset.ID, string(r.To), n)
+	}
+	for _, at := range keys(due) {
+		got := o.cfg.Chain.BalanceOf(chain.Address(at.account), d.assets[at.asset])
+		if got.Big().Cmp(due.at(at)) != 0 {
+			return broken("Q2", "%s got %s of %s from us, its refunds come to %s", at.account, got, at.asset, due.at(at))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.payment)) {
+		p, paid := d.payment[id], chain.Amount{}
+		for i := range d.payouts {
+			if r := &d.payouts[i]; r.Parent == id && r.Status == bursar.PayoutConfirmed {
+				paid = plus(paid, r.Moved)
+			}
+		}
+		if p.Refunded != paid {
+			return broken("Q2", "payment %s says that %s were given back, its refunds say %s", id, p.Refunded, paid)
+		}
+	}
+	return nil
+}

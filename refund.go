@@ -1,0 +1,459 @@
+package bursar
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// DefaultLimitWindow is the window of a PayoutLimit that names none.
+const DefaultLimitWindow = 24 * time.Hour
+
+// PayoutLimit caps what leaves to strangers, all refunds together, within a time that
+// moves along. What was canceled does not count. It stops a mistake of the host, not a
+// thief with the store in hand: for that a signer has limits of its own.
+type PayoutLimit struct {
+	// Asset is the asset, Max the cap in base units, above zero.
+	Asset chain.AssetID
+	Max   chain.Amount // Max is the cap in base units.
+	// Window is the time, one second or more. Default DefaultLimitWindow.
+	Window time.Duration
+}
+
+// Screening is what Config.Screen is asked about.
+type Screening struct {
+	// Chain, Asset and To are where the money is to go.
+	Chain chain.ID
+	Asset chain.Asset   // Asset is what is to go.
+	To    chain.Address // To is the receiver.
+	// Amount is how much, in base units.
+	Amount chain.Amount
+	// Payment is the payment that is given back.
+	Payment Payment
+}
+
+// RefundRequest asks to give money of a payment back. Exactly one of Amount, Excess
+// and All says how much.
+type RefundRequest struct {
+	// To is the receiver, as the payer gave it. It is never taken from the payment's
+	// sender: that is often an exchange's, where the payer cannot be credited by it.
+	// Required; with mixed case on EVM chains it must be a right EIP-55 checksum.
+	To string
+	// Amount is how much, in units of the payment's asset ("12.5"), above zero.
+	Amount decimal.Decimal
+	// Excess gives back what came on top of the payment's amount, All everything
+	// that can be given back.
+	Excess bool
+	All    bool // All gives back everything that can be.
+	// Key makes the request repeatable, and names one refund of the payment: 1 to
+	// MaxKey bytes. The amount of the first request stays, whatever came in since.
+	Key string
+}
+
+// Refund gives money of a payment back, from the float (see Gateway.Float). The
+// network's fee is the merchant's, and the sponsor brings the gas where the float has
+// none. At most what is final of the payment's money is ever given back, all its
+// refunds together.
+//
+// The refund waits in PayoutAwaitingApproval until ApprovePayout brings the signature
+// of one of Config.Approvers, a key outside this process; then it is sent like any
+// other payout. CancelPayout gives it up as long as nothing of it can be mined. It
+// does not change the payment's status; payment.refunded tells when it is final.
+// Where the float lacks the money the refund waits, and goes on by itself.
+//
+// Errors: ErrNotFound; ErrNothingToRefund where nothing of the payment's money that is
+// final is left; *FieldError for a bad request, a receiver that cannot be paid, or more than is left;
+// *LimitError above a PayoutLimit; *ScreenError where Config.Screen refused;
+// ErrIdempotencyConflict where the key stands for another refund; ErrChainNotReady
+// where the chain is not proved, or halted; chain.ErrUnsupported where nobody signs
+// payouts there.
+func (g *Gateway) Refund(ctx context.Context, payment string, req RefundRequest) (Payout, error) {
+	if err := g.writable(ctx); err != nil {
+		return Payout{}, err
+	}
+	if err := req.check(); err != nil {
+		return Payout{}, err
+	}
+	p, err := g.Payment(ctx, payment)
+	if err != nil {
+		return Payout{}, err
+	}
+	r, err := g.refund(p, req)
+	if err != nil {
+		return Payout{}, err
+	}
+	if old, ok, err := g.repeated(ctx, r); ok || err != nil {
+		return old, err
+	}
+	if err := r.ready(ctx); err != nil {
+		return Payout{}, err
+	}
+	var out Payout
+	_, err = g.change(ctx, payment, func(d *desk, f *file) error {
+		known, err := d.tx.Payouts(ctx, PayoutQuery{Keys: []string{r.key}})
+		if err != nil {
+			return err
+		}
+		if len(known) > 0 {
+			out, err = r.same(known[0])
+			return err
+		}
+		made, err := d.refund(f, r)
+		if err == nil {
+			out = made.Payout
+			out.Version, out.Seq = 1, int64(len(made.notices))
+		}
+		return err
+	})
+	if err != nil {
+		return Payout{}, err
+	}
+	return out, nil
+}
+
+func (req RefundRequest) check() error {
+	switch {
+	case req.Key == "":
+		return fieldErr("RefundRequest.Key", CodeRequired, "an idempotency key")
+	case req.To == "":
+		return fieldErr("RefundRequest.To", CodeRequired, "an address that the payer gave")
+	}
+	asked := 0
+	for _, on := range []bool{!req.Amount.IsZero(), req.Excess, req.All} {
+		if on {
+			asked++
+		}
+	}
+	if asked != 1 {
+		return fieldErr("RefundRequest.Amount", CodeRequired, "exactly one of Amount, Excess and All")
+	}
+	return checkText("RefundRequest.Key", req.Key, MaxKey)
+}
+
+// refund is a request that was checked.
+type refund struct {
+	gw   *Gateway
+	net  *network
+	of   Payment
+	key  string
+	to   chain.Address
+	want chain.Amount // zero with excess or all
+	from issued
+	req  RefundRequest
+}
+
+// refund checks what can be checked without the store.
+func (g *Gateway) refund(p Payment, req RefundRequest) (refund, error) {
+	r := refund{gw: g, of: p, key: "refund:" + p.ID + ":" + req.Key, req: req}
+	var ok bool
+	if r.net, ok = g.nets[p.Asset.Chain()]; !ok {
+		return r, fieldErr("Payment.Asset", CodeUnknown, "chain %s is not configured any more", p.Asset.Chain())
+	}
+	if r.net.cfg.Sweep == SweepOff {
+		return r, fmt.Errorf("bursar: chain %s: nobody signs where Sweep is off: %w", r.net.info.ID, chain.ErrUnsupported)
+	}
+	if g.cfg.Signer == nil && !g.cfg.Wallet.WatchOnly() && len(g.cfg.Approvers) == 0 {
+		return r, fieldErr("Config.Approvers", CodeRequired, "this gateway's signer pays no stranger without an approval")
+	}
+	var err error
+	if !req.Amount.IsZero() {
+		if r.want, err = units("RefundRequest.Amount", req.Amount, p.Asset); err != nil {
+			return r, err
+		}
+	}
+	if r.from, err = r.net.book.float(); err != nil {
+		return r, err
+	}
+	r.to, err = r.net.stranger("RefundRequest.To", req.To)
+	return r, err
+}
+
+// stranger reads an address that is not ours and that can be paid.
+func (n *network) stranger(field, text string) (chain.Address, error) {
+	to, err := n.codec.Parse(text)
+	if err != nil {
+		return "", &FieldError{Field: field, Code: CodeInvalid, Reason: "not an address", Err: err}
+	}
+	_, ours := n.book.own(to)
+	switch {
+	case isZeroAddress(n.codec, to):
+		return "", fieldErr(field, CodeInvalid, "%s is the zero address", to)
+	case ours || to == n.cfg.Treasury:
+		return "", fieldErr(field, CodeInvalid, "%s is an address of this gateway", to)
+	}
+	for _, a := range n.known().all {
+		if a.Contract == to {
+			return "", fieldErr(field, CodeInvalid, "%s is the contract of %s, which sends nothing on", to, a.Symbol)
+		}
+	}
+	return to, nil
+}
+
+// repeated finds what an earlier call with the same key made.
+func (g *Gateway) repeated(ctx context.Context, r refund) (out Payout, ok bool, err error) {
+	err = g.store.Read(ctx, func(rd Reader) error {
+		rows, err := rd.Payouts(ctx, PayoutQuery{Keys: []string{r.key}})
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		ok = true
+		out, err = r.same(rows[0])
+		return err
+	})
+	return out, ok, err
+}
+
+// same returns a payout that the key stands for.
+func (r refund) same(p Payout) (Payout, error) {
+	if p.To != r.to || !r.want.IsZero() && p.Amount != r.want {
+		return Payout{}, fmt.Errorf("%w: key %q belongs to payout %s", ErrIdempotencyConflict, r.req.Key, p.ID)
+	}
+	return p, nil
+}
+
+// ready asks whoever is to be asked before something is written.
+func (r refund) ready(ctx context.Context) error {
+	if !r.net.isVerified() {
+		return fmt.Errorf("%w: %s", ErrChainNotReady, r.net.info.ID)
+	}
+	if r.gw.cfg.Screen == nil {
+		return nil
+	}
+	asked := Screening{Chain: r.net.info.ID, Asset: r.of.Asset, To: r.to, Amount: r.want, Payment: r.of}
+	if err := r.gw.screened(ctx, asked); err != nil {
+		return &ScreenError{Address: r.to, Err: err}
+	}
+	return nil
+}
+
+// screened asks the host, whose code may panic.
+func (g *Gateway) screened(ctx context.Context, s Screening) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("bursar: Config.Screen panicked: %v", v)
+		}
+	}()
+	return g.cfg.Screen(ctx, s)
+}
+
+// refund plans one, where the payment's file is on the desk.
+func (d *desk) refund(f *file, r refund) (*payoutFile, error) {
+	if d.state.Halted != "" {
+		return nil, fmt.Errorf("%w: %s is halted: %s", ErrChainNotReady, d.net.info.ID, d.state.Halted)
+	}
+	amount, err := r.amount(f.kase)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.within(r.of.Asset, amount); err != nil {
+		return nil, err
+	}
+	id, err := d.gw.newID("po", d.now)
+	if err != nil {
+		return nil, err
+	}
+	p := &payoutFile{Payout: Payout{
+		ID: id, Key: r.key, Kind: PayoutRefund, Chain: d.net.info.ID, Asset: f.kase.payment.Asset, From: r.from.account(), To: r.to,
+		Amount: amount, MaxFee: d.net.cfg.MaxFee, Parent: f.kase.payment.ID, Group: 1, CreatedAt: d.now,
+	}}
+	d.payouts[id] = p
+	d.payoutOrder = append(d.payoutOrder, p)
+	d.claim(f, p, sum(f.kase.payment.Refunding, amount), "asked")
+	return p, d.move(p, payoutRequest, "ask")
+}
+
+// amount is how much is to go back, of what there is.
+func (r refund) amount(k kase) (chain.Amount, error) {
+	left := k.refundable()
+	want := r.want
+	switch {
+	case r.req.All:
+		want = left
+	case r.req.Excess:
+		c := k.payment.cut()
+		want = k.payment.PostedExcess.SubFloor(c.excess).Min(left)
+	}
+	switch {
+	case left.IsZero() || want.IsZero():
+		return want, fmt.Errorf("%w: payment %s", ErrNothingToRefund, k.payment.ID)
+	case left.Less(want):
+		a := k.payment.Asset
+		return want, fieldErr("RefundRequest.Amount", CodeOutOfRange, "%s is more than the %s %s that are final and not given back", a.Format(want), a.Format(left), a.Symbol)
+	}
+	return want, nil
+}
+
+// refundable is what of a payment's money is final and neither given back nor about
+// to be.
+func (k kase) refundable() chain.Amount {
+	final := chain.Amount{}
+	for _, t := range k.txs {
+		if t.Asset == k.payment.Asset.ID && t.Status == TxConfirmed && t.Final && !t.Suspense {
+			final = sum(final, t.Amount)
+		}
+	}
+	return final.SubFloor(k.payment.Refunding)
+}
+
+// within checks the limits of the chain.
+func (d *desk) within(a chain.Asset, amount chain.Amount) error {
+	for _, l := range d.net.cfg.Limits {
+		if l.Asset != a.ID {
+			continue
+		}
+		rows, err := d.tx.Payouts(d.ctx, PayoutQuery{
+			Chain: d.net.info.ID, Kinds: []PayoutKind{PayoutRefund, PayoutWithdrawal}, After: Cursor{At: d.now.Add(-l.Window)},
+		})
+		if err != nil {
+			return err
+		}
+		used := chain.Amount{}
+		for _, p := range rows {
+			if p.Asset.ID == a.ID && p.Status != PayoutCanceled {
+				used = sum(used, p.Amount)
+			}
+		}
+		if l.Max.SubFloor(used).Less(amount) {
+			return &LimitError{Asset: a, Max: l.Max, Window: l.Window, Used: used, Wanted: amount}
+		}
+	}
+	return nil
+}
+
+func (c *Chain) checkLimits(path string) error {
+	c.Limits = slices.Clone(c.Limits)
+	for i := range c.Limits {
+		l := &c.Limits[i]
+		field := fmt.Sprintf("%s.Limits[%d]", path, i)
+		if l.Window == 0 {
+			l.Window = DefaultLimitWindow
+		}
+		switch {
+		case !c.lists(l.Asset):
+			return fieldErr(field+".Asset", CodeUnknown, "%s is no asset of the chain", l.Asset)
+		case l.Max.IsZero():
+			return fieldErr(field+".Max", CodeRequired, "a cap above zero")
+		case l.Window < time.Second:
+			return fieldErr(field+".Window", CodeOutOfRange, "%s is shorter than 1 s", l.Window)
+		}
+	}
+	return nil
+}
+
+// ApprovePayout brings the approval of a payout that waits for one. It must be for
+// exactly what the payout pays: its id, asset, receiver and amount, and it must last
+// until the transaction is signed. Where it did not, or a signer takes each approval
+// once and the transaction failed, another one takes its place.
+// Where Config.Approvers are known its signature is looked at, else that is left to
+// the signer, which looks at it in any case. Repeating the call is no error.
+//
+// Errors: ErrNotFound; *FieldError for a part of the approval that does not fit, by
+// name; ErrPayoutClosed or ErrPayoutUnderway where the payout waits for none.
+func (g *Gateway) ApprovePayout(ctx context.Context, id string, approval chain.Approval) (Payout, error) {
+	return g.steer(ctx, id, func(d *desk, p *payoutFile) error {
+		if p.Approval != nil && string(p.Approval.Message()) == string(approval.Message()) {
+			return nil
+		}
+		waits := p.Status == PayoutAwaitingApproval
+		if again := p.Approval != nil && p.unsigned(); !waits && !again {
+			return p.refuse()
+		}
+		if err := g.approves(p.Payout, approval, d.now); err != nil {
+			return err
+		}
+		p.Approval, p.dirty = &approval, true
+		if waits {
+			return d.move(p, payoutApprove, "approve")
+		}
+		p.Failures, p.NotBefore = 0, time.Time{} // the old one may be what it failed for
+		return nil
+	})
+}
+
+func (g *Gateway) approves(p Payout, a chain.Approval, now time.Time) error {
+	const field = "Approval."
+	switch {
+	case a.Payout != p.ID:
+		return fieldErr(field+"Payout", CodeMismatch, "%q, the payout is %s", a.Payout, p.ID)
+	case a.Asset != p.Asset.ID:
+		return fieldErr(field+"Asset", CodeMismatch, "%s, the payout pays %s", a.Asset, p.Asset.ID)
+	case a.To != p.To:
+		return fieldErr(field+"To", CodeMismatch, "%s, the payout pays %s", a.To, p.To)
+	case a.Amount != p.Amount:
+		return fieldErr(field+"Amount", CodeMismatch, "%s, the payout pays %s", a.Amount, p.Amount)
+	case !a.NotAfter.After(now):
+		return fieldErr(field+"NotAfter", CodeOutOfRange, "%s has passed", a.NotAfter.UTC().Format(time.RFC3339))
+	case len(g.cfg.Approvers) == 0:
+		return nil
+	}
+	message := a.Message()
+	if !slices.ContainsFunc(g.cfg.Approvers, func(key ed25519.PublicKey) bool { return ed25519.Verify(key, message, a.Signature) }) {
+		return fieldErr(field+"Signature", CodeInvalid, "of none of the approvers")
+	}
+	return nil
+}
+
+func (c Config) checkApprovers() error {
+	for i, key := range c.Approvers {
+		if len(key) != ed25519.PublicKeySize {
+			return fieldErr(fmt.Sprintf("Config.Approvers[%d]", i), CodeInvalid, "%d bytes, an Ed25519 public key has %d", len(key), ed25519.PublicKeySize)
+		}
+	}
+	return nil
+}
+
+// Float returns the account that pays refunds on a chain: the operator keeps it
+// funded with what may have to be given back, and with no more. It is derived from
+// the active wallet, at change level 1, index 1.
+func (g *Gateway) Float(id ChainID) (chain.Address, error) {
+	if g == nil || g.nets[id] == nil {
+		return "", fieldErr("Float.ID", CodeUnknown, "chain %q is not configured", id)
+	}
+	it, err := g.nets[id].book.float()
+	return it.address, err
+}
+
+// LimitError reports a payout above a PayoutLimit. Nothing was written.
+type LimitError struct {
+	// Asset and Max are the limit's, Window its time.
+	Asset  chain.Asset
+	Max    chain.Amount  // Max is the cap, in base units.
+	Window time.Duration // Window is the limit's time.
+	// Used is what left or is about to within that time, Wanted what was asked for on
+	// top, in base units.
+	Used   chain.Amount
+	Wanted chain.Amount // Wanted is what was asked for on top.
+}
+
+// Error tells all four numbers.
+func (e *LimitError) Error() string {
+	f := e.Asset.Format
+	return fmt.Sprintf("bursar: %s %s would exceed the limit of %s within %s, of which %s are used", f(e.Wanted), e.Asset.Symbol, f(e.Max), e.Window, f(e.Used))
+}
+
+// ScreenError reports that the host's Config.Screen refused a receiver. Nothing was
+// written.
+type ScreenError struct {
+	// Address is the receiver.
+	Address chain.Address
+	// Err is what the host said.
+	Err error
+}
+
+// Error tells what the host said.
+func (e *ScreenError) Error() string {
+	return fmt.Sprintf("bursar: %s was refused: %v", e.Address, e.Err)
+}
+
+// Unwrap returns what the host said.
+func (e *ScreenError) Unwrap() error { return e.Err }
+
+// ErrNothingToRefund: nothing of the payment's money is final and not given back.
+var ErrNothingToRefund = errors.New("bursar: nothing to refund")

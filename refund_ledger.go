@@ -1,0 +1,136 @@
+package bursar
+
+import (
+	"fmt"
+
+	"github.com/bursar-go/bursar/chain"
+)
+
+// cut is which of a payment's claims its refunds take: first what is too much, then
+// what is held, then what is paid. What no claim covers any more, because a reorg took
+// money that was given back already, somebody owes us.
+type cut struct{ excess, held, paid, lost chain.Amount }
+
+// cut works it out from the payment's amounts. It is a function of them alone, so that
+// whatever changes them moves the difference.
+func (p Payment) cut() cut {
+	if p.Refunding.IsZero() {
+		return cut{}
+	}
+	left := p.Refunding
+	take := func(from chain.Amount) chain.Amount {
+		part := left.Min(from)
+		left = left.SubFloor(part)
+		return part
+	}
+	held := sum(p.Confirmed, p.Held).SubFloor(p.PostedPaid).SubFloor(p.PostedExcess)
+	c := cut{excess: take(p.PostedExcess)}
+	c.held = take(held)
+	c.paid = take(p.PostedPaid)
+	c.lost = left
+	return c
+}
+
+// recutRefunds is L5 and its reversal: the entries that lead from the cut before to
+// that after. What the refunds take more, or less, of all claims together is against.
+func recutRefunds(before, after Payment, against Account, cause string) []Entry {
+	a, b := before.cut(), after.cut()
+	if a == b {
+		return nil
+	}
+	id := after.ID
+	type side struct {
+		account Account
+		amount  chain.Amount
+	}
+	var debits, credits []side
+	differ := func(account Account, from, to chain.Amount) {
+		switch from.Cmp(to) {
+		case -1:
+			debits = append(debits, side{account, to.SubFloor(from)})
+		case 1:
+			credits = append(credits, side{account, from.SubFloor(to)})
+		}
+	}
+	differ(accountExcess(id), a.excess, b.excess)
+	differ(accountHeld(id), a.held, b.held)
+	differ(accountPaid(id), a.paid, b.paid)
+	differ(accountReorg(id), a.lost, b.lost)
+	// What is owed to the receivers is on the other side.
+	differ(against, after.Refunding, before.Refunding)
+	var out []Entry
+	for len(debits) > 0 && len(credits) > 0 {
+		d, c := &debits[0], &credits[0]
+		n := d.amount.Min(c.amount)
+		out = append(out, Entry{
+			ID:   hashID("le_", "L5", id, string(d.account), string(c.account), cause),
+			Rule: "L5", Asset: after.Asset.ID, Subject: id, Chain: after.Asset.Chain(), Debit: d.account, Credit: c.account, Amount: n,
+		})
+		if d.amount = d.amount.SubFloor(n); d.amount.IsZero() {
+			debits = debits[1:]
+		}
+		if c.amount = c.amount.SubFloor(n); c.amount.IsZero() {
+			credits = credits[1:]
+		}
+	}
+	return out
+}
+
+// claim changes how much of a payment's money is, or is to be, given back, for one of
+// its refunds.
+func (d *desk) claim(f *file, p *payoutFile, refunding chain.Amount, cause string) {
+	before := f.kase.payment
+	f.kase.payment.Refunding, f.changed = refunding, true
+	// A reorg brings the same causes again, never at the same number of the payout.
+	cause = fmt.Sprintf("%s %s %d", p.ID, cause, p.Version)
+	d.post(recutRefunds(before, f.kase.payment, accountRefund(p.ID), cause))
+}
+
+// refunded puts the file of the payment that a refund is of on the desk.
+func (d *desk) refunded(p *payoutFile) (*file, error) {
+	rows, err := d.tx.Payments(d.ctx, PaymentQuery{IDs: []string{p.Parent}})
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("%w: payout %s is of payment %s, which is gone", ErrInvariant, p.ID, p.Parent)
+	}
+	return d.file(rows[0].Address)
+}
+
+// refundFinal books a refund that is final, on its payment. A token may have moved
+// less than it was told to: the rest is still the payer's.
+func (d *desk) refundFinal(p *payoutFile) error {
+	f, err := d.refunded(p)
+	if err != nil {
+		return err
+	}
+	if rest := p.Amount.SubFloor(p.Moved); !rest.IsZero() {
+		d.claim(f, p, f.kase.payment.Refunding.SubFloor(rest), "short")
+	}
+	f.kase.payment.Refunded = sum(f.kase.payment.Refunded, p.Moved)
+	return d.decide(f, factRefunded, "", nil)
+}
+
+// refundLost takes refundFinal back, where the refund's block left the chain.
+func (d *desk) refundLost(p *payoutFile) error {
+	f, err := d.refunded(p)
+	if err != nil {
+		return err
+	}
+	f.kase.payment.Refunded, f.changed = f.kase.payment.Refunded.SubFloor(p.Moved), true
+	if rest := p.Amount.SubFloor(p.Moved); !rest.IsZero() {
+		d.claim(f, p, sum(f.kase.payment.Refunding, rest), "whole")
+	}
+	return nil
+}
+
+// refundGone frees what a refund that was given up had reserved.
+func (d *desk) refundGone(p *payoutFile) error {
+	f, err := d.refunded(p)
+	if err != nil {
+		return err
+	}
+	d.claim(f, p, f.kase.payment.Refunding.SubFloor(p.Amount), "gone")
+	return nil
+}
