@@ -2,6 +2,7 @@ package bursar_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -45,9 +46,11 @@ func openWithStore(notify ...bursar.Notifier) (*bursar.Gateway, *chaintest.Chain
 		Wallet: wallet,
 		Chains: []bursar.Chain{{Client: network.Client(), Assets: []chain.Asset{usdc}, Treasury: network.Payer("treasury")}},
 		Notify: notify,
-		Manual: true, // the examples decide when something happens
-		Rand:   rand.NewChaCha8(sha256.Sum256([]byte("example"))),
-		Logger: slog.New(slog.DiscardHandler),
+		// Whoever approves refunds keeps the other half of this key elsewhere.
+		Approvers: []ed25519.PublicKey{approverKey().Public().(ed25519.PublicKey)},
+		Manual:    true, // the examples decide when something happens
+		Rand:      rand.NewChaCha8(sha256.Sum256([]byte("example"))),
+		Logger:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		panic(err)
@@ -276,6 +279,64 @@ func ExampleGateway_CancelPayment() {
 	// canceled holds 1 <nil>
 	// confirmed has 1 <nil>
 	// true
+}
+
+func approverKey() ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte("the approver's, on another machine"))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// A customer sends goods back: the host asks for a refund to an address that the
+// customer gave, somebody approves it with a key that the host does not have, and the
+// float pays.
+func ExampleGateway_Refund() {
+	ctx := context.Background()
+	gw, network := open()
+	defer gw.Stop(ctx)
+	payment, err := gw.CreatePayment(ctx, bursar.PaymentRequest{Asset: "local/ETH", Amount: decimal.RequireFromString("0.5")})
+	if err != nil {
+		panic(err)
+	}
+	float, err := gw.Float(network.Info().ID)
+	if err != nil {
+		panic(err)
+	}
+	network.Pay("customer", payment.Address, network.Info().Native, payment.Amount)
+	network.Pay("owner", float, network.Info().Native, chain.NewAmount(2e18))
+	for range 20 {
+		mine(gw, network, 2)
+	}
+
+	refund, err := gw.Refund(ctx, payment.ID, bursar.RefundRequest{
+		To: string(network.Payer("customer's wallet")), Amount: decimal.RequireFromString("0.2"), Key: "return-17",
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(refund.Status)
+
+	// Elsewhere: the approver looks at what it is, and signs exactly that.
+	approval := chain.Approval{
+		Payout: refund.ID, Asset: refund.Asset.ID, To: refund.To, Amount: refund.Amount, NotAfter: time.Now().Add(time.Hour),
+	}
+	approval.Signature = ed25519.Sign(approverKey(), approval.Message())
+
+	if _, err := gw.ApprovePayout(ctx, refund.ID, approval); err != nil {
+		panic(err)
+	}
+	for range 20 {
+		mine(gw, network, 2)
+	}
+	payment, err = gw.Payment(ctx, payment.ID)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(payment.Status, payment.Asset.Format(payment.Refunded), payment.Asset.Symbol)
+	fmt.Println(network.BalanceOf(refund.To, network.Info().Native))
+	// Output:
+	// awaiting_approval
+	// settled 0.2 ETH
+	// 200000000000000000
 }
 
 func ExampleGateway_RenewPayment() {

@@ -378,6 +378,31 @@ func TestRefundWaitsForTheFloat(t *testing.T) {
 	f.noBrokenRules()
 }
 
+// A reorg of final blocks takes a refund back that was told as done; it is mined again,
+// the same transaction, and counts once.
+func TestThreat_A2_AFinalRefundIsTakenBack(t *testing.T) {
+	f := newRefunds(t, bursartest.Options{})
+	p := f.Create("USDC", "10")
+	f.Pay(p)
+	f.Settle()
+	r := f.approve(p, all)
+	f.Settle()
+	require.Equal(t, p.Amount, f.Payment(p).Refunded)
+	depth := int(f.Chain.Head().Height - f.payout(r).Block + 1)
+	f.Reorg(depth, chaintest.ReorgOptions{DropAll: true})
+	require.Equal(t, bursar.PayoutBroadcast, f.payout(r).Status)
+	require.True(t, f.Payment(p).Refunded.IsZero())
+	require.Equal(t, p.Amount, f.Payment(p).Refunding, "it is still to be paid")
+	f.Settle()
+	require.NoError(t, f.Gateway.ResumeChain(f.ctx(), f.Chain.Info().ID))
+	f.Settle()
+	require.Equal(t, bursar.PayoutConfirmed, f.payout(r).Status)
+	require.Equal(t, p.Amount, f.Payment(p).Refunded)
+	require.Equal(t, p.Amount, f.Chain.BalanceOf(r.To, f.USDC))
+	require.Equal(t, 2, f.count(bursar.PaymentRefunded, p.ID))
+	f.noBrokenRules()
+}
+
 // S16: a deep reorg takes the deposit of a refund. What was promised stays promised,
 // and somebody owes it to us until the deposit comes back.
 func TestThreat_A2_ADepositThatWasGivenBackIsGone(t *testing.T) {

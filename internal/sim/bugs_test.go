@@ -246,6 +246,7 @@ func TestPlantedBugs(t *testing.T) {
 				require.NotEmpty(t, b.rule, "nothing has found it yet")
 			}
 			if *search {
+				b.blocks = *blocks
 				b.search(t, bin)
 				return
 			}
@@ -330,7 +331,6 @@ func ruleOf(text string) string {
 func (b bug) search(t *testing.T, bin string) {
 	t.Helper()
 	began := time.Now()
-	b.blocks = *blocks
 	for from := uint64(1); from <= uint64(*most); {
 		c := b.run(t, bin, "", from, *most-int(from)+1)
 		if c.rule == "" {

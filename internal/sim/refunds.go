@@ -19,6 +19,8 @@ func approver() ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed([]byte("bursar simulation's approver key"))
 }
 
+func approves() ed25519.PublicKey { return ed25519.PublicKey(approver()[ed25519.SeedSize:]) }
+
 // refunds has a clerk ask for refunds, approve them and think better of it. Once the
 // world heals what waits is approved.
 func (w *world) refunds() {

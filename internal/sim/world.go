@@ -260,7 +260,7 @@ func (w *world) config(name string, run int, s bursar.Store, c chain.Client, to 
 			Client: c, Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury,
 			Mempool: w.params.sights, DropAfter: 10 * time.Minute,
 		}},
-		TTL: time.Hour, SkipAhead: skipAhead, Approvers: []ed25519.PublicKey{approver().Public().(ed25519.PublicKey)},
+		TTL: time.Hour, SkipAhead: skipAhead, Approvers: []ed25519.PublicKey{approves()},
 	}
 }
 
