@@ -25,9 +25,20 @@ import (
 
 const abandon = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"
 
+// wallets are those that tests share: each gateway derives the same thousand addresses,
+// which takes most of a test's time under the race detector.
+var wallets sync.Map
+
 func wallet(t testing.TB, words, passphrase string) *hdwallet.Wallet {
 	t.Helper()
-	w, err := hdwallet.FromMnemonic(words, passphrase)
+	made, _ := wallets.LoadOrStore(words+" "+passphrase, sync.OnceValues(func() (*hdwallet.Wallet, error) {
+		w, err := hdwallet.FromMnemonic(words, passphrase)
+		if err == nil {
+			w.Remember(1 << 14)
+		}
+		return w, err
+	}))
+	w, err := made.(func() (*hdwallet.Wallet, error))()
 	require.NoError(t, err)
 	return w
 }

@@ -86,10 +86,8 @@ func newLaunch(t *testing.T, o chaintest.Options) *launch {
 	o.Start, o.Mainnet, o.Finalized = time.Now(), true, !o.Finalized
 	l := &launch{t: t, chain: chaintest.New(o), store: &durable{Store: memory.New()}}
 	l.usdc = l.chain.DeployToken(chaintest.TokenSpec{Symbol: "USDC", Decimals: 6})
-	wallet, err := hdwallet.FromMnemonic(bursartest.Mnemonic, "")
-	require.NoError(t, err)
 	l.cfg = bursar.Config{
-		Store: l.store, Wallet: wallet, Manual: true, Logger: slog.New(slog.DiscardHandler),
+		Store: l.store, Wallet: wallet(t, bursartest.Mnemonic, ""), Manual: true, Logger: slog.New(slog.DiscardHandler),
 		Chains: []bursar.Chain{{Client: l.chain.Client(), Assets: []chain.Asset{l.usdc}, Treasury: l.chain.Payer("treasury")}},
 		Notify: []bursar.Notifier{l.webhook("https://shop.example/hook")},
 	}
