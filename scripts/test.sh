@@ -31,7 +31,7 @@ fi
 
 # The random runs of thousands of steps, without the race detector, which slows
 # them several times; below they run shortened under it.
-step "long random runs" 900 go test -timeout 14m -run 'Random|Sequences|Storm|Crash|KeysAhead|NeverCountedTwice' . ./sweeper ./scanner ./storetest ./store/... || status=1
+step "long random runs" 900 go test -timeout 14m -run 'Random|Sequences|Storm|Crash|KeysAhead|NeverCountedTwice|ProbedPages' . ./chain/evm ./sweeper ./scanner ./storetest ./store/... || status=1
 for store in sqlite postgres; do
 	step "long random runs on $store" 600 go -C "store/$store" test -timeout 9m -run 'Conformance/model' . || status=1
 done

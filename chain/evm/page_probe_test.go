@@ -16,8 +16,11 @@ func paged(n uint64) func(*Config) { return func(c *Config) { c.PageBlocks = n }
 
 // Whatever happens, a page read by balances is the page read by blocks.
 func TestThreat_A2_ProbedPagesAreThePagesOfBlocks(t *testing.T) {
-	spared := 0
-	for seed := range uint64(40) {
+	spared, each := 0, uint64(1)
+	if testing.Short() {
+		each = 5
+	}
+	for seed := uint64(0); seed < 40; seed += each {
 		m := newMovingChain(t, seed)
 		if seed%2 == 1 {
 			m.poor = []string{strings.ToLower(ann), strings.ToLower(ben)}
@@ -53,7 +56,7 @@ func TestThreat_A2_ProbedPagesAreThePagesOfBlocks(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, full, probed, "up to the head, seed %d", seed)
 	}
-	require.Greater(t, spared, 15, "most blocks are not read where little happens")
+	require.GreaterOrEqual(t, spared, 16/int(each), "most blocks are not read where little happens")
 }
 
 // The same where the node traces: then the calls inside of transactions are in the
