@@ -29,8 +29,21 @@ func (f *flow) failed() (bursar.Payment, bursar.Payout) {
 	p := f.Create("USDC", "10")
 	f.Pay(p)
 	f.Confirm()
-	for range 200 { // what is prepared with good hope fails on the chain
-		if rows := f.payouts(bursar.PayoutSweep); len(rows) == 1 && rows[0].Status == bursar.PayoutFailed {
+	f.burn(func() bool {
+		rows := f.payouts(bursar.PayoutSweep)
+		return len(rows) == 1 && rows[0].Status == bursar.PayoutFailed
+	})
+	sweep := f.only(bursar.PayoutSweep)
+	require.Equal(f.t, bursar.PayoutFailed, sweep.Status)
+	return p, sweep
+}
+
+// burn has the token fail on the chain what was prepared with good hope, until enough
+// of it did, and makes it well again.
+func (f *flow) burn(enough func() bool) {
+	f.t.Helper()
+	for range 200 {
+		if enough() {
 			break
 		}
 		f.Chain.AdvanceTime(10 * time.Minute)
@@ -41,9 +54,6 @@ func (f *flow) failed() (bursar.Payment, bursar.Payout) {
 	}
 	f.Chain.SetTransferRate(f.USDC, 1, 1)
 	f.Mine(1)
-	sweep := f.only(bursar.PayoutSweep)
-	require.Equal(f.t, bursar.PayoutFailed, sweep.Status)
-	return p, sweep
 }
 
 // underway makes a payment whose sweep waits in the mempool.
@@ -107,15 +117,7 @@ func TestRetryOfAPayoutThatFailsAgain(t *testing.T) {
 	_, sweep := f.failed()
 	_, err := f.Gateway.RetryPayout(f.ctx(), sweep.ID)
 	require.NoError(t, err)
-	for range 200 {
-		f.Chain.AdvanceTime(10 * time.Minute)
-		f.Chain.SetTransferRate(f.USDC, 1, 1)
-		f.Step()
-		f.Chain.SetTransferRate(f.USDC, 0, 1)
-		f.Chain.Mine(1)
-	}
-	f.Chain.SetTransferRate(f.USDC, 1, 1)
-	f.Mine(1)
+	f.burn(func() bool { return false })
 	require.Equal(t, bursar.PayoutFailed, f.payout(sweep).Status)
 	require.Len(t, f.attempts(sweep), 6)
 	require.Equal(t, 2, f.count(bursar.PayoutFailedEvent, sweep.ID))
