@@ -196,13 +196,7 @@ type limits struct {
 // names the least that would do and what is allowed.
 func (p price) within(gas uint64, l limits) (price, error) {
 	units := uint256.NewInt(gas)
-	limit, allowed := l.Highest, times(&l.Highest, units)
-	if !l.Budget.IsZero() {
-		affordable := new(uint256.Int).Div(fromAmount(l.Budget.SubFloor(l.Below)), units)
-		if affordable.Lt(&limit) {
-			limit, allowed = *affordable, l.Budget
-		}
-	}
+	limit, allowed := l.most(units)
 	if p.Floor.Gt(&limit) {
 		least, err := times(&p.Floor, units).Add(l.Below)
 		if err != nil {
@@ -217,6 +211,19 @@ func (p price) within(gas uint64, l limits) (price, error) {
 		p.Tip = p.Cap
 	}
 	return p, nil
+}
+
+// most is the highest price that the limits leave for so many units of gas, and
+// the fee that it comes from.
+func (l limits) most(units *uint256.Int) (limit uint256.Int, allowed chain.Amount) {
+	limit, allowed = l.Highest, times(&l.Highest, units)
+	if !l.Budget.IsZero() {
+		affordable := new(uint256.Int).Div(fromAmount(l.Budget.SubFloor(l.Below)), units)
+		if affordable.Lt(&limit) {
+			limit, allowed = *affordable, l.Budget
+		}
+	}
+	return limit, allowed
 }
 
 // times cannot overflow: prices have at most priceBits and a few, gas 25.
