@@ -19,6 +19,12 @@ const (
 	DefaultMaxBumps        = 5                // DefaultMaxBumps is per attempt group.
 )
 
+// MinDeadline and MaxDeadline bound Policy.Deadline.
+const (
+	MinDeadline = time.Minute
+	MaxDeadline = 30 * 24 * time.Hour
+)
+
 // Policy says where money goes, what that may cost and how patient a Sweeper
 // is. It comes from configuration alone, never from a store.
 type Policy struct {
@@ -69,6 +75,17 @@ type Policy struct {
 	// MaxBumps is how many replacements one attempt group may have. Default:
 	// DefaultMaxBumps.
 	MaxBumps int
+	// Deadline is how long a sweep may take from its first signature until all of
+	// its budget is offered: the lowest of MaxFee, the asset's MaxSweepFee and
+	// MaxFeeShare of a native holding. It then begins at the lowest price that is
+	// still mined and rises, slowly at first, with each replacement. There are
+	// MaxBumps of them or fewer, evenly spread over the time, at least BumpAfter
+	// apart. The bid depends on the time and on nothing else but the number of
+	// attempts, so that after an outage no step is left out. At least BumpAfter and
+	// MinDeadline, at most MaxDeadline; it needs a MaxFee and a client that can
+	// replace. Top-ups pay the market's price at once, and so does a replacement that
+	// an operator wants. Zero, the default: sweeps do too.
+	Deadline time.Duration
 }
 
 // withDefaults fills what is zero. It is idempotent.
@@ -115,7 +132,7 @@ func (p Policy) validate(signs bool) error {
 	case p.QuarantineCap < p.RetryCap:
 		return &ConfigError{"Policy.QuarantineCap", "below RetryCap"}
 	}
-	return nil
+	return p.validateDeadline()
 }
 
 // feeCap is the cap that holds for a job: the lower of what was planned and

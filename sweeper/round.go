@@ -175,6 +175,7 @@ func (r *round) intent(j Job) chain.Intent {
 	in.MaxFee = r.policy.feeCap(in.MaxFee)
 	in.Taken = slices.Sorted(maps.Keys(r.taken))
 	in.Reuse = nil
+	in.Bid = r.policy.bid(j, r.work.Now)
 	return in
 }
 

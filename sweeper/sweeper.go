@@ -103,6 +103,9 @@ func New(cfg Config) (*Sweeper, error) {
 		log: cfg.Logger.With("component", "sweeper", "chain", string(info.ID)), wake: make(chan struct{}, 1),
 	}
 	s.bumper, _ = chain.As[chain.FeeBumper](cfg.Client)
+	if s.bumper == nil && cfg.Signer != nil && cfg.Policy.Deadline > 0 {
+		return nil, &ConfigError{"Policy.Deadline", "the client replaces nothing, so that no bid can rise"}
+	}
 	return s, nil
 }
 

@@ -191,6 +191,15 @@ func (w *world) Prepare(ctx context.Context, in chain.Intent) (d chain.Draft, er
 func (w *world) draft(in chain.Intent, nonce, price uint64) (chain.Draft, error) {
 	w.intents = append(w.intents, in)
 	m := in.Moves[0]
+	if in.Bid != nil {
+		weight := uint64(nativeTransfer)
+		if !m.Asset.Native() {
+			weight = tokenCosts
+		}
+		if most := in.MaxFee.Big().Uint64() / weight; most > price {
+			price += (most - price) * in.Bid.Part / in.Bid.Of
+		}
+	}
 	have := func(a chain.AssetID) uint64 { return w.balances[place{m.From.Address, a}] }
 	d := chain.Draft{Chain: testChain, Intent: in, Fee: units(nativeTransfer * price)}
 	amount, fee := m.Amount.Big().Uint64(), nativeTransfer*price

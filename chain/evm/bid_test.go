@@ -70,6 +70,9 @@ func TestPrepareBids(t *testing.T) {
 		require.NoError(t, err)
 		tx = txOf(t, d)
 		require.Equal(t, uint64(low+(100*gwei-low)/2), tx.FeeCap.Uint64())
+		if !in.Moves[0].All {
+			require.Equal(t, uint64(500+(100*gwei-low)/2), tx.TipCap.Uint64(), "what is offered more is for the block's maker")
+		}
 
 		d, err = prepare(t, n, bidOf(in, gas*100*gwei, 7, 7))
 		require.NoError(t, err)
