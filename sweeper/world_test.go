@@ -96,6 +96,7 @@ type world struct {
 	history []ledgerState // one before each block
 	pool    map[chain.TxID]testTx
 	price   uint64
+	usual   uint64 // of the last day; 0: not known
 	now     time.Time
 	frozen  map[chain.AssetID]bool // transfers revert
 	// fault is asked before and after each call; it may return an error or panic.
@@ -303,6 +304,14 @@ func (b bumper) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (d 
 		return err
 	})
 	return d, err
+}
+
+func (w *world) EstimateFees(ctx context.Context) (m chain.FeeMarket, err error) {
+	err = w.do(ctx, "EstimateFees", func() error {
+		m = chain.FeeMarket{Now: units(w.price), Usual: units(w.usual)}
+		return nil
+	})
+	return m, err
 }
 
 func (w *world) client() chain.Client {

@@ -39,6 +39,16 @@ func (l *Client) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (c
 	})
 }
 
+// EstimateFees tells the base fee and the tip of the chain's Fees, and their Usual.
+func (l *Client) EstimateFees(ctx context.Context) (chain.FeeMarket, error) {
+	return guard(ctx, l, MethodEstimate, func() (m chain.FeeMarket, err error) {
+		f := l.chain.Fees()
+		m.Usual = f.Usual
+		m.Now, err = f.BaseFee.Add(f.Tip)
+		return m, err
+	})
+}
+
 // plan is a transaction on its way to a draft.
 type plan struct {
 	move     chain.Move

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/holiman/uint256"
+
+	"github.com/bursar-go/bursar/chain"
 )
 
 // What is asked of the fee history. A block of the recent past has one vote,
@@ -21,6 +24,10 @@ const (
 	// cheapest tenth paid at most, and the half.
 	lowShare, usualShare = 10, 50
 )
+
+// A day of history is read as daySamples short looks, so that the hours of the
+// day have the same weight and a quiet night does not stand for all of it.
+const daySamples = 8
 
 // tips is what goes to the makers of blocks, in wei per unit of gas: Low was
 // enough for some transactions of a usual block, Usual for half of its gas.
@@ -81,4 +88,64 @@ func smaller(a, b *uint256.Int) *uint256.Int {
 		return b
 	}
 	return a
+}
+
+// prices are what a unit of gas cost in each of the blocks: base fee and the
+// usual tip. Where a block had neither, it says nothing.
+func (h *feeHistory) prices() (out []uint256.Int) {
+	if h == nil {
+		return nil
+	}
+	for i, row := range h.Reward[:min(len(h.Reward), recentBlocks)] {
+		var one uint256.Int
+		if i < len(h.Base) {
+			one = h.Base[i].v
+		}
+		if len(row) != 2 || one.BitLen() > priceBits || row[1].v.BitLen() > priceBits {
+			continue
+		}
+		if one.Add(&one, &row[1].v); !one.IsZero() {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// EstimateFees tells the price of gas for the next block, base fee and usual tip
+// together, and its median over the last day, read from a few blocks each three
+// hours. Usual is zero where the node tells too little of the past: it lacks
+// eth_feeHistory or the chain is young.
+//
+// It makes up to eleven requests. Errors are those of the node.
+func (c *Client) EstimateFees(ctx context.Context) (chain.FeeMarket, error) {
+	return c.writer().estimate(ctx, c.Info().BlockTime)
+}
+
+func (w writer) estimate(ctx context.Context, blockTime time.Duration) (chain.FeeMarket, error) {
+	q, err := w.market(ctx)
+	if err != nil {
+		return chain.FeeMarket{}, err
+	}
+	head, err := w.number(ctx, "eth_blockNumber")
+	if err != nil {
+		return chain.FeeMarket{}, err
+	}
+	var paid []uint256.Int
+	stride := uint64(max(24*time.Hour/daySamples/max(blockTime, time.Millisecond), recentBlocks))
+	for i := range uint64(daySamples) {
+		if !head.IsUint64() || head.Uint64() < i*stride {
+			break
+		}
+		look, err := w.history(ctx, recentBlocks, hexQuantity(head.Uint64()-i*stride))
+		if err != nil {
+			return chain.FeeMarket{}, err
+		}
+		paid = append(paid, look.prices()...)
+	}
+	out := chain.FeeMarket{Now: amountOf(new(uint256.Int).Add(&q.Base, &q.Tip))}
+	if len(paid) >= leastVotes {
+		usual := median(paid)
+		out.Usual = amountOf(&usual)
+	}
+	return out, nil
 }

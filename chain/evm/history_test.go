@@ -1,9 +1,11 @@
 package evm
 
 import (
+	"context"
 	"encoding/json"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/holiman/uint256"
 	"github.com/stretchr/testify/require"
@@ -124,5 +126,84 @@ func FuzzFeeHistory(f *testing.F) {
 		if m, ok := h.market(); ok && (m.Low.Gt(&m.Usual) || m.Usual.IsZero() || m.Usual.BitLen() > priceBits) {
 			t.Fatal(m)
 		}
+		for _, p := range h.prices() {
+			if p.IsZero() || p.BitLen() > priceBits+1 {
+				t.Fatal(p)
+			}
+		}
 	})
+}
+
+// dayNode answers histories by their newest block, and notes which were asked for.
+type dayNode struct {
+	*figures
+	head  uint64
+	at    func(newest uint64) any
+	asked []uint64
+}
+
+func (n *dayNode) call(ctx context.Context, method string, out any, params ...any) error {
+	if method == "eth_blockNumber" {
+		n.answers[method] = hexQuantity(n.head)
+	}
+	if method == "eth_feeHistory" {
+		newest := n.head
+		if text := params[1].(string); text != "latest" {
+			newest = uint256.MustFromHex(text).Uint64()
+			n.asked = append(n.asked, newest)
+		}
+		n.answers[method] = n.at(newest)
+	}
+	return n.figures.call(ctx, method, out, params...)
+}
+
+func TestEstimateFees(t *testing.T) {
+	const perLook = 900 // blocks of 12 s in three hours
+	history := func(base, tip uint64) any {
+		h := historyOf([2]uint64{tip, tip}, [2]uint64{tip, tip}, [2]uint64{tip, tip})
+		h["baseFeePerGas"] = []string{hexQuantity(base), hexQuantity(base), hexQuantity(base), hexQuantity(base)}
+		return h
+	}
+	estimate := func(n *dayNode) chain.FeeMarket {
+		w := n.writer()
+		w.node = n
+		f, err := w.estimate(t.Context(), 12*time.Second)
+		require.NoError(t, err)
+		return f
+	}
+	n := &dayNode{figures: newNode(t), head: 100_000}
+	n.at = func(newest uint64) any {
+		if newest == n.head {
+			return history(90*gwei, 10*gwei) // a spike, now
+		}
+		return history(20*gwei, gwei)
+	}
+	n.base = uint256.NewInt(90 * gwei)
+	require.Equal(t, chain.FeeMarket{Now: chain.NewAmount(100 * gwei), Usual: chain.NewAmount(21 * gwei)}, estimate(n))
+	var want []uint64
+	for i := range uint64(daySamples) {
+		want = append(want, 100_000-i*perLook)
+	}
+	require.Equal(t, want, n.asked)
+
+	n.asked, n.head = nil, 2*perLook
+	estimate(n)
+	require.Equal(t, []uint64{2 * perLook, perLook, 0}, n.asked, "a young chain has no more")
+
+	// Without a base fee the history has whole prices, and quiet blocks none.
+	n.base = nil
+	n.at = func(newest uint64) any {
+		return historyOf([2]uint64{1, 5 * gwei}, [2]uint64{0, 0}, [2]uint64{1, 5 * gwei}, [2]uint64{1, 5 * gwei})
+	}
+	require.Equal(t, chain.FeeMarket{Now: chain.NewAmount(5 * gwei), Usual: chain.NewAmount(5 * gwei)}, estimate(n))
+
+	// A node without the method knows the present alone.
+	n.at = func(uint64) any { return nil }
+	require.Equal(t, chain.FeeMarket{Now: chain.NewAmount(gwei)}, estimate(n))
+
+	w := n.writer()
+	n.broken["eth_blockNumber"] = &TransportError{err: chain.ErrTransient}
+	w.node = n
+	_, err := w.estimate(t.Context(), 12*time.Second)
+	require.ErrorIs(t, err, chain.ErrTransient)
 }
