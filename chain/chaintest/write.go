@@ -57,6 +57,7 @@ type plan struct {
 	nonce    uint64
 	gas      uint64
 	price    price
+	bid      *chain.Bid
 	fee      chain.Amount
 }
 
@@ -72,6 +73,7 @@ func (c *Chain) prepare(w world, in chain.Intent, old *tx) (chain.Draft, error) 
 	if p.nonce, err = chooseNonce(w, p.from, in); err != nil {
 		return chain.Draft{}, err
 	}
+	p.bid = in.Bid
 	p.price = c.fees.ordinary()
 	if p.native() && p.move.All {
 		p.price = c.fees.emptying()
@@ -191,6 +193,9 @@ func (c *Chain) settle(w world, p *plan, budget chain.Amount) ([]chain.Need, err
 	err := c.estimate(w, p)
 	if err != nil {
 		return nil, err
+	}
+	if p.bid != nil {
+		p.price = p.price.bidding(*p.bid, p.gas, budget)
 	}
 	if p.price, p.fee, err = p.price.within(p.gas, budget); err != nil {
 		return nil, err
