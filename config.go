@@ -161,6 +161,22 @@ type Chain struct {
 	// MaxFee caps the fee of each transaction, in base units of the native
 	// coin. Zero: no cap beside the client's.
 	MaxFee chain.Amount
+	// SweepDeadline is how long a sweep may take from its first signature until it
+	// offers all that it may cost. It then begins at the lowest price that is still
+	// mined and rises with each replacement to its budget: the lowest of MaxFee, the
+	// asset's MaxSweepFee and half of what it moves. 1 min to 30 days, on most chains
+	// at least 5 min or 25 block times; it needs MaxFee. Zero, the default: a sweep
+	// offers the market's price at once.
+	SweepDeadline time.Duration
+	// LowFee and LowFeePercent have sweeps wait while gas is dear: until it costs at
+	// most LowFee, in base units of the native coin for a unit of gas, or at most
+	// that percentage of the median of the last day, 1 to 10000. Top-ups, refunds and
+	// withdrawals never wait. Zero, the default: sweeps do not wait either.
+	LowFee        chain.Amount
+	LowFeePercent uint64 // LowFeePercent is of the usual price; 100 is as usual.
+	// SweepWait is how long a sweep waits for it at most; after that it is made at
+	// any price within MaxFee. Up to 30 days. Default: 24 h, where it waits at all.
+	SweepWait time.Duration
 	// Start is the first block to scan on a fresh store; 0 begins at the head.
 	Start uint64
 	// Poll is the pause between two looks at the head. Default: the block time.
@@ -303,7 +319,7 @@ func (c *Chain) prepare(path string) error {
 	if err := c.checkTreasury(path); err != nil {
 		return err
 	}
-	for _, check := range []func(string) error{c.checkAssets, c.checkTiers, c.checkExposure, c.checkLimits} {
+	for _, check := range []func(string) error{c.checkAssets, c.checkTiers, c.checkExposure, c.checkLimits, c.checkFees} {
 		if err := check(path); err != nil {
 			return err
 		}

@@ -156,10 +156,10 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 		work := &journal{g, net}
 		net.sweeper, err = sweeper.New(sweeper.Config{
 			Client: net.client, Journal: work, Holds: work.holds, Signer: use, Logger: g.log, Interval: net.cfg.Poll,
-			Policy: sweeper.Policy{Treasury: net.cfg.Treasury, Sponsor: sponsor.account(), Float: float.account(), MaxFee: net.cfg.MaxFee, MaxTopUp: net.cfg.MaxTopUp},
+			Policy: net.cfg.sweepPolicy(sponsor.account(), float.account()),
 		})
 		if err != nil {
-			return &FieldError{Field: path, Code: CodeInvalid, Reason: "sweeper", Err: err}
+			return sweepErr(path, err)
 		}
 	}
 	return nil

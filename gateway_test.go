@@ -80,6 +80,18 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{"Config.Chains[0].Treasury", bursar.CodeInvalid, func(c *bursar.Config, _ chain.Asset) { c.Chains[0].Treasury = "0x12" }},
 		{"Config.Chains[0].Confirmations", bursar.CodeOutOfRange, func(c *bursar.Config, _ chain.Asset) { c.Chains[0].Confirmations = 64 }},
 		{"Config.Chains[0].Sweep", bursar.CodeInvalid, func(c *bursar.Config, _ chain.Asset) { c.Chains[0].Sweep = "now" }},
+		{"Config.Chains[0].SweepDeadline", bursar.CodeMismatch, func(c *bursar.Config, _ chain.Asset) { c.Chains[0].SweepDeadline = time.Hour }},
+		{"Config.Chains[0].SweepDeadline", bursar.CodeOutOfRange, func(c *bursar.Config, _ chain.Asset) {
+			c.Chains[0].MaxFee, c.Chains[0].SweepDeadline = chain.NewAmount(1), time.Second
+		}},
+		{"Config.Chains[0].SweepDeadline", bursar.CodeInvalid, func(c *bursar.Config, _ chain.Asset) {
+			c.Chains[0].MaxFee, c.Chains[0].SweepDeadline = chain.NewAmount(1), time.Minute // before it counts as stuck
+		}},
+		{"Config.Chains[0].LowFeePercent", bursar.CodeOutOfRange, func(c *bursar.Config, _ chain.Asset) { c.Chains[0].LowFeePercent = 10_001 }},
+		{"Config.Chains[0].SweepWait", bursar.CodeMismatch, func(c *bursar.Config, _ chain.Asset) { c.Chains[0].SweepWait = time.Hour }},
+		{"Config.Chains[0].SweepWait", bursar.CodeOutOfRange, func(c *bursar.Config, _ chain.Asset) {
+			c.Chains[0].LowFeePercent, c.Chains[0].SweepWait = 100, 721*time.Hour
+		}},
 		{"Config.Chains[0].Poll", bursar.CodeOutOfRange, func(c *bursar.Config, _ chain.Asset) { c.Chains[0].Poll = -1 }},
 		{"Config.Chains[0].Assets[1].ID", bursar.CodeDuplicate, func(c *bursar.Config, a chain.Asset) { c.Chains[0].Assets = []chain.Asset{a, a} }},
 		{"Config.Chains[0].Assets[0].ID", bursar.CodeMismatch, func(c *bursar.Config, a chain.Asset) {

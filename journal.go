@@ -251,7 +251,7 @@ func (j *journal) job(p Payout, attempts []Attempt) (sweeper.Job, bool) {
 		parent = "" // a payment is no job
 	}
 	job := sweeper.Job{
-		ID: p.ID, Key: p.Key, State: state, Parent: parent, Group: p.Group, Failures: p.Failures, NotBefore: p.NotBefore,
+		ID: p.ID, Key: p.Key, State: state, Parent: parent, Group: p.Group, Failures: p.Failures, NotBefore: p.NotBefore, Planned: p.CreatedAt,
 		Intent: chain.Intent{
 			Purpose: purposeOf(p.Kind), MaxFee: p.MaxFee, Approval: p.Approval,
 			Moves: []chain.Move{{From: p.From, To: p.To, Own: p.Own, Asset: p.Asset, Amount: p.Amount, All: p.LessFee}},
@@ -472,7 +472,9 @@ func (j *journal) Defer(ctx context.Context, jobID string, cause error, until ti
 		}
 		code, reason := failure(cause)
 		news := p.FailureCode != code
-		p.Failures++
+		if code != codeFeeWait {
+			p.Failures++
+		}
 		p.NotBefore, p.FailureCode, p.FailureReason, p.dirty = until, code, shorten(reason), true
 		if !news || p.Status != PayoutPlanned {
 			return nil // told once for each kind of failure in a row
@@ -547,6 +549,7 @@ func failure(err error) (code, reason string) {
 		fee    *chain.FeeTooHighError
 		revert *chain.RevertError
 		policy *chain.PolicyError
+		wait   *sweeper.FeeWaitError
 	)
 	switch {
 	case err == nil:
@@ -555,6 +558,8 @@ func failure(err error) (code, reason string) {
 		return "INSUFFICIENT_FUNDS", funds.Error()
 	case errors.As(err, &fee):
 		return "FEE_TOO_HIGH", fee.Error()
+	case errors.As(err, &wait):
+		return codeFeeWait, wait.Error()
 	case errors.As(err, &revert):
 		return "REVERTED", revert.Error()
 	case errors.As(err, &policy):

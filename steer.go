@@ -15,7 +15,8 @@ import (
 // planned anew, with all its tries; one that waits after a failure is due at the next
 // look of the sweeper (Chain.Poll). What its deposits have lost to a reorg meanwhile
 // is not moved: then the payout is canceled, and that is no error. Repeating the call
-// is none either.
+// is none either. A sweep that waits for lower fees (Chain.LowFee) only has the price
+// looked at again.
 //
 // Look at FailureReason first. A halted payout means that a key of ours signed what
 // this gateway did not.

@@ -85,8 +85,19 @@ type Intent struct {
 	Reuse []Lock
 	// MaxFee caps the whole fee in base units of the native coin; zero: no cap.
 	MaxFee Amount
+	// Bid says how much of MaxFee is offered; nil: the market's usual price. Only
+	// with a MaxFee. A client that knows no low price may take the usual one.
+	Bid *Bid
 	// Approval is set where a stranger is paid.
 	Approval *Approval
+}
+
+// Bid is how urgent an intent is: it offers Part/Of of the way from the lowest
+// price at which it still is mined to all of Intent.MaxFee. 0 of 1 is the cheapest
+// for who can wait, 1 of 1 the whole budget.
+type Bid struct {
+	// Part is at most Of, and Of at least 1.
+	Part, Of uint64
 }
 
 // Need is something that an account lacks for a draft.

@@ -198,3 +198,21 @@ type FeeBumper interface {
 	// as a replacement of the signed one. Errors are those of Prepare.
 	Bump(ctx context.Context, in Intent, old Signed) (Draft, error)
 }
+
+// FeeMarket is the price of one unit of a chain's work, gas or a virtual byte, in
+// base units of its native coin.
+type FeeMarket struct {
+	// Now is what a unit usually costs in the newest blocks.
+	Now Amount
+	// Usual is the median of what it cost in about the last day; zero where
+	// that is not known.
+	Usual Amount
+}
+
+// FeeEstimator is a client that can tell the price of work before there is
+// anything to do, and what it usually is.
+type FeeEstimator interface {
+	// EstimateFees asks several things of the node, and is for whoever can wait,
+	// not for each transaction. ErrUnsupported where the node does not tell.
+	EstimateFees(ctx context.Context) (FeeMarket, error)
+}

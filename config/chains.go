@@ -83,6 +83,7 @@ func (b *chainBuilder) build() bursar.Chain {
 		Assets: b.assets(), Treasury: b.treasury(), Confirmations: c.Confirmations, ConfirmAfter: c.ConfirmAfter, Sweep: bursar.SweepAt(c.Sweep), Start: c.Start, Poll: c.Poll,
 		Mempool: c.Mempool, DropAfter: c.DropAfter,
 		MaxTopUp: b.units(b.at("max_top_up"), c.MaxTopUp, coinDecimals), MaxFee: b.units(b.at("max_fee"), c.MaxFee, coinDecimals),
+		SweepDeadline: c.SweepDeadline, LowFee: b.units(b.at("low_fee"), c.LowFee, gweiDecimals), LowFeePercent: c.LowFeePercent, SweepWait: c.SweepWait,
 	}
 	b.mempool()
 	price := b.units(b.at("max_gas_price"), c.MaxGasPrice, gweiDecimals)

@@ -149,6 +149,21 @@ type Chain struct {
 	// MaxTopUp caps the gas given to one address for one sweep, in units of the
 	// native coin. Default: no cap beside max_fee.
 	MaxTopUp Units `yaml:"max_top_up"`
+	// SweepDeadline is how long a sweep may take from its first signature until it
+	// offers all that it may cost, a duration, 1m to 720h, on most chains at least
+	// 5m. It begins at the lowest price that is still mined and rises to the budget.
+	// It needs max_fee. Default: the market's price at once.
+	SweepDeadline time.Duration `yaml:"sweep_deadline"`
+	// LowFee is a price of gas, in gwei, up to which sweeps are made at once; above
+	// it they wait. Default: they do not wait for it.
+	LowFee Units `yaml:"low_fee"`
+	// LowFeePercent is the same as a percentage of the usual price, the median of the
+	// last day, 1 to 10000. With both the higher one counts. Default: sweeps do not
+	// wait for it.
+	LowFeePercent uint64 `yaml:"low_fee_percent"`
+	// SweepWait is how long a sweep waits for lower fees at most, a duration up to
+	// 720h, for low_fee and low_fee_percent alone. Default: 24h.
+	SweepWait time.Duration `yaml:"sweep_wait"`
 	// Start is the first block to scan on a fresh store. Default: 0, the head.
 	Start uint64 `yaml:"start"`
 	// Poll is the pause between two looks at the head, a duration. Default: the

@@ -40,6 +40,10 @@ func conformQuorum(t *testing.T, open func(testing.TB) *node.Network) {
 		liar := deployed.clientOver(t, n, &http.Client{Transport: &falsifier{change: map[string]func(json.RawMessage) json.RawMessage{
 			"eth_getLogs":              func(json.RawMessage) json.RawMessage { return json.RawMessage("[]") },
 			"eth_maxPriorityFeePerGas": func(json.RawMessage) json.RawMessage { return json.RawMessage(`"0x174876e800"`) },
+			"eth_feeHistory": func(json.RawMessage) json.RawMessage {
+				const row = `["0x174876e800","0x174876e800"]`
+				return json.RawMessage(`{"oldestBlock":"0x1","reward":[` + row + `,` + row + `,` + row + `]}`)
+			},
 		}, busy: 40}}, tag)
 		h.Client = three(t, liar, deployed.clientOver(t, n, nil, tag), deployed.clientOver(t, n, nil, tag))
 		return h

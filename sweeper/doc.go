@@ -51,12 +51,24 @@
 // # What is told through Journal.Defer
 //
 // *chain.InsufficientFundsError (Account says who cannot pay: the sponsor, or
-// an address whose holding was used up as gas), *chain.FeeTooHighError (wait
-// for a cheaper hour), *chain.RevertError (the dry run failed: quarantine of
+// an address whose holding was used up as gas), *chain.FeeTooHighError (above
+// its cap), *FeeWaitError (dear at the moment, and it has time; the only one
+// that is no failure), *chain.RevertError (the dry run failed: quarantine of
 // this job alone), *chain.PolicyError and chain.ErrInvalidSignature (signer),
 // chain.ErrUnsupported, *RefusedError (something is not what was decided),
 // ErrNoSponsor, ErrTopUpLimit, ErrTopUpObsolete, *PanicError, and failures of
 // the node (chain.ErrTransient).
+//
+// # What it costs
+//
+//	planned ──waits while work is dear, at most Policy.MaxWait──▶ first signature
+//	   offer: the least that is mined ──▶ dearer with each replacement ──▶ the budget
+//	          at the first signature                                      at Policy.Deadline
+//
+// Both are off by default: then a sweep is made at once, at the market's price.
+// Whatever the time, no attempt costs more than the lowest of Policy.MaxFee, the
+// asset's MaxSweepFee and MaxFeeShare, and each replacement offers an eighth more.
+// Top-ups, and whatever is not a sweep, never wait and never haggle.
 //
 // # Order and fairness
 //

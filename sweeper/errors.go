@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bursar-go/bursar/chain"
 )
@@ -65,6 +66,30 @@ type RefusedError struct {
 // Error tells what went wrong, without secrets.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("sweeper: refused: %s %q: %s", e.Field, e.Got, e.Reason)
+}
+
+// FeeWaitError says that a sweep waits for a cheaper hour. It is no failure.
+type FeeWaitError struct {
+	// Price is what a unit of work costs now, Limit what is cheap by the policy, in
+	// base units of the native coin.
+	Price, Limit chain.Amount
+	// Until is when it is made at any price.
+	Until time.Time
+}
+
+// Error tells what went wrong, without secrets.
+func (e *FeeWaitError) Error() string {
+	return fmt.Sprintf("sweeper: fees of %s are above %s: waits for less until %s", e.Price, e.Limit, e.Until.UTC().Format(time.RFC3339))
+}
+
+// nextLook is when to compare again: at the same moments for all that wait, so
+// that the node is asked once for all of them.
+func (e *FeeWaitError) nextLook(now time.Time) time.Time {
+	next := now.Truncate(feeLook).Add(feeLook)
+	if e.Until.Before(next) {
+		return e.Until
+	}
+	return next
 }
 
 // PanicError is a panic of a client, a journal or a signer.

@@ -45,8 +45,8 @@ type Journal interface {
 	Sent(ctx context.Context, jobID string, id chain.TxID, outcome error) error
 
 	// Defer records why a job could not go on and when to try again. The cause
-	// is typed, see doc.go; it counts as one of the job's Failures. The job's
-	// state does not change; where it has attempts they are sent on.
+	// is typed, see doc.go; it counts as one of the job's Failures unless it is a
+	// *FeeWaitError. The job's state does not change; where it has attempts they are sent on.
 	Defer(ctx context.Context, jobID string, cause error, until time.Time) error
 }
 
@@ -113,6 +113,8 @@ type Job struct {
 	Intent chain.Intent
 	// Parent is the ID of the job that a top-up serves, else empty.
 	Parent string
+	// Planned is when it was planned. Zero: not known, then it waits for no price.
+	Planned time.Time
 	// Group counts the attempt groups, from 1. The journal opens a new one only
 	// when every attempt of the old one is finally dead.
 	Group int

@@ -179,7 +179,7 @@ func (b *book) Plan(ctx context.Context, plans []Plan) error {
 				b.deposits[i].job = id
 			}
 			b.jobs = append(b.jobs, &row{covers: covers, Job: Job{
-				ID: id, Key: p.Key, State: Planned, Intent: p.Intent, Parent: p.Parent, Group: 1,
+				ID: id, Key: p.Key, State: Planned, Intent: p.Intent, Parent: p.Parent, Group: 1, Planned: b.w.now,
 			}})
 		}
 		return nil
@@ -265,7 +265,10 @@ func (b *book) Defer(ctx context.Context, id string, cause error, until time.Tim
 		if cause == nil || !until.After(b.w.now.Add(-time.Hour)) {
 			b.t.Errorf("%s deferred for %v until %v", id, cause, until)
 		}
-		r.Failures, r.NotBefore, r.cause = r.Failures+1, until, append(r.cause, cause)
+		r.NotBefore, r.cause = until, append(r.cause, cause)
+		if wait := (*FeeWaitError)(nil); !errors.As(cause, &wait) {
+			r.Failures++
+		}
 		return nil
 	})
 }

@@ -1,6 +1,7 @@
 package sweeper
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -17,6 +18,14 @@ const (
 	DefaultRetryCap        = 10 * time.Minute // DefaultRetryCap is the longest pause between tries.
 	DefaultQuarantineCap   = time.Hour        // DefaultQuarantineCap is that after a failed dry run.
 	DefaultMaxBumps        = 5                // DefaultMaxBumps is per attempt group.
+	DefaultMaxWait         = 24 * time.Hour   // DefaultMaxWait is for a cheaper hour.
+)
+
+// Bounds of a Policy.
+const (
+	MinDeadline      = time.Minute         // MinDeadline bounds Policy.Deadline.
+	MaxDeadline      = 30 * 24 * time.Hour // MaxDeadline bounds it, and Policy.MaxWait.
+	MaxLowFeePercent = 10_000              // MaxLowFeePercent bounds Policy.LowFeePercent.
 )
 
 // Policy says where money goes, what that may cost and how patient a Sweeper
@@ -69,6 +78,30 @@ type Policy struct {
 	// MaxBumps is how many replacements one attempt group may have. Default:
 	// DefaultMaxBumps.
 	MaxBumps int
+	// Deadline is how long a sweep may take from its first signature until all of
+	// its budget is offered: the lowest of MaxFee, the asset's MaxSweepFee and
+	// MaxFeeShare of a native holding. It then begins at the lowest price that is
+	// still mined and rises, slowly at first, with each replacement. There are
+	// MaxBumps of them or fewer, evenly spread over the time, at least BumpAfter
+	// apart. The bid depends on the time and on nothing else but the number of
+	// attempts, so that after an outage no step is left out. At least BumpAfter and
+	// MinDeadline, at most MaxDeadline; it needs a MaxFee and a client that can
+	// replace. Top-ups pay the market's price at once, and so does a replacement that
+	// an operator wants. Zero, the default: sweeps do too.
+	Deadline time.Duration
+	// LowFee and LowFeePercent say when work is cheap: at most LowFee for a unit of
+	// it (gas), in base units of the native coin, or at most LowFeePercent percent
+	// of what it cost in the middle of the last day. While it is neither, a planned
+	// sweep waits, deferred with a *FeeWaitError, which is no failure; its top-up is
+	// planned with it, and once it has had one it waits no more. Nothing else ever
+	// waits. 1 to MaxLowFeePercent; they need a client that is a chain.FeeEstimator.
+	// What it cannot tell, nobody waits for. Zero, the default: sweeps do not wait.
+	LowFee        chain.Amount
+	LowFeePercent uint64 // LowFeePercent is of the usual price; 100 is as usual.
+	// MaxWait is how long a sweep waits at most from when it was planned, then it is
+	// made at any price within its caps. Up to MaxDeadline. Default: DefaultMaxWait
+	// where one of the two is set.
+	MaxWait time.Duration
 }
 
 // withDefaults fills what is zero. It is idempotent.
@@ -85,6 +118,9 @@ func (p Policy) withDefaults(blockTime time.Duration) Policy {
 	orDefault(&p.QuarantineCap, max(DefaultQuarantineCap, p.RetryCap))
 	orDefault(&p.BumpAfter, max(25*blockTime, 5*time.Minute))
 	orDefault(&p.MaxBumps, DefaultMaxBumps)
+	if p.waits() {
+		orDefault(&p.MaxWait, DefaultMaxWait)
+	}
 	return p
 }
 
@@ -115,7 +151,7 @@ func (p Policy) validate(signs bool) error {
 	case p.QuarantineCap < p.RetryCap:
 		return &ConfigError{"Policy.QuarantineCap", "below RetryCap"}
 	}
-	return nil
+	return cmp.Or(p.validateDeadline(), p.validateWindow())
 }
 
 // feeCap is the cap that holds for a job: the lower of what was planned and

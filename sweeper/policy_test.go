@@ -35,6 +35,7 @@ func TestNew_NamesTheField(t *testing.T) {
 		"Policy.ResendCap":       func(c *Config) { c.Policy.Resend, c.Policy.ResendCap = 2, 1 },
 		"Policy.RetryCap":        func(c *Config) { c.Policy.Retry, c.Policy.RetryCap = 2, 1 },
 		"Policy.QuarantineCap":   func(c *Config) { c.Policy.QuarantineCap = 1 },
+		"Policy.Deadline":        func(c *Config) { c.Policy.Deadline = time.Hour },
 	} {
 		cfg := good()
 		change(&cfg)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -26,6 +27,8 @@ type round struct {
 	// it was recorded. If a later nonce were recorded and this one not, the gap
 	// would hold up everything behind it.
 	unsure map[chain.Address]bool
+	// market is what EstimateFees told in this round; nil before it was asked.
+	market *chain.FeeMarket
 	// nodeFailures counts the preparations that the node failed.
 	nodeFailures int
 	errs         []error
@@ -156,6 +159,10 @@ func (r *round) topUp(j Job, match func(Job) bool) bool {
 // advance takes a planned job as far as it goes: prepared, signed, recorded,
 // sent. It returns the top-ups that it needs first.
 func (r *round) advance(ctx context.Context, j Job) []Plan {
+	if wait := r.dear(ctx, j); wait != nil {
+		r.postpone(ctx, j, wait)
+		return nil
+	}
 	in := r.intent(j)
 	draft, err := r.prepare(ctx, j, in)
 	if err != nil {
@@ -175,6 +182,7 @@ func (r *round) intent(j Job) chain.Intent {
 	in.MaxFee = r.policy.feeCap(in.MaxFee)
 	in.Taken = slices.Sorted(maps.Keys(r.taken))
 	in.Reuse = nil
+	in.Bid = r.policy.bid(j, r.work.Now)
 	return in
 }
 
@@ -264,7 +272,11 @@ func (r *round) postpone(ctx context.Context, j Job, cause error) {
 		r.nodeFailures++
 	}
 	until := r.work.Now.Add(r.policy.retryPause(j.Failures, cause))
-	r.log.WarnContext(ctx, "job deferred", "job", j.ID, "err", cause, "until", until)
+	level := slog.LevelWarn
+	if wait := (*FeeWaitError)(nil); errors.As(cause, &wait) {
+		until, level = wait.nextLook(r.work.Now), slog.LevelInfo
+	}
+	r.log.Log(ctx, level, "job deferred", "job", j.ID, "err", cause, "until", until)
 	if err := guard("Journal.Defer", func() error { return r.journal.Defer(ctx, j.ID, cause, until) }); err != nil {
 		r.fail(ctx, j, "Defer", errors.Join(err, cause))
 	}

@@ -144,7 +144,7 @@ func (r *round) stuck(j Job) bool {
 	if r.bumper == nil || r.WatchOnly() || r.work.Halted || last.SentAt.IsZero() || j.NotBefore.After(r.work.Now) {
 		return false
 	}
-	return j.Urgent || r.policy.BumpAfter > 0 && len(j.Attempts) <= r.policy.MaxBumps && r.work.Now.Sub(last.SignedAt) >= r.policy.BumpAfter
+	return j.Urgent || r.policy.BumpAfter > 0 && len(j.Attempts) <= r.policy.MaxBumps && r.work.Now.Sub(last.SignedAt) >= r.policy.bumpAfter(j)
 }
 
 // bump replaces a stuck attempt by a dearer one of the same group. What the

@@ -59,6 +59,7 @@ type Config struct {
 type Sweeper struct {
 	client   chain.Client
 	bumper   chain.FeeBumper
+	fees     chain.FeeEstimator
 	journal  Journal
 	signer   chain.Signer
 	holds    func(context.Context) error
@@ -103,6 +104,13 @@ func New(cfg Config) (*Sweeper, error) {
 		log: cfg.Logger.With("component", "sweeper", "chain", string(info.ID)), wake: make(chan struct{}, 1),
 	}
 	s.bumper, _ = chain.As[chain.FeeBumper](cfg.Client)
+	if s.bumper == nil && cfg.Signer != nil && cfg.Policy.Deadline > 0 {
+		return nil, &ConfigError{"Policy.Deadline", "the client replaces nothing, so that no bid can rise"}
+	}
+	s.fees, _ = chain.As[chain.FeeEstimator](cfg.Client)
+	if s.fees == nil && cfg.Signer != nil && cfg.Policy.waits() {
+		return nil, &ConfigError{"Policy.LowFee", "the client tells no prices to wait for"}
+	}
 	return s, nil
 }
 

@@ -96,6 +96,7 @@ type world struct {
 	history []ledgerState // one before each block
 	pool    map[chain.TxID]testTx
 	price   uint64
+	usual   uint64 // of the last day; 0: not known
 	now     time.Time
 	frozen  map[chain.AssetID]bool // transfers revert
 	// fault is asked before and after each call; it may return an error or panic.
@@ -191,6 +192,15 @@ func (w *world) Prepare(ctx context.Context, in chain.Intent) (d chain.Draft, er
 func (w *world) draft(in chain.Intent, nonce, price uint64) (chain.Draft, error) {
 	w.intents = append(w.intents, in)
 	m := in.Moves[0]
+	if in.Bid != nil {
+		weight := uint64(nativeTransfer)
+		if !m.Asset.Native() {
+			weight = tokenCosts
+		}
+		if most := in.MaxFee.Big().Uint64() / weight; most > price {
+			price += (most - price) * in.Bid.Part / in.Bid.Of
+		}
+	}
 	have := func(a chain.AssetID) uint64 { return w.balances[place{m.From.Address, a}] }
 	d := chain.Draft{Chain: testChain, Intent: in, Fee: units(nativeTransfer * price)}
 	amount, fee := m.Amount.Big().Uint64(), nativeTransfer*price
@@ -294,6 +304,14 @@ func (b bumper) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (d 
 		return err
 	})
 	return d, err
+}
+
+func (w *world) EstimateFees(ctx context.Context) (m chain.FeeMarket, err error) {
+	err = w.do(ctx, "EstimateFees", func() error {
+		m = chain.FeeMarket{Now: units(w.price), Usual: units(w.usual)}
+		return nil
+	})
+	return m, err
 }
 
 func (w *world) client() chain.Client {

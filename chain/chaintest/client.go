@@ -15,7 +15,7 @@ import (
 
 // Client is a node's view of a simulated chain. It implements chain.Client and
 // the capabilities BalanceReader, Tracer, Identifier, TokenInspector, DryRunner,
-// FeeBumper and MempoolWatcher. It is safe for concurrent use.
+// FeeBumper, FeeEstimator and MempoolWatcher. It is safe for concurrent use.
 type Client struct {
 	// Faults are those of this client alone.
 	Faults
@@ -34,6 +34,7 @@ var (
 	_ chain.TokenInspector = (*Client)(nil)
 	_ chain.DryRunner      = (*Client)(nil)
 	_ chain.FeeBumper      = (*Client)(nil)
+	_ chain.FeeEstimator   = (*Client)(nil)
 )
 
 // Client returns a new client of the chain. Clients differ in their faults, their

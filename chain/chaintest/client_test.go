@@ -69,6 +69,7 @@ func TestFaultsOfEveryMethod(t *testing.T) {
 		chaintest.MethodInspect:   func(ctx context.Context) error { _, err := w.client.Inspect(ctx, w.usd); return err },
 		chaintest.MethodDryRun:    func(ctx context.Context) error { return w.client.DryRun(ctx, pay(w, 5)) },
 		chaintest.MethodFates:     func(ctx context.Context) error { _, err := w.client.Fates(ctx, ""); return err },
+		chaintest.MethodEstimate:  func(ctx context.Context) error { _, err := w.client.EstimateFees(ctx); return err },
 		chaintest.MethodBump:      func(ctx context.Context) error { _, err := w.client.Bump(ctx, pay(w, 5), s); return err },
 	}
 	cancelled, cancel := context.WithCancel(t.Context())

@@ -23,6 +23,7 @@ const (
 	MethodInspect   Method = "Inspect"
 	MethodDryRun    Method = "DryRun"
 	MethodBump      Method = "Bump"
+	MethodEstimate  Method = "EstimateFees"
 
 	MethodWatchMempool Method = "WatchMempool"
 	MethodFates        Method = "Fates"

@@ -44,6 +44,8 @@ type Fees struct {
 	Tip chain.Amount
 	// MinTip is the least tip that the mempool takes. Default: 0.
 	MinTip chain.Amount
+	// Usual is what EstimateFees tells of the last day. Default: 0, not known.
+	Usual chain.Amount
 }
 
 const gwei = 1_000_000_000

@@ -71,6 +71,27 @@ func larger(a, b chain.Amount) chain.Amount {
 	return a
 }
 
+// bidding is the offer of a bid: from the floor, which is the least that is mined
+// and outbids what is replaced, up to what the budget allows.
+func (p price) bidding(at chain.Bid, gas uint64, budget chain.Amount) price {
+	most, err := budget.MulDiv(chain.NewAmount(1), chain.NewAmount(gas))
+	if err != nil || !p.floor.Less(most) {
+		return p
+	}
+	rise, err := most.SubFloor(p.floor).MulDiv(chain.NewAmount(at.Part), chain.NewAmount(at.Of))
+	if err != nil {
+		return p
+	}
+	if tip, err := p.tip.Add(rise); err == nil {
+		p.tip = tip
+	}
+	p.cap = p.floor
+	if more, err := p.cap.Add(rise); err == nil {
+		p.cap = more
+	}
+	return p
+}
+
 // within lowers the cap until gas units cost at most the budget, where a zero
 // budget is none. What would not be mined at such a price is refused.
 func (p price) within(gas uint64, budget chain.Amount) (price, chain.Amount, error) {

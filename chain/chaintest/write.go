@@ -39,6 +39,16 @@ func (l *Client) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (c
 	})
 }
 
+// EstimateFees tells the base fee and the tip of the chain's Fees, and their Usual.
+func (l *Client) EstimateFees(ctx context.Context) (chain.FeeMarket, error) {
+	return guard(ctx, l, MethodEstimate, func() (m chain.FeeMarket, err error) {
+		f := l.chain.Fees()
+		m.Usual = f.Usual
+		m.Now, err = f.BaseFee.Add(f.Tip)
+		return m, err
+	})
+}
+
 // plan is a transaction on its way to a draft.
 type plan struct {
 	move     chain.Move
@@ -47,6 +57,7 @@ type plan struct {
 	nonce    uint64
 	gas      uint64
 	price    price
+	bid      *chain.Bid
 	fee      chain.Amount
 }
 
@@ -62,6 +73,7 @@ func (c *Chain) prepare(w world, in chain.Intent, old *tx) (chain.Draft, error) 
 	if p.nonce, err = chooseNonce(w, p.from, in); err != nil {
 		return chain.Draft{}, err
 	}
+	p.bid = in.Bid
 	p.price = c.fees.ordinary()
 	if p.native() && p.move.All {
 		p.price = c.fees.emptying()
@@ -181,6 +193,9 @@ func (c *Chain) settle(w world, p *plan, budget chain.Amount) ([]chain.Need, err
 	err := c.estimate(w, p)
 	if err != nil {
 		return nil, err
+	}
+	if p.bid != nil {
+		p.price = p.price.bidding(*p.bid, p.gas, budget)
 	}
 	if p.price, p.fee, err = p.price.within(p.gas, budget); err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 // Package evm reaches any EVM chain through the JSON-RPC interface of one node
 // or provider, over HTTP. It implements chain.Client and a few of its optional
 // capabilities: chain.Identifier, chain.BalanceReader, chain.TokenInspector,
-// chain.DryRunner and chain.FeeBumper.
+// chain.DryRunner, chain.FeeBumper and chain.FeeEstimator.
 //
 // # What counts as money that came in
 //

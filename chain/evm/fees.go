@@ -3,7 +3,6 @@ package evm
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/holiman/uint256"
 
@@ -36,6 +35,8 @@ type quote struct {
 	Base uint256.Int
 	// Tip goes to the block's maker on top; without EIP-1559 the whole price.
 	Tip uint256.Int
+	// LowTip is at most Tip: what still was enough lately, for who has time.
+	LowTip uint256.Int
 }
 
 // price is what a transaction offers: at most Cap, of that at most Tip to the
@@ -63,17 +64,17 @@ func (w writer) market(ctx context.Context) (quote, error) {
 		}
 	}
 	if head == nil || head.BaseFee == nil {
-		gasPrice, err := w.number(ctx, "eth_gasPrice")
+		t, err := w.tips(ctx, "eth_gasPrice")
 		if err != nil {
 			return quote{}, err
 		}
-		return sane(quote{Tip: gasPrice})
+		return sane(quote{Tip: t.Usual, LowTip: t.Low})
 	}
-	tip, err := w.tip(ctx)
+	t, err := w.tips(ctx, "eth_maxPriorityFeePerGas")
 	if err != nil {
 		return quote{}, err
 	}
-	q, err := sane(quote{Dynamic: true, Base: head.BaseFee.v, Tip: tip})
+	q, err := sane(quote{Dynamic: true, Base: head.BaseFee.v, Tip: t.Usual, LowTip: t.Low})
 	if err != nil {
 		return quote{}, err
 	}
@@ -82,9 +83,7 @@ func (w writer) market(ctx context.Context) (quote, error) {
 	// base fee.
 	ceiling := new(uint256.Int).Mul(&q.Base, uint256.NewInt(2))
 	ceiling.AddUint64(ceiling, 100*gwei)
-	if q.Tip.Gt(ceiling) {
-		q.Tip = *ceiling
-	}
+	q.Tip, q.LowTip = *smaller(&q.Tip, ceiling), *smaller(&q.LowTip, ceiling)
 	return q, nil
 }
 
@@ -97,41 +96,32 @@ func sane(q quote) (quote, error) {
 	if q.Tip.IsZero() {
 		q.Tip.SetOne()
 	}
+	if q.LowTip.IsZero() {
+		q.LowTip.SetOne()
+	}
 	return q, nil
 }
 
-// tip asks for the usual tip. Not every node knows the short question; the fee
-// history is its older sister, and on a chain without any traffic neither tells
-// anything, where one gwei is as good as any.
-func (w writer) tip(ctx context.Context) (uint256.Int, error) {
-	tip, err := w.number(ctx, "eth_maxPriorityFeePerGas")
-	if err == nil {
-		return tip, nil
+// tips asks what was paid in the last blocks, and where they do not tell, what
+// the node suggests: a suggestion is a figure without a source, and follows
+// whatever its node makes of one odd block. Not every node knows the question
+// either; on a chain without any traffic nobody knows an answer, and one gwei is
+// as good as any.
+func (w writer) tips(ctx context.Context, suggestion string) (tips, error) {
+	paid, err := w.history(ctx, recentBlocks, "latest")
+	if err != nil {
+		return tips{}, err
 	}
-	if _, answered := refusal(err); !answered {
-		return uint256.Int{}, err
+	if t, ok := paid.market(); ok {
+		return t, nil
 	}
-	var history *struct {
-		Reward [][]hexNumber `json:"reward"`
+	one, err := w.number(ctx, suggestion)
+	if _, refused := refusal(err); refused && suggestion != "eth_gasPrice" {
+		one = *uint256.NewInt(gwei)
+	} else if err != nil {
+		return tips{}, err
 	}
-	if err := w.ask(ctx, "eth_feeHistory", &history, "0x14", "latest", []int{50}); err != nil {
-		if _, answered := refusal(err); !answered {
-			return uint256.Int{}, err
-		}
-	}
-	var paid []uint256.Int
-	if history != nil {
-		for _, block := range history.Reward {
-			if len(block) > 0 && !block[0].v.IsZero() {
-				paid = append(paid, block[0].v)
-			}
-		}
-	}
-	if len(paid) == 0 {
-		return *uint256.NewInt(gwei), nil
-	}
-	slices.SortFunc(paid, func(a, b uint256.Int) int { return a.Cmp(&b) })
-	return paid[len(paid)/2], nil
+	return tips{Low: one, Usual: one}, nil
 }
 
 // ordinary is the price of a transaction that fixes its amount. A cap of twice
@@ -206,13 +196,7 @@ type limits struct {
 // names the least that would do and what is allowed.
 func (p price) within(gas uint64, l limits) (price, error) {
 	units := uint256.NewInt(gas)
-	limit, allowed := l.Highest, times(&l.Highest, units)
-	if !l.Budget.IsZero() {
-		affordable := new(uint256.Int).Div(fromAmount(l.Budget.SubFloor(l.Below)), units)
-		if affordable.Lt(&limit) {
-			limit, allowed = *affordable, l.Budget
-		}
-	}
+	limit, allowed := l.most(units)
 	if p.Floor.Gt(&limit) {
 		least, err := times(&p.Floor, units).Add(l.Below)
 		if err != nil {
@@ -227,6 +211,19 @@ func (p price) within(gas uint64, l limits) (price, error) {
 		p.Tip = p.Cap
 	}
 	return p, nil
+}
+
+// most is the highest price that the limits leave for so many units of gas, and
+// the fee that it comes from.
+func (l limits) most(units *uint256.Int) (limit uint256.Int, allowed chain.Amount) {
+	limit, allowed = l.Highest, times(&l.Highest, units)
+	if !l.Budget.IsZero() {
+		affordable := new(uint256.Int).Div(fromAmount(l.Budget.SubFloor(l.Below)), units)
+		if affordable.Lt(&limit) {
+			limit, allowed = *affordable, l.Budget
+		}
+	}
+	return limit, allowed
 }
 
 // times cannot overflow: prices have at most priceBits and a few, gas 25.

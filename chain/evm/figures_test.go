@@ -82,6 +82,8 @@ func (n *figures) answer(method string, params []any) (any, error) {
 		return map[string]any{"number": "0x1", "baseFeePerGas": n.base.Hex()}, nil
 	case "eth_gasPrice", "eth_maxPriorityFeePerGas":
 		return uint256.NewInt(n.tip).Hex(), nil
+	case "eth_feeHistory":
+		return nil, refused(codeMethodNotFound, "the method does not exist")
 	case "eth_getBalance":
 		require.Equal(n.t, []any{string(alice), "latest"}, params)
 		return uint256.MustFromDecimal(n.balance).Hex(), nil

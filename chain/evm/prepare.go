@@ -256,6 +256,7 @@ func (b *builder) token(ctx context.Context) (chain.Draft, error) {
 	if available := amountOf(&balance); available.Less(fee) {
 		least, ok := b.afford(available)
 		if !ok {
+			fee = b.ample(fee)
 			return chain.Draft{
 				Chain: b.coin.Chain(), Intent: b.fixed(units), Fee: fee,
 				Needs: []chain.Need{{Account: b.move.From, Asset: b.coin, Amount: fee.SubFloor(available)}},
@@ -307,7 +308,9 @@ func (b *builder) priced(ctx context.Context, p price) (chain.Amount, error) {
 	if b.below, err = b.layerBelow(ctx, &b.tx); err != nil {
 		return chain.Amount{}, err
 	}
-	b.price = p
+	if b.price, err = b.bidden(p); err != nil {
+		return chain.Amount{}, err
+	}
 	return b.offer(b.in.MaxFee)
 }
 

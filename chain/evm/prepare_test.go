@@ -371,24 +371,6 @@ func TestThreat_C21_AbsurdGasPrice(t *testing.T) {
 	require.Equal(t, uint64(120*gwei), txOf(t, d).TipCap.Uint64())
 }
 
-func TestTipFromHistory(t *testing.T) {
-	n := newNode(t)
-	n.broken["eth_maxPriorityFeePerGas"] = refused(codeMethodNotFound, "the method does not exist")
-	n.answers["eth_feeHistory"] = map[string]any{"reward": [][]string{{"0x0"}, {"0x5"}, {"0x1"}, {}, {"0x3"}}}
-	q, err := n.writer().market(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, uint64(3), q.Tip.Uint64(), "the median of what was paid")
-
-	n.answers["eth_feeHistory"] = map[string]any{}
-	q, err = n.writer().market(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, uint64(gwei), q.Tip.Uint64())
-
-	n.broken["eth_feeHistory"] = &TransportError{err: chain.ErrTransient}
-	_, err = n.writer().market(t.Context())
-	require.ErrorIs(t, err, chain.ErrTransient)
-}
-
 func TestTipOfZeroBecomesOne(t *testing.T) {
 	n := newNode(t)
 	n.tip = 0
@@ -468,6 +450,10 @@ func TestPrepareKeepsTheCallersIntent(t *testing.T) {
 	require.Equal(t, before, in.Moves[0])
 }
 
+func hasFallback(method string) bool {
+	return method == "eth_maxPriorityFeePerGas" || method == "eth_feeHistory"
+}
+
 // Whichever call fails, no draft comes out and the cause is kept.
 func TestPrepareNodeFailures(t *testing.T) {
 	for _, in := range []chain.Intent{payNative(1), payToken(1)} {
@@ -476,7 +462,7 @@ func TestPrepareNodeFailures(t *testing.T) {
 		require.NoError(t, err)
 		for _, method := range n.asked {
 			for _, cause := range []error{&TransportError{Host: "h", err: chain.ErrTransient}, refused(-32005, "daily limit")} {
-				if _, rpc := cause.(*RPCError); rpc && method == "eth_maxPriorityFeePerGas" {
+				if _, rpc := cause.(*RPCError); rpc && hasFallback(method) {
 					continue // a refusal there has a fallback
 				}
 				n := newNode(t)
@@ -489,7 +475,7 @@ func TestPrepareNodeFailures(t *testing.T) {
 			n := newNode(t)
 			n.answers[method] = nil
 			_, err := prepare(t, n, in)
-			if method != "eth_maxPriorityFeePerGas" {
+			if method != "eth_feeHistory" {
 				require.ErrorIs(t, err, chain.ErrTransient, "%s returned null", method)
 			}
 		}

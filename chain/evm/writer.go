@@ -16,9 +16,10 @@ import (
 
 // The client has these capabilities beside chain.Reader.
 var (
-	_ chain.Client    = (*Client)(nil)
-	_ chain.FeeBumper = (*Client)(nil)
-	_ chain.DryRunner = (*Client)(nil)
+	_ chain.Client       = (*Client)(nil)
+	_ chain.FeeBumper    = (*Client)(nil)
+	_ chain.FeeEstimator = (*Client)(nil)
+	_ chain.DryRunner    = (*Client)(nil)
 )
 
 // caller makes one JSON-RPC call and decodes its result into out. A refusal by

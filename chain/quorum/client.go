@@ -77,6 +77,8 @@ func (q *Client) As(target any) bool {
 		return grant[chain.DryRunner](q, t, dryRunner{q})
 	case *chain.FeeBumper:
 		return grant[chain.FeeBumper](q, t, bumper{q})
+	case *chain.FeeEstimator:
+		return grant[chain.FeeEstimator](q, t, estimator{q})
 	case *chain.Reporter:
 		*t = q
 		return true

@@ -28,13 +28,14 @@ const (
 	mDryRun
 	mPrepare
 	mBump
+	mEstimate
 	mBroadcast
 	methods // how many there are
 )
 
 // String is the method's name in the port.
 func (m method) String() string {
-	return [...]string{"Head", "Headers", "Transfers", "Status", "Fates", "Balances", "Internal", "Identify", "Inspect", "DryRun", "Prepare", "Bump", "Broadcast"}[m]
+	return [...]string{"Head", "Headers", "Transfers", "Status", "Fates", "Balances", "Internal", "Identify", "Inspect", "DryRun", "Prepare", "Bump", "EstimateFees", "Broadcast"}[m]
 }
 
 // provider is one node and what is known of it.

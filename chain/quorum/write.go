@@ -30,6 +30,41 @@ func (b bumper) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (ch
 	return b.q.draft(ctx, mBump, capable(func(ctx context.Context, c chain.FeeBumper) (chain.Draft, error) { return c.Bump(ctx, in, old) }))
 }
 
+// estimator is chain.FeeEstimator under the rules of the quorum.
+type estimator struct{ q *Client }
+
+// EstimateFees has up to three operators, and at least Config.Agree, tell the
+// price, and returns the median of each figure, the lower one of two. Markets are
+// no facts that could be voted on, and nobody is put aside for another view of them.
+func (e estimator) EstimateFees(ctx context.Context) (chain.FeeMarket, error) {
+	q := e.q
+	if err := q.settleGenesis(ctx); err != nil {
+		return chain.FeeMarket{}, err
+	}
+	want := max(q.cfg.Agree, drafters)
+	answers, faults := gather(ctx, q, mEstimate, q.upToDate(mEstimate), plan{want: want, distinct: true, patience: true, need: q.cfg.Agree},
+		capable(func(ctx context.Context, c chain.FeeEstimator) (chain.FeeMarket, error) { return c.EstimateFees(ctx) }),
+		func(a []answer[chain.FeeMarket]) bool { return operators(a) >= want })
+	if err := ctx.Err(); err != nil {
+		return chain.FeeMarket{}, err
+	}
+	var now, usual []chain.Amount
+	told := slices.DeleteFunc(answers, func(a answer[chain.FeeMarket]) bool { return a.err != nil })
+	for _, a := range told {
+		now, usual = append(now, a.value.Now), append(usual, a.value.Usual)
+	}
+	if n := operators(told); n < q.cfg.Agree || n == 0 {
+		return chain.FeeMarket{}, q.unavailable(mEstimate, q.cfg.Agree, n, faults)
+	}
+	return chain.FeeMarket{Now: middle(now), Usual: middle(usual)}, nil
+}
+
+// middle is the median of at least one amount, the lower one of two.
+func middle(of []chain.Amount) chain.Amount {
+	slices.SortFunc(of, chain.Amount.Cmp)
+	return of[(len(of)-1)/2]
+}
+
 // drafters is how many operators draft an intent where one would be believed:
 // with three, one who asks an absurd price is outvoted.
 const drafters = 3
@@ -93,8 +128,7 @@ func (q *Client) priced(g group[chain.Draft]) chain.Draft {
 	for i, m := range g.members {
 		fees[i] = m.value.Fee
 	}
-	slices.SortFunc(fees, chain.Amount.Cmp)
-	median := fees[(len(fees)-1)/2]
+	median := middle(fees)
 	far := func(fee chain.Amount) bool {
 		return over(fee, median, q.cfg.FeeRatio) || over(median, fee, q.cfg.FeeRatio)
 	}

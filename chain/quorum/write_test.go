@@ -1,6 +1,7 @@
 package quorum_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -134,4 +135,39 @@ func TestPrepareAsksTheUpToDate(t *testing.T) {
 	d, err := w.q.Prepare(t.Context(), w.send(9))
 	require.NoError(t, err)
 	require.NotEqual(t, s.Locks, d.Locks, "although the two behind are more")
+}
+
+// market is a provider with a view of the market.
+type market struct {
+	chain.Client
+	chain.FeeMarket
+	err error
+}
+
+func (m *market) EstimateFees(context.Context) (chain.FeeMarket, error) { return m.FeeMarket, m.err }
+
+func TestThreat_C21_EstimateIsTheMedian(t *testing.T) {
+	ask := func(votes int, of ...*market) (chain.FeeMarket, error) {
+		w := newWorld(t, chaintest.Options{}, func(_ *world, c *quorum.Config) {
+			c.Agree = votes
+			for i := range c.Providers {
+				of[i].Client = c.Providers[i].Client
+				c.Providers[i].Client = of[i]
+			}
+		})
+		e, ok := chain.As[chain.FeeEstimator](w.q)
+		require.True(t, ok)
+		return e.EstimateFees(t.Context())
+	}
+	says := func(now, usual uint64) *market {
+		return &market{FeeMarket: chain.FeeMarket{Now: chain.NewAmount(now), Usual: chain.NewAmount(usual)}}
+	}
+	m, err := ask(2, says(1<<60, 20), says(11, 1<<60), says(10, 21))
+	require.NoError(t, err)
+	require.Equal(t, says(11, 21).FeeMarket, m, "one who lies decides nothing")
+	m, err = ask(2, says(30, 20), &market{err: errAway}, says(10, 40))
+	require.NoError(t, err)
+	require.Equal(t, says(10, 20).FeeMarket, m, "the lower of two")
+	_, err = ask(2, says(30, 20), &market{err: errAway}, &market{err: chain.ErrUnsupported})
+	require.ErrorIs(t, err, chain.ErrTransient, "one alone is not enough")
 }
