@@ -144,10 +144,21 @@ func (b *batch) classes() (cheapest, dearest contracts.Class) {
 
 // tooMany says how many of the moves would fit, had each an equal part of gas.
 func (b *batch) tooMany(gas uint64) error {
-	none := contracts.Cost{Base: 40_000}
-	each := (gas - min(gas, none.Limit(0, entryGas)) + uint64(len(b.moves)) - 1) / uint64(len(b.moves))
-	none.Entry = max(each, 1)
-	return &chain.TooManyMovesError{Moves: len(b.moves), Fit: min(none.Fit(entryGas), len(b.moves)-1)}
+	return b.fit((gas - min(gas, contracts.Cost{Base: 40_000}.Limit(0, entryGas))) / uint64(len(b.moves)))
+}
+
+// fitting is tooMany where a try with all the gas that there is got so far. Fewer
+// moves have fewer authorisations, which leaves more gas for the others.
+func (b *batch) fitting(tried int, authorised uint64) error {
+	left := maxGas - authorised
+	left -= min(left, contracts.Cost{Base: 40_000}.Limit(0, entryGas))
+	return b.fit(left/uint64(max(tried, 1)) + authorised/uint64(len(b.moves)))
+}
+
+// fit says how many moves fit that need so much gas each.
+func (b *batch) fit(each uint64) error {
+	cost := contracts.Cost{Base: 40_000, Entry: each + 1}
+	return &chain.TooManyMovesError{Moves: len(b.moves), Fit: min(cost.Fit(entryGas), len(b.moves)-1)}
 }
 
 // prepareBatch is prepare for many sources.

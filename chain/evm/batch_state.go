@@ -211,17 +211,24 @@ func (w writer) rehearse(ctx context.Context, b *batch, auths []delegation, data
 		return 0, err
 	case known:
 		estimate += estimate/4 + uint64(len(auths))*authorisationGas + contracts.Cost{}.Limit(0, entryGas)
-		gas = max(gas, estimate)
+		// Whatever a node says, no entry uses more than it may.
+		most := contracts.Cost{Base: 40_000, Entry: entryGas + 5_000}.Limit(len(b.moves), entryGas) + uint64(len(auths))*authorisationGas
+		gas = max(gas, min(estimate, most))
 	default:
 		if gas, err = b.model(dearest, len(auths)); err != nil {
 			return 0, err
 		}
 	}
+	authorised := uint64(len(auths)) * authorisationGas
 	for {
+		if known && authorised < maxGas {
+			// What the bound says too much of may fit all the same.
+			gas = min(gas, maxGas)
+		}
 		if gas > maxGas {
 			return 0, b.tooMany(gas)
 		}
-		args["gas"] = hexQuantity(gas - uint64(len(auths))*authorisationGas)
+		args["gas"] = hexQuantity(gas - authorised)
 		out, err := w.ethCall(ctx, args, lent...)
 		if _, answered := refusal(err); answered && !reverted(err) && len(lent) > 0 {
 			return gas, w.tryEach(ctx, b, auths)
@@ -230,11 +237,14 @@ func (w writer) rehearse(ctx context.Context, b *batch, auths []delegation, data
 			return 0, err
 		}
 		tried, err := b.outcome(out)
-		if err != nil || tried == len(b.moves) {
+		switch {
+		case err != nil || tried == len(b.moves):
 			return gas, err
+		case gas == maxGas:
+			return 0, b.fitting(tried, authorised)
 		}
-		// Dearer than the model, and the node did not estimate: half as much again.
-		gas += gas / 2
+		// Dearer than the model, and not what the node estimated: half as much again.
+		gas = min(gas+gas/2, maxGas)
 	}
 }
 
