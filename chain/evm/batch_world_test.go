@@ -156,7 +156,8 @@ func (f *field) answers1(method string, params []any) (any, bool, error) {
 	if !ok {
 		return nil, false, nil
 	}
-	data, err := hex.DecodeString(strings.TrimPrefix(fmt.Sprint(args["data"]), "0x"))
+	input, _ := args["data"].(string)
+	data, err := hex.DecodeString(strings.TrimPrefix(input, "0x"))
 	require.NoError(f.t, err)
 	switch {
 	case len(data) == 36 && string(data[:4]) == balanceOfSelector:
