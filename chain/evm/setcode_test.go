@@ -85,15 +85,17 @@ func TestThreat_F1_BatchesThatAreNotUnderstood(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*field, *transaction){
-		"wrong delegate":     func(_ *field, tx *transaction) { tx.Auths[0].Address[0] ^= 1 },
-		"chain 0":            func(_ *field, tx *transaction) { tx.Auths[0].ChainID.Clear() },
-		"chain 5":            func(_ *field, tx *transaction) { tx.Auths[0].ChainID.SetUint64(5) },
-		"other batcher":      func(_ *field, tx *transaction) { tx.To[0] ^= 1 },
-		"twice":              func(_ *field, tx *transaction) { tx.Auths[1] = tx.Auths[0] },
-		"by the sponsor":     func(_ *field, tx *transaction) { tx.Auths[1].Authority = rawAddress(t, alice) },
-		"value":              func(_ *field, tx *transaction) { tx.Value.SetOne() },
-		"another call":       func(_ *field, tx *transaction) { tx.Data = contracts.Sweep(contracts.Address{1}, chain.NewAmount(1)) },
-		"execute":            func(_ *field, tx *transaction) { tx.Data = contracts.Execute(contracts.Address{1}, chain.Amount{}, nil) },
+		"wrong delegate": func(_ *field, tx *transaction) { tx.Auths[0].Address[0] ^= 1 },
+		"chain 0":        func(_ *field, tx *transaction) { tx.Auths[0].ChainID.Clear() },
+		"chain 5":        func(_ *field, tx *transaction) { tx.Auths[0].ChainID.SetUint64(5) },
+		"other batcher":  func(_ *field, tx *transaction) { tx.To[0] ^= 1 },
+		"twice":          func(_ *field, tx *transaction) { tx.Auths[1] = tx.Auths[0] },
+		"by the sponsor": func(_ *field, tx *transaction) { tx.Auths[1].Authority = rawAddress(t, alice) },
+		"value":          func(_ *field, tx *transaction) { tx.Value.SetOne() },
+		"another call":   func(_ *field, tx *transaction) { tx.Data = contracts.Sweep(contracts.Address{1}, chain.NewAmount(1)) },
+		"execute": func(_ *field, tx *transaction) {
+			tx.Data = contracts.Execute(contracts.Address{1}, chain.Amount{}, nil)
+		},
 		"no data":            func(_ *field, tx *transaction) { tx.Data = nil },
 		"bytes behind":       func(_ *field, tx *transaction) { tx.Data = append(tx.Data, 0) },
 		"all of an account":  entries(func(b *contracts.Batch) { b.Entries[0].Amount = chain.Amount{} }),
