@@ -131,6 +131,15 @@ func TestThreat_F1_BatchesThatAreNotUnderstood(t *testing.T) {
 		requireFormat(t, err, "payload")
 		_ = name
 	}
+	// Forwarders have no accounts in the call: who pays would have to be derived.
+	for _, op := range []contracts.Op{contracts.OpFlush, contracts.OpDeploy} {
+		data, err := contracts.Batch{Op: op, Gas: entryGas, Entries: []contracts.Entry{{Salt: contracts.Salt{1}, Amount: chain.NewAmount(1)}}}.Encode()
+		require.NoError(t, err)
+		tx := sample(t)
+		tx.To, tx.Value, tx.Data = f.sweeper.Address(), uint256.Int{}, data
+		_, _, err = CodecWith(f.sweeper).Decode(request(payloadOf(t, tx)))
+		requireFormat(t, err, "payload")
+	}
 	// A draft is no payload: its authorisations are not signed.
 	d, err := f.prepare(f.token(1, 0))
 	require.NoError(t, err)
