@@ -80,6 +80,61 @@ func (e *InsufficientFundsError) Error() string {
 	return fmt.Sprintf("chain: %s has %s %s, needs %s", e.Account, e.Asset.Format(e.Available), e.Asset.Symbol, e.Asset.Format(e.Required))
 }
 
+// SourceError is one source that cannot be part of a transaction of many.
+type SourceError struct {
+	// Account is the source.
+	Account Address
+	// Reason says why: "delegates to 0x…", "has code".
+	Reason string
+	// Err is the cause where it has a type: *InsufficientFundsError, *RevertError; nil
+	// otherwise.
+	Err error
+}
+
+// Error tells what went wrong, without secrets.
+func (e *SourceError) Error() string { return "chain: source " + string(e.Account) + ": " + e.Reason }
+
+// Unwrap returns the cause.
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// SourcesError reports the sources of an intent that keep the others from being
+// moved: without them the intent may do.
+type SourcesError struct {
+	// Sources are all that were found, at least one, in the order of the moves.
+	Sources []*SourceError
+}
+
+// Error tells of the first one and how many there are.
+func (e *SourcesError) Error() string {
+	if len(e.Sources) == 0 {
+		return "chain: a source is in the way"
+	}
+	if more := len(e.Sources) - 1; more > 0 {
+		return fmt.Sprintf("%s, and %d more", e.Sources[0].Error(), more)
+	}
+	return e.Sources[0].Error()
+}
+
+// Unwrap returns each of them.
+func (e *SourcesError) Unwrap() []error {
+	out := make([]error, len(e.Sources))
+	for i, s := range e.Sources {
+		out[i] = s
+	}
+	return out
+}
+
+// TooManyMovesError reports an intent that does not fit one transaction.
+type TooManyMovesError struct {
+	// Moves is how many it has, Fit how many of their kind would fit.
+	Moves, Fit int
+}
+
+// Error tells what went wrong, without secrets.
+func (e *TooManyMovesError) Error() string {
+	return fmt.Sprintf("chain: %d moves, one transaction has room for %d", e.Moves, e.Fit)
+}
+
 // FeeTooHighError reports a fee above the cap.
 type FeeTooHighError struct {
 	// Fee is what it would cost, Cap what it may cost, in base units.

@@ -16,6 +16,8 @@ const (
 	PurposeWithdrawal Purpose = "withdrawal"
 	// PurposeCancel spends a lock by a payment of nothing to oneself.
 	PurposeCancel Purpose = "cancel"
+	// PurposeDeployment puts a contract of ours on the chain.
+	PurposeDeployment Purpose = "deployment"
 )
 
 // Lock is something that can be spent once on the chain: "nonce:<address>:<n>"
@@ -69,7 +71,9 @@ type Coin struct {
 
 // Intent is what we want to happen on a chain, before fees, nonces and bytes.
 // It may name many sources, one fee payer and the coins to spend; an adapter
-// that cannot do that in one transaction returns ErrUnsupported.
+// that cannot do that in one transaction returns ErrUnsupported. Where some of many
+// sources are in the way of the others it returns a *SourcesError, and a
+// *TooManyMovesError where they are too many for one transaction.
 type Intent struct {
 	// Purpose is why.
 	Purpose Purpose

@@ -96,6 +96,9 @@ func (a Approval) Message() []byte {
 
 // Effect is one movement that a payload would cause.
 type Effect struct {
+	// From pays where it is not the account whose key signs, as in a batch; empty
+	// otherwise.
+	From Address
 	// To receives Amount of Asset. For a token, Asset names the contract
 	// whether or not it is listed.
 	To     Address
@@ -112,7 +115,7 @@ type Effects struct {
 	Effects []Effect
 	// MaxFee is the most it can cost in base units of the native coin.
 	MaxFee Amount
-	// Locks are what it would consume.
+	// Locks are what it would consume, as far as the payload names whose they are.
 	Locks []Lock
 	// Once is what it consumes of the sender's, such as its nonce: of two payloads of
 	// one sender and chain with the same text at most one can take effect. Empty
@@ -120,4 +123,17 @@ type Effects struct {
 	Once string
 	// Delegate is the contract an authorisation binds the account to.
 	Delegate Address
+	// Contract is the contract of ours that the payload has move the money of others
+	// (Effect.From), or that it deploys; empty in all other payloads. See ContractCodec.
+	Contract Address
+}
+
+// ContractCodec is a Codec that can know the contract by which an installation
+// collects from many accounts at once. It derives the contract's address from what
+// it was configured with, never from what a node or a database says.
+type ContractCodec interface {
+	Codec
+	// Contract returns the contract's address and whom alone it pays; both are empty
+	// where none is configured. It is a pure function.
+	Contract() (contract, treasury Address)
 }

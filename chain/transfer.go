@@ -140,4 +140,23 @@ type TxStatus struct {
 	// Transfers are all movements of the native coin and of listed tokens that
 	// it caused, also those to strangers; Key is not set.
 	Transfers []Transfer
+	// Unswept is what a batch of ours says that it did not move; nil where it says
+	// nothing. That it says nothing does not mean that all has moved: Transfers do.
+	Unswept *Unswept
+}
+
+// Unswept is what a batch did not move.
+type Unswept struct {
+	// Tried is how many of its moves were tried, from the first on; for the others
+	// the gas was short.
+	Tried int
+	// Failed are those that were tried in vain, in the order of the moves.
+	Failed []UnsweptMove
+}
+
+// UnsweptMove is one move of a batch that was tried in vain.
+type UnsweptMove struct {
+	// Account is the source, Amount what was to move in base units of the batch's asset.
+	Account Address
+	Amount  Amount // Amount is how much was to move.
 }

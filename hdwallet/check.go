@@ -87,8 +87,11 @@ func (c *check) permits(policy *chainPolicy, r *chain.SignRequest, self chain.Ad
 	if policy.maxFee != nil && policy.maxFee.Less(effects.MaxFee) {
 		return out, refuse("fee", "up to %s base units, the limit is %s", effects.MaxFee, policy.maxFee)
 	}
-	if err := policy.delegate(r.Purpose, effects); err != nil {
+	if err := policy.delegate(r, effects); err != nil {
 		return out, err
+	}
+	if effects.Contract != "" && effects.Contract != policy.contract {
+		return out, refuse("contract", "%s is not the contract of this policy, %q is", effects.Contract, policy.contract)
 	}
 	own, err := c.ownTargets(policy, r.Own)
 	if err != nil {
@@ -104,10 +107,15 @@ func (c *check) permits(policy *chainPolicy, r *chain.SignRequest, self chain.Ad
 		if e.Asset.Chain() != r.Chain {
 			return out, refuse("asset", "%q is not of chain %s", e.Asset, r.Chain)
 		}
-		if e.To == self || own[e.To] {
+		switch {
+		case e.From != "" && effects.Contract == "":
+			return out, refuse("sender", "moves what %s has, by no contract that is known", e.From)
+		case e.From != "" && !policy.treasury[e.To]:
+			// No approval is for money that somebody else's account has.
+			return out, refuse("treasury", "a batch pays %s, which is no treasury", e.To)
+		case e.From == "" && (e.To == self || own[e.To]):
 			continue
-		}
-		if !policy.treasury[e.To] {
+		case !policy.treasury[e.To]:
 			if err := c.approval(r.Approval, e); err != nil {
 				return out, err
 			}
@@ -122,18 +130,34 @@ func (c *check) permits(policy *chainPolicy, r *chain.SignRequest, self chain.Ad
 
 // delegate checks what a payload binds the account to, and that it has the
 // content that its purpose promises.
-func (p *chainPolicy) delegate(purpose chain.SignPurpose, effects *chain.Effects) error {
+func (p *chainPolicy) delegate(r *chain.SignRequest, effects *chain.Effects) error {
+	purpose, listed := r.Purpose, p.delegates[effects.Delegate]
+	ours := effects.Delegate != "" && effects.Delegate == p.contract
 	switch {
-	case effects.Delegate != "" && !p.delegates[effects.Delegate]:
-		return refuse("delegate", "%s is not on the list", effects.Delegate)
+	case effects.Delegate != "" && !listed && !ours:
+		return refuse("delegate", "%s is neither the contract of this policy nor on the list", effects.Delegate)
+	case ours && !listed && !depositPath(r.Key.Path):
+		return refuse("delegate", "%s is no deposit address: only those delegate to the contract that collects", r.Key.Path)
 	case purpose == chain.SignAuthorization && effects.Delegate == "":
 		return refuse("delegate", "an authorisation that names no delegate")
 	case purpose == chain.SignAuthorization && len(effects.Effects) > 0:
 		return refuse("purpose", "an authorisation that moves money")
-	case purpose == chain.SignTransaction && len(effects.Effects) == 0:
+	case purpose == chain.SignAuthorization && effects.Contract != "":
+		return refuse("purpose", "an authorisation that calls a contract")
+	case purpose == chain.SignTransaction && effects.Delegate != "":
+		return refuse("purpose", "a transaction that binds its own account")
+	case purpose == chain.SignTransaction && len(effects.Effects) == 0 && effects.Contract == "":
 		return refuse("payload", "a transaction of which no effect is known")
 	}
 	return nil
+}
+
+// depositPath reports whether a key is that of a deposit address, whose money the
+// contract is to collect. The gateway's own accounts never delegate: an account that
+// does has at most one transaction in pools.
+func depositPath(path string) bool {
+	_, change, _, ok := parsePath(path)
+	return ok && change == 0
 }
 
 // ownTargets derives each claimed address again. A false claim is no mistake to

@@ -17,6 +17,11 @@ import (
 type Policy struct {
 	// Codecs are the chains it signs for, at least one. A codec reads payloads;
 	// it must be the real one, not something that a node talked into existence.
+	//
+	// One that knows the installation's contract (chain.ContractCodec) lets deposit
+	// addresses of the wallets delegate to that contract and to it alone, on that
+	// chain, and any key send its batches and its deployment, within the limits of
+	// fees. The contract must pay an address of Treasury.
 	Codecs map[chain.ID]chain.Codec
 	// Treasury are the addresses that may receive anything, for each chain in
 	// canonical form: with the EIP-55 checksum on EVM chains, so that a typing
@@ -24,8 +29,8 @@ type Policy struct {
 	// addresses.
 	Treasury map[chain.ID][]chain.Address
 	// Delegates are the contracts that an authorisation (EIP-7702) may bind an
-	// account to, in canonical form. A delegate rules over the account like its
-	// key does. Default: none, every authorisation is refused.
+	// account to, in canonical form, beside the contract that a codec knows. A
+	// delegate rules over the account like its key does. Default: none.
 	Delegates map[chain.ID][]chain.Address
 	// MaxFee is the most that one payload may cost, in base units of the native
 	// coin. It bounds what a broken process can burn. A chain that is not in it
@@ -56,6 +61,9 @@ type chainPolicy struct {
 	treasury  map[chain.Address]bool
 	delegates map[chain.Address]bool
 	maxFee    *chain.Amount
+	// contract is what deposit addresses may delegate to, as the codec derives it;
+	// empty where it knows none.
+	contract chain.Address
 }
 
 // compile validates p. All errors are *ConfigError, and which of several is
@@ -104,7 +112,38 @@ func (p Policy) compile() (map[chain.ID]*chainPolicy, error) {
 			return nil, err
 		}
 	}
+	for _, id := range sortedKeys(chains) {
+		if err := chains[id].knowContract(id); err != nil {
+			return nil, err
+		}
+	}
 	return chains, checkApprovers(p.Approvers)
+}
+
+// knowContract asks the codec for the contract that collects. One that pays anybody
+// but a treasury of the policy would be a way around it.
+func (p *chainPolicy) knowContract(id chain.ID) error {
+	bad := func(reason string) error {
+		return &ConfigError{Field: fmt.Sprintf("Policy.Codecs[%s]", id), Reason: reason}
+	}
+	codec, ok := p.codec.(chain.ContractCodec)
+	if !ok {
+		return nil
+	}
+	var contract, treasury chain.Address
+	if err := guard("codec", func() error { contract, treasury = codec.Contract(); return nil }); err != nil {
+		return bad(err.Error())
+	}
+	switch {
+	case contract == "":
+		return nil
+	case !p.treasury[treasury]:
+		return bad(fmt.Sprintf("its contract pays %s, which is not in Policy.Treasury", treasury))
+	case p.treasury[contract]:
+		return bad("its contract is in Policy.Treasury, and would keep what it gets")
+	}
+	p.contract = contract
+	return nil
 }
 
 // checkPayable refuses the address whose raw key is all zeros: on every chain

@@ -20,7 +20,10 @@ import (
 //
 //   - a transaction all of whose movements go to a treasury of that chain, to
 //     addresses of the signer's own wallets, or are the one approved payout;
-//   - an authorisation for a delegate on the list.
+//   - a batch by which the contract that the chain's codec knows collects for a
+//     treasury, and the deployment of that contract;
+//   - an authorisation of a deposit address for that contract, or of any key for a
+//     delegate on the list.
 //
 // It believes nothing it is told: it decodes the payload, derives the sender
 // and each own target from the key again, verifies the approval's signature,

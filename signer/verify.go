@@ -67,6 +67,9 @@ var _ chain.Signer = (*VerifiedSigner)(nil)
 // ECDSA 65 bytes with a recovery id of 0 or 1 that recovers to the key, and s in the
 // lower half. Ed25519 is verified over the payload; BIP340 is chain.ErrUnsupported.
 //
+// Batches by an installation's contract are understood where the codec knows it (a
+// chain.ContractCodec, such as evm.CodecWith makes).
+//
 // It is no policy: what it was asked for it passes on. It is safe for concurrent use.
 // codecs is copied; a missing argument is a *ConfigError.
 func Verified(s chain.Signer, codecs map[chain.ID]chain.Codec, keys Keys) (*VerifiedSigner, error) {

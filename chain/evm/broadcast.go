@@ -203,14 +203,17 @@ func (w writer) poor(ctx context.Context, s chain.Signed, cause error) error {
 // decodeSigned reads a transaction of ours back from its signed bytes, with
 // who signed it.
 func decodeSigned(raw []byte) (t *transaction, from [addressLength]byte, err error) {
-	if len(raw) == 0 || len(raw) > maxPayload {
+	if len(raw) == 0 || len(raw) > maxBatchPayload {
 		return nil, from, badSigned("%d bytes", len(raw))
 	}
 	var r, s uint256.Int
 	var parity uint64
-	if raw[0] == dynamicFeePrefix {
+	switch raw[0] {
+	case dynamicFeePrefix:
 		t, r, s, parity, err = decodeSignedDynamicFee(raw[1:])
-	} else {
+	case setCodePrefix:
+		t, r, s, parity, err = decodeSignedSetCode(raw[1:])
+	default:
 		t, r, s, parity, err = decodeSignedLegacy(raw)
 	}
 	if err != nil {

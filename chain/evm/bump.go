@@ -9,7 +9,9 @@ import (
 // Bump drafts a replacement of a signed transaction: the same nonce, both fees
 // at least an eighth higher, rounded up, and at least what the market wants now.
 // The intent is the one the old transaction was made for, or a cancellation by
-// the same source. A sweep never gives up more than the old one did, so what
+// the same sender, which is the fee payer where there are many sources. Of many the
+// replacement has the same authorisations, so that it holds the same locks; a
+// cancellation holds the sender's alone, and leaves theirs to others. A sweep never gives up more than the old one did, so what
 // came in since stays out of it.
 //
 // Errors: those of Prepare; chain.ErrLockSpent where the nonce is mined,
@@ -20,15 +22,19 @@ func (c *Client) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (c
 }
 
 func (w writer) bump(ctx context.Context, in chain.Intent, old chain.Signed) (chain.Draft, error) {
-	m, err := w.only(in)
-	if err != nil {
-		return chain.Draft{}, err
+	sponsored := w.sponsored(in)
+	var m move
+	if !sponsored {
+		var err error
+		if m, err = w.only(in); err != nil {
+			return chain.Draft{}, err
+		}
 	}
 	t, from, err := decodeSigned(old.Raw)
 	if err != nil {
 		return chain.Draft{}, err
 	}
-	effects, err := t.effects(w.chain)
+	effects, err := t.effects(w.chain, w.sweeper)
 	switch {
 	case err != nil:
 		return chain.Draft{}, err
@@ -36,8 +42,12 @@ func (w writer) bump(ctx context.Context, in chain.Intent, old chain.Signed) (ch
 		return chain.Draft{}, badSigned("offers an absurd price")
 	case txID(old.Raw) != old.ID:
 		return chain.Draft{}, badSigned("the bytes are not those of %s", old.ID)
+	case sponsored:
+		return w.bumpBatch(ctx, in, t, checksummed(from), effects)
 	case checksummed(from) != m.From.Address:
 		return chain.Draft{}, badSigned("of %s, the intent is of %s", checksummed(from), m.From.Address)
+	case m.All && len(effects.Effects) != 1:
+		return chain.Draft{}, badSigned("no payment of one account")
 	}
 	in.Reuse = []chain.Lock{nonceLock(m.From.Address, t.Nonce)}
 	if m.All {

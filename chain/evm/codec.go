@@ -8,18 +8,38 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 
 	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/evm/contracts"
 )
 
 // codec has no state: all EVM chains share addresses, keys and payloads, and
 // what differs (the chain id) comes with each question.
-type codec struct{}
+type codec struct {
+	// sweeper is the contract whose batches are understood; nil: none are.
+	sweeper *contracts.Sweeper
+}
+
+var _ chain.ContractCodec = codec{}
 
 // Codec returns the pure functions of the EVM family of chains, without a node.
 // The value is comparable and safe for concurrent use.
 func Codec() chain.Codec { return codec{} }
 
-// Codec returns the same as the function Codec.
-func (c *Client) Codec() chain.Codec { return Codec() }
+// CodecWith returns a codec that also understands what an installation's contract
+// does: see Decode. It is a chain.ContractCodec. A policy signer makes the Sweeper of
+// its own configuration, so that nobody else can choose the contract, nor whom it
+// pays. Nil makes it Codec.
+func CodecWith(sweeper *contracts.Sweeper) chain.Codec { return codec{sweeper: sweeper} }
+
+// Codec returns CodecWith of Config.Sweeper.
+func (c *Client) Codec() chain.Codec { return CodecWith(c.cfg.Sweeper) }
+
+// Contract implements chain.ContractCodec.
+func (c codec) Contract() (contract, treasury chain.Address) {
+	if c.sweeper == nil {
+		return "", ""
+	}
+	return checksummed(c.sweeper.Address()), checksummed(c.sweeper.Params().Treasury)
+}
 
 // Parse reads an EVM address. All-lower and all-upper case hex is accepted;
 // mixed case must be a correct EIP-55 checksum. The result is in EIP-55 form,

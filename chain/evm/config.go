@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/evm/contracts"
 )
 
 // Defaults of a Config.
@@ -89,6 +90,11 @@ type Config struct {
 	// whatever the node says prices are. Default and upper bound: 50,000 gwei,
 	// which only stops absurdities; set it to what the chain has seen.
 	MaxGasPrice chain.Amount
+	// Sweeper is the installation's contract on this chain, made by contracts.New from
+	// the treasury, the owner and the sponsor. With it an intent of many sources, one
+	// treasury and a fee payer becomes one transaction (see Prepare), and Identify
+	// checks that the contract is there. Nil: each source pays for itself.
+	Sweeper *contracts.Sweeper
 }
 
 // ConfigError names the field of a Config that New refuses.
@@ -144,6 +150,8 @@ func (c Config) validate() error {
 		return err
 	}
 	switch {
+	case c.Sweeper != nil && c.Sweeper.Address() == contracts.Address{}:
+		return &ConfigError{Field: "Sweeper", Reason: "none that contracts.New made"}
 	case c.Genesis != "" && !isHash(string(c.Genesis)):
 		return &ConfigError{Field: "Genesis", Reason: "want 0x and 64 lower case hex digits"}
 	case c.MaxResponse < minMaxResponse || c.MaxResponse > maxMaxResponse:

@@ -9,15 +9,22 @@ import (
 	"github.com/holiman/uint256"
 
 	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/evm/contracts"
 )
 
-// maxPayload bounds what Decode looks at. The largest payload it understands
-// has nine numbers, an address and 68 bytes of data: under 400 bytes.
-const maxPayload = 512
+const (
+	// maxPayload bounds what Decode looks at. The largest payload it understands
+	// has nine numbers, an address and 68 bytes of data: under 400 bytes.
+	maxPayload = 512
+	// maxBatchPayload bounds it where there are batches: pools take no transaction
+	// of more than 128 KiB, and gas ends a batch before that.
+	maxBatchPayload = 128 << 10
+)
 
 // The first byte of a typed payload (EIP-2718, EIP-7702).
 const (
 	dynamicFeePrefix    = 0x02
+	setCodePrefix       = setCodeType
 	authorizationPrefix = 0x05
 )
 
@@ -39,10 +46,17 @@ const transferLength = 4 + 32 + 32
 // calls, dirty padding, non-canonical RLP, bytes behind the list. All errors
 // are *chain.FormatError; the payload is not repeated in them.
 //
-// An EVM payload does not name its sender, so From and with it Locks stay
-// empty: whoever holds the key knows both.
-func (codec) Decode(r chain.SignRequest) (chain.Effects, []byte, error) {
-	effects, err := decode(r)
+// A codec that knows a Sweeper (CodecWith) accepts two more kinds: sweeps of
+// accounts by it, as EIP-1559 or legacy transactions or as EIP-7702 ones (0x04)
+// whose authorisations all delegate swept accounts to it, and its deployment. Each
+// entry of a sweep is one Effect, from the account to the contract's treasury;
+// entries without an amount, batches of forwarders and authorisations by others are
+// errors.
+//
+// An EVM payload does not name its sender, so From stays empty, and Locks have the
+// nonces of authorities alone: whoever holds the key knows the rest.
+func (c codec) Decode(r chain.SignRequest) (chain.Effects, []byte, error) {
+	effects, err := c.decode(r)
 	if err != nil {
 		return chain.Effects{}, nil, err
 	}
@@ -50,8 +64,12 @@ func (codec) Decode(r chain.SignRequest) (chain.Effects, []byte, error) {
 	return effects, digest[:], nil
 }
 
-func decode(r chain.SignRequest) (chain.Effects, error) {
+func (c codec) decode(r chain.SignRequest) (chain.Effects, error) {
 	number, err := chainNumber(r.Chain)
+	most := maxPayload
+	if c.sweeper != nil {
+		most = maxBatchPayload
+	}
 	switch {
 	case err != nil:
 		return chain.Effects{}, err
@@ -59,18 +77,21 @@ func decode(r chain.SignRequest) (chain.Effects, error) {
 		return chain.Effects{}, &chain.FormatError{What: "scheme", Text: string(r.Scheme), Reason: "EVM chains use ecdsa"}
 	case len(r.Payload) == 0:
 		return chain.Effects{}, badPayload("empty")
-	case len(r.Payload) > maxPayload:
-		return chain.Effects{}, badPayload("%d bytes, at most %d are understood", len(r.Payload), maxPayload)
+	case len(r.Payload) > most:
+		return chain.Effects{}, badPayload("%d bytes, at most %d are understood", len(r.Payload), most)
 	}
 	// The purpose must fit the payload: a policy that trusts the purpose must
 	// not be shown one kind of message and sign another.
 	switch r.Purpose {
 	case chain.SignTransaction:
+		if r.Payload[0] == setCodePrefix && c.sweeper == nil {
+			return chain.Effects{}, badPayload("transaction type 4 is understood for a known sweeper only")
+		}
 		t, err := decodeTx(r.Payload)
 		if err != nil {
 			return chain.Effects{}, err
 		}
-		return t.effects(number)
+		return t.effects(number, c.sweeper)
 	case chain.SignAuthorization:
 		return decodeAuthorization(r.Payload, number)
 	}
@@ -81,8 +102,8 @@ func badPayload(format string, args ...any) error {
 	return &chain.FormatError{What: "payload", Reason: fmt.Sprintf(format, args...)}
 }
 
-// effects says what t does on the chain with that number.
-func (t *transaction) effects(number uint64) (chain.Effects, error) {
+// effects says what t does on the chain with that number; sweeper may be nil.
+func (t *transaction) effects(number uint64, sweeper *contracts.Sweeper) (chain.Effects, error) {
 	switch {
 	case !t.ChainID.IsUint64() || t.ChainID.Uint64() != number:
 		return chain.Effects{}, badPayload("made for chain %s, not %d", t.ChainID.Dec(), number)
@@ -92,6 +113,17 @@ func (t *transaction) effects(number uint64) (chain.Effects, error) {
 	fee, overflow := t.fee()
 	if overflow {
 		return chain.Effects{}, badPayload("the fee exceeds 2^256-1")
+	}
+	out := chain.Effects{MaxFee: fee, Once: "nonce:" + strconv.FormatUint(t.Nonce, 10)}
+	if sweeper != nil && t.To == sweeper.Address() && len(t.Data) > 0 {
+		return t.sweeps(out, number, sweeper)
+	}
+	if len(t.Auths) > 0 {
+		return chain.Effects{}, badPayload("has authorisations, and is no sweep by the configured contract")
+	}
+	if sweeper != nil && t.deploys(sweeper) {
+		out.Contract = checksummed(sweeper.Address())
+		return out, nil
 	}
 	effect := chain.Effect{To: checksummed(t.To), Asset: nativeID(number), Amount: amountOf(&t.Value)}
 	if len(t.Data) > 0 {
@@ -104,7 +136,8 @@ func (t *transaction) effects(number uint64) (chain.Effects, error) {
 		}
 		effect = chain.Effect{To: to, Asset: tokenID(number, checksummed(t.To)), Amount: units}
 	}
-	return chain.Effects{Effects: []chain.Effect{effect}, MaxFee: fee, Once: "nonce:" + strconv.FormatUint(t.Nonce, 10)}, nil
+	out.Effects = []chain.Effect{effect}
+	return out, nil
 }
 
 // decodeTransfer reads the data of transfer(address,uint256).
@@ -141,7 +174,8 @@ type authorization struct {
 }
 
 // decodeAuthorization accepts an authorisation for exactly this chain. Chain 0
-// would bind the account on every chain at once, which Effects cannot say.
+// would bind the account on every chain at once, which Effects cannot say. It uses
+// up a nonce of the account, as a transaction of its own would.
 //
 // Source: https://eips.ethereum.org/EIPS/eip-7702
 func decodeAuthorization(payload []byte, number uint64) (chain.Effects, error) {
@@ -155,7 +189,7 @@ func decodeAuthorization(payload []byte, number uint64) (chain.Effects, error) {
 	if !a.ChainID.IsUint64() || a.ChainID.Uint64() != number {
 		return chain.Effects{}, badPayload("an authorisation for chain %s, not %d", a.ChainID.Dec(), number)
 	}
-	return chain.Effects{Delegate: checksummed(a.Address)}, nil
+	return chain.Effects{Delegate: checksummed(a.Address), Once: "nonce:" + strconv.FormatUint(a.Nonce, 10)}, nil
 }
 
 // amountOf cannot fail: both are integers of 256 bits.

@@ -243,7 +243,7 @@ func TestDecodeAuthorization(t *testing.T) {
 	r.Purpose = chain.SignAuthorization
 	effects, digest, err := Codec().Decode(r)
 	require.NoError(t, err)
-	require.Equal(t, chain.Effects{Delegate: usdc}, effects)
+	require.Equal(t, chain.Effects{Delegate: usdc, Once: "nonce:3"}, effects)
 
 	// The digest is right when go-ethereum recovers the signer by it.
 	key, err := crypto.GenerateKey()

@@ -66,6 +66,18 @@
 // that the signature is the account's. Broadcast may be repeated: a node that
 // knows the transaction, in its pool or in a block, is success.
 //
+// With Config.Sweeper, a contract of package contracts, a collection of many sources
+// is one transaction of a fee payer, in which sources that were not swept before
+// delegate to the contract:
+//
+//	what stands ──► amounts, authorisations ──► estimate ──► dry run of all ──► draft
+//	draft ──► authorisations signed ──► transaction signed ──► broadcast
+//
+// It leaves nothing to chance that can be known before: what each account has and
+// delegates to, the contract's own code, and what a run with the delegations in force
+// says of each entry. What happened after all is in TxStatus: Transfers are what
+// moved, Unswept is what the contract says did not, Locks are whose nonces were used.
+//
 // # Trust
 //
 // One node is believed in what it says about the chain, as long as it does not

@@ -69,6 +69,14 @@ func (n *figures) call(ctx context.Context, method string, out any, params ...an
 	return json.Unmarshal(text, out)
 }
 
+func (n *figures) many(ctx context.Context, questions []question) error {
+	for i := range questions {
+		q := &questions[i]
+		q.err = n.call(ctx, q.method, q.out, q.params...)
+	}
+	return ctx.Err()
+}
+
 func (n *figures) answer(method string, params []any) (any, error) {
 	if answer, ok := n.answers[method]; ok {
 		return answer, nil

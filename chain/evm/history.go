@@ -118,10 +118,10 @@ func (h *feeHistory) prices() (out []uint256.Int) {
 //
 // It makes up to eleven requests. Errors are those of the node.
 func (c *Client) EstimateFees(ctx context.Context) (chain.FeeMarket, error) {
-	return c.writer().estimate(ctx, c.Info().BlockTime)
+	return c.writer().feeMarket(ctx, c.Info().BlockTime)
 }
 
-func (w writer) estimate(ctx context.Context, blockTime time.Duration) (chain.FeeMarket, error) {
+func (w writer) feeMarket(ctx context.Context, blockTime time.Duration) (chain.FeeMarket, error) {
 	q, err := w.market(ctx)
 	if err != nil {
 		return chain.FeeMarket{}, err

@@ -167,7 +167,7 @@ func TestEstimateFees(t *testing.T) {
 	estimate := func(n *dayNode) chain.FeeMarket {
 		w := n.writer()
 		w.node = n
-		f, err := w.estimate(t.Context(), 12*time.Second)
+		f, err := w.feeMarket(t.Context(), 12*time.Second)
 		require.NoError(t, err)
 		return f
 	}
@@ -204,6 +204,6 @@ func TestEstimateFees(t *testing.T) {
 	w := n.writer()
 	n.broken["eth_blockNumber"] = &TransportError{err: chain.ErrTransient}
 	w.node = n
-	_, err := w.estimate(t.Context(), 12*time.Second)
+	_, err := w.feeMarket(t.Context(), 12*time.Second)
 	require.ErrorIs(t, err, chain.ErrTransient)
 }

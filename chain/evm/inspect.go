@@ -29,7 +29,8 @@ const (
 
 // Identify asks the node for its chain id and the hash of its first block. It
 // returns *WrongChainError, with what the node said, where the id or a
-// configured genesis hash differs.
+// configured genesis hash differs, and *SweeperCodeError where Config.Sweeper is not
+// what stands at its address.
 func (c *Client) Identify(ctx context.Context) (chain.Identity, error) {
 	var (
 		number   uint64
@@ -54,6 +55,8 @@ func (c *Client) Identify(ctx context.Context) (chain.Identity, error) {
 		return identity, c.wrongNumber(number)
 	case want != "" && identity.Genesis != want:
 		return identity, &WrongChainError{Field: "genesis hash", Want: string(want), Got: string(identity.Genesis)}
+	case c.cfg.Sweeper != nil:
+		return identity, c.VerifySweeper(ctx)
 	}
 	return identity, nil
 }

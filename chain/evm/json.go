@@ -19,6 +19,8 @@ type scanner struct {
 	pos   int
 	depth int
 	err   *DecodeError
+	// logData is the text of the data of the log that was read last.
+	logData []byte
 }
 
 func (s *scanner) fail(reason string) {

@@ -35,6 +35,8 @@ type transactionObject struct {
 	blockHash [32]byte
 	index     uint64
 	nonce     uint64
+	// auths are the authorisations of a set-code transaction, as the node shows them.
+	auths []authorizationObject
 }
 
 // block is a header with its transactions. Decoding into it again reuses txs.
@@ -217,6 +219,7 @@ const (
 	txTo
 	txBlock
 	txIndex
+	txAuths
 
 	txRequired = txHash | txFrom | txValue | txNonce
 )
@@ -262,6 +265,9 @@ func (s *scanner) transaction(t *transactionObject) {
 			if hasIndex = !s.isNull(); hasIndex {
 				t.index = s.uint64()
 			}
+		case "authorizationList":
+			s.once(&seen, txAuths)
+			t.auths = s.authorizations()
 		default:
 			s.skip()
 		}

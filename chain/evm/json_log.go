@@ -80,7 +80,9 @@ func (s *scanner) log(l *logObject) {
 			s.topics(l)
 		case "data":
 			s.once(&seen, logData)
+			start := s.pos
 			l.dataLength = s.bytes(l.data[:])
+			s.logData = s.data[min(start, s.pos):s.pos]
 		case "blockHash":
 			s.once(&seen, logBlock)
 			s.fixed(l.blockHash[:])

@@ -1,6 +1,11 @@
 package evm
 
-import "github.com/bursar-go/bursar/chain"
+import (
+	"bytes"
+
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/evm/contracts"
+)
 
 // receipt is what is needed of a transaction receipt.
 type receipt struct {
@@ -18,8 +23,20 @@ type receipt struct {
 	made    bool
 	// logs are those of listed tokens.
 	logs []logObject
+	// unswept are the logs by which a sweeper, whoever's, says what it did not move.
+	unswept []unsweptLog
 	// missing is true where the node has no receipt.
 	missing bool
+}
+
+// unsweptTopicRaw is contracts.UnsweptTopic, which costs a hash.
+const unsweptTopicRaw = "\x3a\x4a\xf6\x6b\x15\xc2\x8b\xf1\x7d\xaf\x52\x2f\x29\x72\x80\x8e" +
+	"\x35\x2d\x8f\x32\x82\xd3\x92\xf0\x6a\xad\x84\x61\x8d\x92\xc2\xa5"
+
+// unsweptLog is one of them.
+type unsweptLog struct {
+	address [addressLength]byte
+	data    []byte
 }
 
 const (
@@ -127,12 +144,52 @@ func (s *scanner) receiptOutcome(name string, seen *uint32, r *receipt) {
 func (s *scanner) receiptLogs(r *receipt, listed *tokenTable) {
 	var ok bool
 	r.logs, ok = s.logs(r.logs, func(l *logObject) bool {
+		if l.topicCount == 1 && string(l.topics[0][:]) == unsweptTopicRaw && !l.removed {
+			r.unswept = append(r.unswept, unsweptLog{address: l.address, data: s.lastLogData()})
+		}
 		_, isListed := listed.ids[l.address]
 		return isListed && isTransferTopic(&l.topics[0])
 	})
 	if !ok {
 		s.fail("want an array")
 	}
+}
+
+// lastLogData is the whole data of the log that was read last, of at most as many
+// bytes as a batch can need.
+func (s *scanner) lastLogData() []byte {
+	_, digits, _ := bytes.Cut(bytes.Trim(s.logData, " \t\r\n\""), []byte("0x"))
+	if len(digits) > 2*32*(3+contracts.MaxEntries) {
+		return nil
+	}
+	out := make([]byte, len(digits)/2)
+	if !unhex(out, digits) {
+		return nil
+	}
+	return out
+}
+
+// unsweptBy is what a contract says in a receipt that it did not move; nil where it
+// says nothing, or what is no such thing.
+func (r *receipt) unsweptBy(sweeper *contracts.Sweeper) *chain.Unswept {
+	if sweeper == nil {
+		return nil
+	}
+	for _, l := range r.unswept {
+		if l.address != sweeper.Address() {
+			continue
+		}
+		u, err := contracts.DecodeUnswept(contracts.OpSweep, l.data)
+		if err != nil {
+			return nil
+		}
+		out := &chain.Unswept{Tried: u.Tried}
+		for _, e := range u.Failed {
+			out.Failed = append(out.Failed, chain.UnsweptMove{Account: checksummed(e.Account), Amount: e.Amount})
+		}
+		return out
+	}
+	return nil
 }
 
 // fee returns all that the transaction cost: gas, blobs, and the share of the

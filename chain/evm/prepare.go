@@ -15,12 +15,15 @@ import (
 // move is a checked Move with its addresses in binary and canonical form.
 type move struct {
 	chain.Move
-	to, contract [addressLength]byte
+	from, to, contract [addressLength]byte
 }
 
 // prepare makes the draft of an intent; old is nil, or the transaction that the
 // draft is to replace.
 func (w writer) prepare(ctx context.Context, in chain.Intent, old *transaction) (chain.Draft, error) {
+	if w.sponsored(in) {
+		return w.prepareBatch(ctx, in, old)
+	}
 	m, err := w.only(in)
 	if err != nil {
 		return chain.Draft{}, err
@@ -74,14 +77,14 @@ func (w writer) only(in chain.Intent) (move, error) {
 // is the one mistake that nothing can undo.
 func (w writer) checked(m chain.Move, cancel bool) (move, error) {
 	out := move{Move: m}
-	from, err := parseAddress(string(m.From.Address))
-	if err != nil {
+	var err error
+	if out.from, err = parseAddress(string(m.From.Address)); err != nil {
 		return move{}, err
 	}
 	if out.to, err = parseAddress(string(m.To)); err != nil {
 		return move{}, err
 	}
-	out.From.Address, out.To = checksummed(from), checksummed(out.to)
+	out.From.Address, out.To = checksummed(out.from), checksummed(out.to)
 	switch {
 	case out.To == zeroAddress:
 		return move{}, badIntent("destination", string(m.To), "the zero address belongs to nobody")
@@ -249,22 +252,35 @@ func (b *builder) token(ctx context.Context) (chain.Draft, error) {
 	if err != nil {
 		return chain.Draft{}, err
 	}
-	balance, err := b.number(ctx, "eth_getBalance", b.move.From.Address, "latest")
-	if err != nil {
+	fee, missing, err := b.payable(ctx, b.move.From.Address, fee)
+	switch {
+	case err != nil:
 		return chain.Draft{}, err
-	}
-	if available := amountOf(&balance); available.Less(fee) {
-		least, ok := b.afford(available)
-		if !ok {
-			fee = b.ample(fee)
-			return chain.Draft{
-				Chain: b.coin.Chain(), Intent: b.fixed(units), Fee: fee,
-				Needs: []chain.Need{{Account: b.move.From, Asset: b.coin, Amount: fee.SubFloor(available)}},
-			}, nil
-		}
-		fee = least
+	case !missing.IsZero():
+		return chain.Draft{
+			Chain: b.coin.Chain(), Intent: b.fixed(units), Fee: fee,
+			Needs: []chain.Need{{Account: b.move.From, Asset: b.coin, Amount: missing}},
+		}, nil
 	}
 	return b.draft(units, fee)
+}
+
+// payable returns the fee that an account can pay, lowered into what it has where
+// that will do, or else what it is missing for the whole fee.
+func (b *builder) payable(ctx context.Context, from chain.Address, fee chain.Amount) (lower, missing chain.Amount, err error) {
+	balance, err := b.number(ctx, "eth_getBalance", from, "latest")
+	if err != nil {
+		return chain.Amount{}, chain.Amount{}, err
+	}
+	available := amountOf(&balance)
+	if !available.Less(fee) {
+		return fee, chain.Amount{}, nil
+	}
+	if least, ok := b.afford(available); ok {
+		return least, chain.Amount{}, nil
+	}
+	fee = b.ample(fee)
+	return fee, fee.SubFloor(available), nil
 }
 
 // units is how much of the token moves.
@@ -301,6 +317,11 @@ func (b *builder) priced(ctx context.Context, p price) (chain.Amount, error) {
 	if err != nil {
 		return chain.Amount{}, err
 	}
+	return b.pricedFor(ctx, p, gas)
+}
+
+// pricedFor is priced for that much gas.
+func (b *builder) pricedFor(ctx context.Context, p price, gas uint64) (fee chain.Amount, err error) {
 	if b.old != nil {
 		p = p.raise(&b.old.TipCap, &b.old.FeeCap)
 	}

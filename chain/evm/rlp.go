@@ -193,6 +193,7 @@ func (t *rawTx) object(chainNumber uint64) (transactionObject, bool) {
 	copy(out.value[32-len(t.value):], t.value)
 	from, ok := t.sender(chainNumber)
 	out.from = from
+	out.auths = t.authorizations()
 	return out, ok
 }
 

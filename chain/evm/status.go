@@ -21,7 +21,9 @@ type lookup struct {
 // Status returns what the node knows of the transactions, in two requests: the
 // transactions with their receipts, then the blocks of those that were mined.
 // Token movements are reported for Config.Tokens and for the tokens of every
-// Watch this client has seen.
+// Watch this client has seen. Of a transaction with authorisations (EIP-7702) Locks
+// have the nonces of the authorities too, where the node shows who they are; of one
+// whose nonce was wrong it was not used up. Unswept is what Config.Sweeper logged.
 func (c *Client) Status(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatus, error) {
 	listed := c.listed.Load()
 	found := make([]lookup, len(ids))
@@ -147,7 +149,7 @@ func (c *Client) minedStatus(t *transactionObject, r *receipt, block chain.Block
 		Block:    block,
 		TxIndex:  uint32(r.index),
 		From:     from,
-		Locks:    []chain.Lock{nonceLock(from, t.nonce)},
+		Locks:    append([]chain.Lock{nonceLock(from, t.nonce)}, c.delegationLocks(t)...),
 		Fee:      fee,
 		GasUsed:  r.gasUsed,
 		GasPrice: r.price,
@@ -157,6 +159,7 @@ func (c *Client) minedStatus(t *transactionObject, r *receipt, block chain.Block
 		return status, nil
 	}
 	status.State = chain.TxIncluded
+	status.Unswept = r.unsweptBy(c.cfg.Sweeper)
 	if t.value != [32]byte{} {
 		status.Transfers = append(status.Transfers, c.native(t, r, block.Hash))
 	}

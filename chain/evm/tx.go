@@ -7,9 +7,9 @@ import (
 	"github.com/bursar-go/bursar/chain"
 )
 
-// transaction is an unsigned transaction of one of the two kinds that are made
+// transaction is an unsigned transaction of one of the three kinds that are made
 // and understood here. In a legacy one TipCap and FeeCap are both the gas price,
-// which is what they mean to the protocol.
+// which is what they mean to the protocol. One with Auths is of EIP-7702.
 type transaction struct {
 	Legacy  bool
 	ChainID uint256.Int
@@ -20,6 +20,7 @@ type transaction struct {
 	To      [addressLength]byte
 	Value   uint256.Int
 	Data    []byte
+	Auths   []delegation
 }
 
 // fee is the most the transaction can cost on its own chain.
@@ -72,8 +73,11 @@ type (
 
 // payload returns the bytes whose hash is signed.
 func (t *transaction) payload() ([]byte, error) {
-	if t.Legacy {
+	switch {
+	case t.Legacy:
 		return rlp.EncodeToBytes(t.legacy())
+	case len(t.Auths) > 0:
+		return typed(setCodePrefix, setCode(t, signedAuths(t.Auths)))
 	}
 	return typed(dynamicFeePrefix, &dynamicFeeList{
 		ChainID: t.ChainID, Nonce: t.Nonce, TipCap: t.TipCap, FeeCap: t.FeeCap, Gas: t.Gas,
@@ -92,6 +96,12 @@ func (t *transaction) signed(r, s *uint256.Int, parity byte) ([]byte, error) {
 		list.V.AddUint64(&list.V, 35+uint64(parity))
 		list.R, list.S = *r, *s
 		return rlp.EncodeToBytes(list)
+	}
+	if len(t.Auths) > 0 {
+		return typed(setCodePrefix, &signedSetCodeList{
+			ChainID: t.ChainID, Nonce: t.Nonce, TipCap: t.TipCap, FeeCap: t.FeeCap, Gas: t.Gas, To: t.To[:],
+			Value: t.Value, Data: t.Data, Auths: signedAuths(t.Auths), V: uint64(parity), R: *r, S: *s,
+		})
 	}
 	return typed(dynamicFeePrefix, &signedDynamicFeeList{
 		ChainID: t.ChainID, Nonce: t.Nonce, TipCap: t.TipCap, FeeCap: t.FeeCap, Gas: t.Gas,
@@ -117,6 +127,8 @@ func decodeTx(payload []byte) (*transaction, error) {
 	switch first := payload[0]; {
 	case first == dynamicFeePrefix:
 		return decodeDynamicFee(payload[1:])
+	case first == setCodePrefix:
+		return decodeSetCode(payload[1:])
 	case first >= 0xc0:
 		return decodeLegacy(payload)
 	default:

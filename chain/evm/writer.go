@@ -12,6 +12,7 @@ import (
 	"github.com/holiman/uint256"
 
 	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/evm/contracts"
 )
 
 // The client has these capabilities beside chain.Reader.
@@ -27,6 +28,18 @@ var (
 // chain.ErrTransient.
 type caller interface {
 	call(ctx context.Context, method string, out any, params ...any) error
+	// many asks several questions at once, each of which gets its own answer or
+	// error. The error it returns is that of a request that failed as a whole.
+	many(ctx context.Context, questions []question) error
+}
+
+// question is one of many calls: out is decoded into, err set where there is no
+// answer.
+type question struct {
+	method string
+	params []any
+	out    any
+	err    error
 }
 
 // oneCall is the caller of a Client. What a writer asks is small and rare, so
@@ -44,6 +57,24 @@ func (o oneCall) call(ctx context.Context, method string, out any, params ...any
 	return nil
 }
 
+func (o oneCall) many(ctx context.Context, questions []question) error {
+	raw := make([][]byte, len(questions))
+	calls := make([]*call, len(questions))
+	for i, q := range questions {
+		calls[i] = newCall(q.method, intoRaw(&raw[i]), q.params...)
+	}
+	if err := o.client.do(ctx, calls...); err != nil {
+		return err
+	}
+	for i := range questions {
+		q := &questions[i]
+		if q.err = calls[i].err; q.err == nil && json.Unmarshal(raw[i], q.out) != nil {
+			q.err = &DecodeError{Reason: "unexpected result of " + q.method}
+		}
+	}
+	return nil
+}
+
 // writer is the half of a Client that makes transactions. It has no state: what
 // is taken and what was sent is in the intent and on the chain.
 type writer struct {
@@ -53,6 +84,7 @@ type writer struct {
 	legacy  bool
 	opStack bool
 	highest uint256.Int
+	sweeper *contracts.Sweeper // nil: none is configured
 }
 
 func (c *Client) writer() writer {
@@ -60,7 +92,7 @@ func (c *Client) writer() writer {
 	return writer{
 		node: oneCall{c}, chain: c.number, coin: preset.Info.Native,
 		legacy: preset.Legacy, opStack: preset.OPStack,
-		highest: c.cfg.highestPrice(),
+		highest: c.cfg.highestPrice(), sweeper: c.cfg.Sweeper,
 	}
 }
 
@@ -75,7 +107,8 @@ func (c Config) highestPrice() uint256.Int {
 }
 
 // Prepare makes a transaction of an intent with exactly one move, whose source
-// pays the fee itself. Everything it depends on is asked at the newest block.
+// pays the fee itself. Everything it depends on is asked at the newest block. With
+// Config.Sweeper it also makes one of a collection of many sources, see below.
 //
 // The nonce is the lowest that neither the chain nor a lock in Intent.Taken
 // has used, or the one in Intent.Reuse (chain.ErrLockSpent where that is
@@ -86,6 +119,23 @@ func (c Config) highestPrice() uint256.Int {
 // coin (All) to an account without code gives up exactly that and the draft's
 // Fee, so that nothing stays behind.
 //
+// # Many sources
+//
+// An intent of PurposeCollection whose FeePayer is none of its sources becomes one
+// call of Config.Sweeper, sent by the fee payer: each move to its treasury, all of
+// one asset, each source once, amounts below 2^96. Sources that do not delegate to
+// the contract yet do so in the same transaction (EIP-7702); their nonces are locks
+// of the draft, behind the fee payer's. A source with another delegation or code, one
+// that has too little, whose nonce another attempt holds (Intent.Taken), or that a
+// dry run of the whole call does not sweep, is named in a *chain.SourcesError, with
+// all others like it. Of Intent.Reuse the fee payer's nonce counts; those of sources
+// only say whose locks may be used again.
+//
+// The gas is what the node estimates for all entries before refunds, and what an
+// entry may use at most, but never below the model of package contracts. More than
+// EIP-7825 allows is a *chain.TooManyMovesError. A contract whose code is not the
+// expected one is a *SweeperCodeError.
+//
 // Errors: *chain.FormatError (a part of the intent, by name),
 // chain.ErrUnsupported, *chain.InsufficientFundsError, *chain.FeeTooHighError,
 // *chain.RevertError, and those of the node.
@@ -93,9 +143,13 @@ func (c *Client) Prepare(ctx context.Context, in chain.Intent) (chain.Draft, err
 	return c.writer().prepare(ctx, in, nil)
 }
 
-// Sign has the draft signed by the key of its source. It checks that the
-// payload still does what the draft's intent says, and that the signature is
-// the source's own with a low s. It asks the node nothing.
+// Sign has the draft signed by the key of its source, or of its fee payer where
+// there are many sources. It checks that the payload still does what the draft's
+// intent says, and that the signature is the account's own with a low s. It asks the
+// node nothing.
+//
+// Where sources have to delegate, their authorisations are signed first, all in one
+// call of the signer, and then the transaction that has them in it.
 //
 // Errors: *chain.FormatError for a draft that was changed, the signer's own,
 // chain.ErrInvalidSignature.
@@ -112,72 +166,130 @@ func (w writer) sign(ctx context.Context, d chain.Draft, s chain.Signer) (chain.
 	if err != nil {
 		return chain.Signed{}, err
 	}
-	m := d.Intent.Moves[0]
-	request := chain.SignRequest{
-		Chain: d.Chain, Purpose: chain.SignTransaction, Scheme: chain.ECDSA,
-		Key: m.From.Key, Payload: slices.Clone(d.Payload), Approval: d.Intent.Approval,
+	if err := t.authorise(ctx, d, s); err != nil {
+		return chain.Signed{}, err
 	}
-	switch {
-	case m.Own != nil:
-		request.Own = []chain.OwnTarget{{Address: m.To, Key: *m.Own}}
-	case d.Intent.Purpose == chain.PurposeCancel:
-		request.Own = []chain.OwnTarget{{Address: m.From.Address, Key: m.From.Key}}
-	}
-	signatures, err := s.Sign(ctx, []chain.SignRequest{request})
+	payload, err := t.payload()
 	if err != nil {
 		return chain.Signed{}, err
 	}
-	if len(signatures) != 1 {
-		return chain.Signed{}, fmt.Errorf("evm: %d signatures for one request: %w", len(signatures), chain.ErrInvalidSignature)
+	from := w.sender(d.Intent)
+	request := chain.SignRequest{
+		Chain: d.Chain, Purpose: chain.SignTransaction, Scheme: chain.ECDSA,
+		Key: from.Key, Payload: slices.Clone(payload), Approval: d.Intent.Approval,
 	}
-	return seal(d, t, signatures[0])
+	if w.sends(d.Intent) {
+		m := d.Intent.Moves[0]
+		switch {
+		case m.Own != nil:
+			request.Own = []chain.OwnTarget{{Address: m.To, Key: *m.Own}}
+		case d.Intent.Purpose == chain.PurposeCancel:
+			request.Own = []chain.OwnTarget{{Address: m.From.Address, Key: m.From.Key}}
+		}
+	}
+	answers, err := signaturesOf(ctx, s, []chain.SignRequest{request})
+	if err != nil {
+		return chain.Signed{}, err
+	}
+	return seal(d, t, from.Address, payload, answers[0])
+}
+
+// signaturesOf asks a signer once, for all requests.
+func signaturesOf(ctx context.Context, s chain.Signer, requests []chain.SignRequest) ([][]byte, error) {
+	signatures, err := s.Sign(ctx, requests)
+	if err != nil {
+		return nil, err
+	}
+	if len(signatures) != len(requests) {
+		return nil, fmt.Errorf("evm: %d signatures for %d requests: %w", len(signatures), len(requests), chain.ErrInvalidSignature)
+	}
+	return signatures, nil
+}
+
+// sends reports whether the source of an intent's one move sends it itself.
+func (w writer) sends(in chain.Intent) bool {
+	return in.Purpose != chain.PurposeDeployment && !w.sponsored(in)
+}
+
+// sender is who signs the transaction of a checked intent.
+func (w writer) sender(in chain.Intent) chain.Account {
+	if w.sends(in) {
+		return in.Moves[0].From
+	}
+	return in.FeePayer
 }
 
 // verify decodes the payload of a draft and compares it with the intent. A
 // draft may have been stored; what would be signed must be what was meant.
 func (w writer) verify(d chain.Draft) (*transaction, error) {
+	most := maxPayload
+	if !w.sends(d.Intent) {
+		most = maxBatchPayload
+	}
 	switch {
 	case d.Chain != w.coin.Chain():
 		return nil, badDraft("made for %s, this is %s", d.Chain, w.coin.Chain())
 	case len(d.Needs) > 0:
 		return nil, badDraft("has unmet needs")
-	case len(d.Payload) == 0 || len(d.Payload) > maxPayload:
+	case len(d.Payload) == 0 || len(d.Payload) > most:
 		return nil, badDraft("a payload of %d bytes", len(d.Payload))
 	}
-	m, err := w.only(d.Intent)
+	from, want, err := w.meant(d.Intent)
 	if err != nil {
 		return nil, err
 	}
-	t, err := decodeTx(d.Payload)
+	t, err := decodeDraft(d.Payload)
 	if err != nil {
 		return nil, err
 	}
-	effects, err := t.effects(w.chain)
+	effects, err := t.effects(w.chain, w.sweeper)
 	if err != nil {
 		return nil, err
 	}
-	want := chain.Effect{To: m.To, Asset: m.Asset.ID, Amount: m.Amount}
-	lock := nonceLock(m.From.Address, t.Nonce)
+	locks := append([]chain.Lock{nonceLock(from, t.Nonce)}, effects.Locks...)
 	switch {
-	case effects.Effects[0] != want:
-		return nil, badDraft("the payload pays %v, the intent %v", effects.Effects[0], want)
+	case effects.Contract != want.Contract:
+		return nil, badDraft("the payload is for the contract %q, the intent for %q", effects.Contract, want.Contract)
+	case len(effects.Effects) != len(want.Effects):
+		return nil, badDraft("the payload has %d movements, the intent %d", len(effects.Effects), len(want.Effects))
 	case d.Fee.Less(effects.MaxFee):
 		return nil, badDraft("the payload may cost %s, the draft says %s", effects.MaxFee, d.Fee)
-	case len(d.Locks) != 1 || d.Locks[0] != lock:
-		return nil, badDraft("the payload consumes %s, the draft says %v", lock, d.Locks)
+	case !slices.Equal(d.Locks, locks):
+		return nil, badDraft("the payload consumes %v, the draft says %v", locks, d.Locks)
+	}
+	for i := range want.Effects {
+		if effects.Effects[i] != want.Effects[i] {
+			return nil, badDraft("the payload pays %v, the intent %v", effects.Effects[i], want.Effects[i])
+		}
 	}
 	return t, nil
 }
 
+// meant is who is to send the transaction of an intent, and what it is to do.
+func (w writer) meant(in chain.Intent) (from chain.Address, want chain.Effects, err error) {
+	switch {
+	case in.Purpose == chain.PurposeDeployment:
+		return w.deployment(in)
+	case w.sponsored(in):
+		b, err := w.batch(in)
+		return b.sponsor.Address, b.effects(), err
+	}
+	m, err := w.only(in)
+	return m.From.Address, chain.Effects{Effects: []chain.Effect{{To: m.To, Asset: m.Asset.ID, Amount: m.Amount}}}, err
+}
+
 // seal puts a checked signature to the transaction.
-func seal(d chain.Draft, t *transaction, signature []byte) (chain.Signed, error) {
-	from := d.Intent.Moves[0].From.Address
-	signer, err := recoverSigner(keccak256(d.Payload), signature)
+func seal(d chain.Draft, t *transaction, from chain.Address, payload, signature []byte) (chain.Signed, error) {
+	signer, err := recoverSigner(keccak256(payload), signature)
 	if err != nil {
 		return chain.Signed{}, err
 	}
-	if want, err := parseAddress(string(from)); err != nil || signer != want {
-		return chain.Signed{}, fmt.Errorf("evm: signed by %s, not by %s: %w", checksummed(signer), from, chain.ErrInvalidSignature)
+	want, err := parseAddress(string(from))
+	if err != nil {
+		return chain.Signed{}, err
+	}
+	if err := sameSigner(signer, want); err != nil {
+		return chain.Signed{}, err
 	}
 	r, s := new(uint256.Int).SetBytes(signature[:32]), new(uint256.Int).SetBytes(signature[32:64])
 	raw, err := t.signed(r, s, signature[64])
@@ -185,6 +297,13 @@ func seal(d chain.Draft, t *transaction, signature []byte) (chain.Signed, error)
 		return chain.Signed{}, err
 	}
 	return chain.Signed{Chain: d.Chain, ID: txID(raw), Raw: raw, Locks: slices.Clone(d.Locks)}, nil
+}
+
+func sameSigner(got, want [addressLength]byte) error {
+	if got != want {
+		return fmt.Errorf("evm: signed by %s, not by %s: %w", checksummed(got), checksummed(want), chain.ErrInvalidSignature)
+	}
+	return nil
 }
 
 // txID is the hash of a signed transaction, as nodes write it.

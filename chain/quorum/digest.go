@@ -82,6 +82,15 @@ func (c *canon) status(s chain.TxStatus) {
 	for _, t := range s.Transfers {
 		c.transfer(t)
 	}
+	if u := s.Unswept; u != nil {
+		c.text("unswept")
+		c.num(uint64(u.Tried))
+		c.num(uint64(len(u.Failed)))
+		for _, f := range u.Failed {
+			c.text(string(f.Account))
+			c.amount(f.Amount)
+		}
+	}
 }
 
 func mined(s chain.TxStatus) bool { return s.State == chain.TxIncluded || s.State == chain.TxFailed }

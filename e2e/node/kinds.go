@@ -78,7 +78,8 @@ func openGeth(t testing.TB) (*Network, func(), error) {
 	p, url, err := start(regexp.MustCompile(`HTTP server started\s+endpoint=(\S+)`), program(t, "geth", "BURSAR_GETH"),
 		"--dev", "--http", "--http.addr", "127.0.0.1", "--http.port", "0", "--http.api", "eth,net,web3,debug,txpool,dev",
 		"--ws", "--ws.addr", "127.0.0.1", "--ws.port", "0", "--ws.api", "eth", // the same port: both are 0
-		"--port", "0", "--authrpc.port", "0", "--ipcdisable", "--nodiscover", "--nat", "none")
+		"--port", "0", "--authrpc.port", "0", "--ipcdisable", "--nodiscover", "--nat", "none",
+		"--rpc.allow-unprotected-txs") // the deployment proxy comes by such a one
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,8 +170,13 @@ func openSimulated(testing.TB) (*Network, func(), error) {
 	for _, account := range rich() {
 		alloc[account] = types.Account{Balance: riches()}
 	}
-	backend := simulated.NewBackend(alloc, func(n *node.Config, _ *ethconfig.Config) {
+	backend := simulated.NewBackend(alloc, func(n *node.Config, c *ethconfig.Config) {
+		// The rules of Osaka: the development chain switches those after it on in part.
+		rules := *c.Genesis.Config
+		rules.BogotaTime = nil
+		c.Genesis.Config = &rules
 		n.HTTPHost, n.HTTPPort, n.HTTPModules = "127.0.0.1", port, []string{"eth", "net", "debug", "txpool"}
+		n.AllowUnprotectedTxs = true // the deployment proxy comes by such a one
 	})
 	stop := func() { _ = backend.Close() } // an in-memory chain has nothing to lose
 	n, err := connect(&Network{
