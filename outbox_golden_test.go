@@ -61,6 +61,9 @@ func sample(kind bursar.Kind) bursar.Event {
 		ID: "tx_0123", Hash: "0xabc", Type: bursar.TypeIncoming, Via: "direct", Status: bursar.TxConfirmed, Asset: usdc, TokenID: "USDC", Amount: "26",
 		From: "0xB0B", To: "0xA11", Block: 19_000_000, BlockHash: "0xb10c", Confirmations: 12, Inclusion: 1, Reason: "orphaned",
 	}
+	if kind == bursar.AlertRefundUncovered {
+		class = "payment"
+	}
 	switch class {
 	case "payment", "transaction":
 		e.Subject = "pay_018cc253-3c20-7c09-8d53-f647043984f2"
@@ -72,6 +75,9 @@ func sample(kind bursar.Kind) bursar.Event {
 		}
 		if class == "transaction" || kind == bursar.PaymentLate || kind == bursar.PaymentUnexpectedAsset {
 			e.Data.Transaction = transaction
+		}
+		if kind == bursar.PaymentRefunded || kind == bursar.AlertRefundUncovered {
+			e.Data.Refunded = "0.5"
 		}
 		if kind == bursar.PaymentSettled {
 			e.Data.Gross, e.Data.FeeShare, e.Data.Net = "26", "0.0012", "26"
