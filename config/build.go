@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/ed25519"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -47,6 +49,7 @@ func (f *File) assemble(r *report, store bursar.Store) (cfg bursar.Config) {
 	for _, name := range sorted(f.Retired) {
 		cfg.Retired = append(cfg.Retired, f.Retired[name].open(r, join("retired", shown(name))))
 	}
+	cfg.Approvers = f.approvers(r)
 	if len(f.Chains) == 0 {
 		r.add("chains", bursar.CodeRequired, "at least one")
 	}
@@ -142,6 +145,19 @@ func (s Store) check(r *report) {
 			r.add("store."+field.name, bursar.CodeMismatch, "is for postgres")
 		}
 	}
+}
+
+// approvers reads the keys that approve refunds.
+func (f *File) approvers(r *report) (out []ed25519.PublicKey) {
+	for i, text := range f.Approvers {
+		key, err := hex.DecodeString(text)
+		if err != nil || len(key) != ed25519.PublicKeySize {
+			r.add(fmt.Sprintf("approvers[%d]", i), bursar.CodeInvalid, "want the %d hex digits of an Ed25519 public key", 2*ed25519.PublicKeySize)
+			continue
+		}
+		out = append(out, key)
+	}
+	return out
 }
 
 // checkPlain validates the single values at the top of the file.

@@ -64,6 +64,7 @@ type chainBuilder struct {
 	described  evm.Preset
 	tiers      []bursar.Tier
 	exposure   []bursar.Exposure
+	limits     []bursar.PayoutLimit
 }
 
 func (b *chainBuilder) at(field string) string { return join(b.path, field) }
@@ -93,7 +94,7 @@ func (b *chainBuilder) build() bursar.Chain {
 	if c.Confirmations >= preset.Info.MaxReorg {
 		b.add(b.at("confirmations"), bursar.CodeOutOfRange, "want less than describe.max_reorg, %d", preset.Info.MaxReorg)
 	}
-	out.Tiers, out.Exposure = b.tiers, b.exposure
+	out.Tiers, out.Exposure, out.Limits = b.tiers, b.exposure, b.limits
 	if len(b.errs) > before {
 		return out
 	}
@@ -268,6 +269,25 @@ func (b *chainBuilder) policy(path string, from Asset, a chain.Asset) {
 	}
 	if most := b.units(path+".exposure", from.Exposure, a.Decimals); !most.IsZero() {
 		b.exposure = append(b.exposure, bursar.Exposure{Asset: a.ID, Max: most})
+	}
+	for i, text := range from.RefundLimits {
+		at, words := fmt.Sprintf("%s.refund_limits[%d]", path, i), strings.Fields(text)
+		if len(words) != 2 {
+			b.add(at, bursar.CodeInvalid, "want an amount and a time: 1000 24h")
+			continue
+		}
+		window, err := time.ParseDuration(words[1])
+		most := b.units(at, Units(words[0]), a.Decimals)
+		switch {
+		case err != nil:
+			b.add(at, bursar.CodeInvalid, "want a time with its unit, such as 24h or 90m, behind the amount")
+		case window < time.Second:
+			b.add(at, bursar.CodeOutOfRange, "want a time of at least 1s")
+		case most.IsZero() && !b.failed(at):
+			b.add(at, bursar.CodeOutOfRange, "want an amount above zero")
+		default:
+			b.limits = append(b.limits, bursar.PayoutLimit{Asset: a.ID, Max: most, Window: window})
+		}
 	}
 }
 

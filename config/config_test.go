@@ -527,6 +527,33 @@ func TestTiersAndExposure(t *testing.T) {
 	require.Contains(t, faults(t, err), "chains.base.assets.USDC.exposure")
 }
 
+func TestRefunds(t *testing.T) {
+	of := func(limits, approvers string) (bursar.Config, error) {
+		f, err := load(t, strings.Split(minimal, "  local:")[0]+"  base:\n    url: http://x\n    treasury: '"+treasury+"'\n    assets:\n      USDC: {refund_limits: "+limits+"}\napprovers: "+approvers+"\n", seed...)
+		if err != nil {
+			return bursar.Config{}, err
+		}
+		return f.Build(memory.New())
+	}
+	key := strings.Repeat("0a", 32)
+	cfg, err := of("[1000 24h, 0.5 90m]", "["+key+"]")
+	require.NoError(t, err)
+	usdc := cfg.Chains[0].Assets[0].ID
+	require.Equal(t, []bursar.PayoutLimit{
+		{Asset: usdc, Max: chain.NewAmount(1e9), Window: 24 * time.Hour}, {Asset: usdc, Max: chain.NewAmount(500_000), Window: 90 * time.Minute},
+	}, cfg.Chains[0].Limits)
+	require.Len(t, cfg.Approvers, 1)
+	require.EqualValues(t, bytes.Repeat([]byte{10}, 32), cfg.Approvers[0])
+	for _, bad := range []string{"1000", "'1000 24'", "1000 0s", "x 24h", "0 24h", "1000 24h 5", "''"} {
+		_, err := of("[1 1h, "+bad+"]", "[]")
+		require.Contains(t, faults(t, err), "chains.base.assets.USDC.refund_limits[1]", bad)
+	}
+	for _, bad := range []string{key[2:], key + "00", "zz" + key[2:], "''"} {
+		_, err := of("[]", "["+key+", '"+bad+"']")
+		require.Contains(t, faults(t, err), "approvers[1]", bad)
+	}
+}
+
 func TestMempool(t *testing.T) {
 	const at = "chains.local."
 	build := func(fields string) (bursar.Config, error) {

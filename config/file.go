@@ -26,6 +26,10 @@ type File struct {
 	// of a-z, A-Z, 0-9, ., _ and -. Default: none; handlers in Go are added to
 	// the result of Build.
 	Webhooks map[string]Webhook `yaml:"webhooks"`
+	// Approvers are Ed25519 public keys, 64 hex digits each, of which one has to sign
+	// each refund; their private halves are nowhere near this process. Default: none,
+	// and a mnemonic's signer pays no refunds.
+	Approvers []string `yaml:"approvers"`
 	// Policy is the amount policy of payments whose request says none.
 	Policy Policy `yaml:"policy"`
 	// TTL is how long a payment waits for money where the request does not say.
@@ -336,6 +340,9 @@ type Asset struct {
 	// Exposure caps what is confirmed and not final, in units; what does not fit
 	// waits for finality. Default: no cap.
 	Exposure Units `yaml:"exposure"`
+	// RefundLimits cap what is given back within a time, all refunds together. Each is
+	// an amount in units and a time: 1000 24h. Default: no cap.
+	RefundLimits []string `yaml:"refund_limits"`
 	// MaxSweepFee is the most one sweep may cost, in units of the native coin.
 	// Default: the chain's max_fee.
 	MaxSweepFee Units `yaml:"max_sweep_fee"`
