@@ -244,8 +244,14 @@ func (x *explainer) payment() {
 	if !p.Held.IsZero() {
 		x.missing("%s is held and counts for nothing; AcceptPayment books it", of(p.Held))
 	}
+	if !p.Refunded.IsZero() {
+		x.missing("%s were given back, final", of(p.Refunded))
+	}
+	if waits := p.Refunding.SubFloor(p.Refunded); !waits.IsZero() {
+		x.missing("%s are to be given back; Payouts with this payment as Parents shows how far that is", of(waits))
+	}
 	if !p.Excess.IsZero() {
-		x.missing("%s came on top of the amount; nothing is due, the host may pay it back", of(p.Excess))
+		x.missing("%s came on top of the amount; nothing is due, Refund gives it back", of(p.Excess))
 	}
 }
 
