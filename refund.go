@@ -252,7 +252,7 @@ func (d *desk) refund(f *file, r refund) (*payoutFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.within(r.of.Asset, amount); err != nil {
+	if err := d.within(r.from.address, r.of.Asset, amount); err != nil {
 		return nil, err
 	}
 	id, err := d.gw.newID("po", d.now)
@@ -303,11 +303,18 @@ func (k kase) refundable() chain.Amount {
 }
 
 // within checks the limits of the chain.
-func (d *desk) within(a chain.Asset, amount chain.Amount) error {
+func (d *desk) within(float chain.Address, a chain.Asset, amount chain.Amount) error {
 	for _, l := range d.net.cfg.Limits {
 		if l.Asset != a.ID {
 			continue
 		}
+		// Two refunds at once, of different payments, have no row in common but this
+		// one: without it neither would count the other.
+		f, err := d.file(float)
+		if err != nil {
+			return err
+		}
+		f.touched = true
 		rows, err := d.tx.Payouts(d.ctx, PayoutQuery{
 			Chain: d.net.info.ID, Kinds: []PayoutKind{PayoutRefund, PayoutWithdrawal}, After: Cursor{At: d.now.Add(-l.Window)},
 		})

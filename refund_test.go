@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -299,6 +301,37 @@ func TestRefundsWithinLimits(t *testing.T) {
 		_, err := bursar.New(cfg)
 		require.ErrorContains(t, err, "Config.Chains[0].Limits[0]."+field)
 	}
+}
+
+// Refunds of different payments at once count each other.
+func TestRefundsAtOnceWithinLimits(t *testing.T) {
+	f := newRefunds(t, bursartest.Options{Edit: func(c *bursar.Config) {
+		c.Chains[0].Limits = []bursar.PayoutLimit{{Asset: c.Chains[0].Assets[0].ID, Max: chain.NewAmount(7_000_000)}}
+	}})
+	var paid []bursar.Payment
+	for range 8 {
+		p := f.Create("USDC", "10")
+		f.Pay(p)
+		paid = append(paid, p)
+	}
+	f.Settle()
+	var wg sync.WaitGroup
+	var done atomic.Int32
+	for _, p := range paid {
+		wg.Go(func() {
+			_, err := f.ask(p, exactly("5"))
+			var limit *bursar.LimitError
+			if err == nil {
+				done.Add(1)
+			} else if !errors.As(err, &limit) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, done.Load())
+	f.Step()
+	f.noBrokenRules()
 }
 
 func TestThreat_F23_OnlyWhatWasApprovedIsPaid(t *testing.T) {
