@@ -142,19 +142,30 @@ func brokenVersions() map[string]flaw {
 			return b
 		}},
 		"checks no versions": {"writers of one row lose no update", func() *broken {
-			b := &broken{Store: memory.New()}
-			b.apply = func(batch bursar.Batch) bursar.Batch {
-				_ = b.Store.Read(context.Background(), func(r bursar.Reader) error {
-					batch.Chains = slices.Clone(batch.Chains)
-					for i := range batch.Chains {
-						c, _ := r.Chain(context.Background(), batch.Chains[i].Chain)
-						batch.Chains[i].Version = c.Version
+			// What the closure read is of no account: the versions are those of the
+			// snapshot in which the batch is written, however late that is.
+			return &broken{write: func(s S, ctx context.Context, fn func(bursar.Tx) error) error {
+				got, err := collected(s, ctx, fn)
+				if err != nil {
+					return err
+				}
+				return s.Write(ctx, func(tx bursar.Tx) error {
+					for _, b := range got {
+						b.Chains = slices.Clone(b.Chains)
+						for i := range b.Chains {
+							c, err := tx.Chain(ctx, b.Chains[i].Chain)
+							if err != nil {
+								return err
+							}
+							b.Chains[i].Version = c.Version
+						}
+						if err := tx.Apply(ctx, b); err != nil {
+							return err
+						}
 					}
 					return nil
 				})
-				return batch
-			}
-			return b
+			}}
 		}},
 		"hands out an index twice": {"S1 a crowd gets disjoint ranges", func() *broken {
 			return &broken{reserve: func(s S, ctx context.Context, pool string, n uint32) (uint32, error) {

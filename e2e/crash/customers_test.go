@@ -199,11 +199,15 @@ func (w *world) confirm(d done) {
 	case d.Job.Kind == "cancel":
 		// A reorg may let a second host do what it kept the first one from. Answers
 		// cross: an older one takes nothing back.
-		if o := w.orders[i]; o.withdrawn == nil || d.Canceled {
+		o := w.orders[i]
+		if o.way == "race" && o.withdrawn == nil {
+			w.closeIn(d.Canceled)
+		}
+		if o.withdrawn == nil || d.Canceled {
 			o.withdrawn = &d
 		}
 	case w.orders[i].said.Payment == "":
-		w.orders[i].begin(d)
+		w.orders[i].begin(d, w.lead)
 	default:
 		if said := w.orders[i].said; said.Payment != d.Payment || said.Address != d.Address || said.Created != d.Created {
 			broken("a host said otherwise before")
@@ -211,8 +215,19 @@ func (w *world) confirm(d done) {
 	}
 }
 
-// begin has the customer plan what to do, now that there is an address.
-func (o *order) begin(d done) {
+// closeIn keeps races close, however fast the machine is: a cancellation that won
+// has the next ones come later, one that lost has them come earlier.
+func (w *world) closeIn(canceled bool) {
+	if canceled {
+		w.lead = min(w.lead*3/2, 20*time.Second)
+	} else {
+		w.lead = max(w.lead*2/3, 100*time.Millisecond)
+	}
+}
+
+// begin has the customer plan what to do, now that there is an address. In a race
+// the customer is ahead of the host by about lead.
+func (o *order) begin(d done, lead time.Duration) {
 	o.said, o.expires = d, time.UnixMicro(d.Expires)
 	soon := time.Now().Add(time.Duration(o.delay) * time.Millisecond)
 	half, err := o.amount.MulDiv(chain.NewAmount(1), chain.NewAmount(2))
@@ -237,10 +252,9 @@ func (o *order) begin(d done) {
 	case "cancel":
 		o.withdraw = true
 	case "race":
-		// The money is seen about half a second after it was sent, the host asked at
-		// some moment around that.
+		// The host is asked around the moment at which the money is seen.
 		o.withdraw, o.owed = true, []debt{{soon, false, o.amount}}
-		o.asked = soon.Add(time.Duration(o.delay*7%1200)*time.Millisecond - askAgain)
+		o.asked = soon.Add(lead*time.Duration(500+o.delay*7%1000)/1000 - askAgain)
 	}
 }
 

@@ -82,6 +82,7 @@ type world struct {
 	sent    map[chain.TxID]string
 	trouble []string
 	over    []time.Duration // how long take-overs took
+	lead    time.Duration   // see closeIn
 }
 
 // seed is what the choices follow from.
@@ -106,6 +107,7 @@ func newWorld(t *testing.T, o options) *world {
 		options: o, fleet: newFleet(t), sim: chaintest.New(simulation()), jobs: make(chan job),
 		rnd: rand.New(rand.NewPCG(n, 1)), dice: rand.New(rand.NewPCG(n, 2)),
 		bells: map[string]int{}, rung: map[string]int64{}, sent: map[chain.TxID]string{},
+		lead: 600 * time.Millisecond,
 	}
 	w.fleet.seed = n
 	w.stage("beginning")
