@@ -176,7 +176,7 @@ func allPayoutStatuses() []PayoutStatus {
 func allPayoutFacts() []payoutFact {
 	return []payoutFact{
 		payoutRequest, payoutPlan, payoutApprove, payoutReject, payoutSign, payoutSend, payoutInclude, payoutSplit, payoutMiss,
-		payoutFinal, payoutSpent, payoutBump, payoutForeign, payoutOrphan, payoutPutOff, payoutResubmit, payoutSignedOff,
+		payoutFinal, payoutSpent, payoutBump, payoutForeign, payoutDoubt, payoutOrphan, payoutPutOff, payoutResubmit, payoutSignedOff,
 	}
 }
 
@@ -192,9 +192,11 @@ func TestPayoutTable(t *testing.T) {
 		{"", "planned"}:                             {"planned", "payout.created"},
 		{"awaiting_approval", "approved"}:           {"planned", ""},
 		{"awaiting_approval", "rejected"}:           {"canceled", ""},
+		{"awaiting_approval", "in doubt"}:           {"halted", "alert.key_compromised"},
 		{"planned", "deferred"}:                     {"planned", "payout.deferred"},
 		{"planned", "signed"}:                       {"signed", ""},
 		{"planned", "given up"}:                     {"canceled", ""},
+		{"planned", "in doubt"}:                     {"halted", "alert.key_compromised"},
 		{"signed", "sent"}:                          {"broadcast", "payout.sent"},
 		{"signed", "bumped"}:                        {"broadcast", "payout.bumped"},
 		{"signed", "included"}:                      {"confirming", ""},

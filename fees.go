@@ -11,10 +11,14 @@ import (
 // told as one and is no failure.
 const codeFeeWait = "WAITING_FOR_LOWER_FEES"
 
+// codeUnknownPast is that of a refund whose float has done something that the store
+// does not know, or not yet. It is told as one and is no failure either.
+const codeUnknownPast = "WAITING_FOR_THE_SCANNER"
+
 // sweepPolicy is what a chain's sweeper goes by.
-func (c *Chain) sweepPolicy(sponsor, float chain.Account) sweeper.Policy {
+func (c *Chain) sweepPolicy(sponsor chain.Account, floats []chain.Account) sweeper.Policy {
 	return sweeper.Policy{
-		Treasury: c.Treasury, Sponsor: sponsor, Float: float, MaxFee: c.MaxFee, MaxTopUp: c.MaxTopUp,
+		Treasury: c.Treasury, Sponsor: sponsor, Floats: floats, MaxFee: c.MaxFee, MaxTopUp: c.MaxTopUp,
 		Deadline: c.SweepDeadline, LowFee: c.LowFee, LowFeePercent: c.LowFeePercent, MaxWait: c.SweepWait,
 	}
 }

@@ -145,7 +145,7 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 		if err != nil {
 			return err
 		}
-		float, err := net.book.float()
+		floats, err := net.book.floats()
 		if err != nil {
 			return err
 		}
@@ -155,8 +155,8 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 		}
 		work := &journal{g, net}
 		net.sweeper, err = sweeper.New(sweeper.Config{
-			Client: net.client, Journal: work, Holds: work.holds, Signer: use, Logger: g.log, Interval: net.cfg.Poll,
-			Policy: net.cfg.sweepPolicy(sponsor.account(), float.account()),
+			Client: net.client, Journal: work, Holds: work.holds, Known: work.known, Signer: use, Logger: g.log, Interval: net.cfg.Poll,
+			Policy: net.cfg.sweepPolicy(sponsor.account(), floats),
 		})
 		if err != nil {
 			return sweepErr(path, err)

@@ -472,7 +472,7 @@ func (j *journal) Defer(ctx context.Context, jobID string, cause error, until ti
 		}
 		code, reason := failure(cause)
 		news := p.FailureCode != code
-		if code != codeFeeWait {
+		if code != codeFeeWait && code != codeUnknownPast {
 			p.Failures++
 		}
 		p.NotBefore, p.FailureCode, p.FailureReason, p.dirty = until, code, shorten(reason), true
@@ -560,6 +560,8 @@ func failure(err error) (code, reason string) {
 		return "FEE_TOO_HIGH", fee.Error()
 	case errors.As(err, &wait):
 		return codeFeeWait, wait.Error()
+	case errors.Is(err, sweeper.ErrUnknownPast):
+		return codeUnknownPast, err.Error()
 	case errors.As(err, &revert):
 		return "REVERTED", revert.Error()
 	case errors.As(err, &policy):

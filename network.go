@@ -45,6 +45,8 @@ type network struct {
 	announced announced
 	// sweeping is the term in which the sweeper's round began.
 	sweeping int64
+	// pasts are what accounts did that the store does not know.
+	pasts pasts
 }
 
 // took notes the answer to a request for the lease, and reports whether another

@@ -180,7 +180,7 @@ func upToDate(ns []notice, p Payment) {
 		}
 		n, now := &ns[i].data, paymentData(p)
 		n.Status, n.Received, n.Confirmed, n.Shortfall, n.Excess, n.Held = now.Status, now.Received, now.Confirmed, now.Shortfall, now.Excess, now.Held
-		n.ConfirmationNo, n.Late = now.ConfirmationNo, now.Late
+		n.ConfirmationNo, n.Late, n.Refunded = now.ConfirmationNo, now.Late, now.Refunded
 	}
 }
 

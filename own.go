@@ -23,7 +23,7 @@ func (d *desk) recordOwn(s chain.TxStatus, p *payoutFile) error {
 		if p != nil {
 			row.PayoutID = p.ID
 			row.Purpose = purposeOf(p.Kind)
-			if p.Kind == PayoutRefund || p.Kind == PayoutWithdrawal {
+			if paysStranger(p.Kind) {
 				row.Type = TypeOutgoing
 			}
 			if len(p.Items) == 1 {
@@ -113,8 +113,42 @@ const lockOrdinal = "x"
 // foreign books a transaction that a key of ours signed and we did not decide:
 // the ledger follows the chain, and the operator is told at once.
 func (d *desk) foreign(s chain.TxStatus) error {
-	return d.follow(s, nil, "a transaction that this gateway did not make: "+string(s.ID))
+	if err := d.follow(s, nil, "a transaction that this gateway did not make: "+string(s.ID)); err != nil {
+		return err
+	}
+	return d.doubt(s)
 }
+
+// doubt halts what the sender of such a transaction was still to pay to strangers. A
+// store that has lost its last commits does not know what it paid in the life that is
+// forgotten: that one of these was it only a person can rule out.
+func (d *desk) doubt(s chain.TxStatus) error {
+	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{Chain: d.net.info.ID, Kinds: []PayoutKind{PayoutRefund, PayoutWithdrawal}, Open: true})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.From.Address != s.From {
+			continue
+		}
+		p, err := d.payout(row.ID)
+		if err != nil {
+			return err
+		}
+		if _, ok := nextPayout(p.Status, payoutDoubt); !ok {
+			continue // what is signed is decided by its lock
+		}
+		p.FailureCode, p.FailureReason = "IN_DOUBT", "its float made a transaction that this gateway did not decide, or has forgotten: "+string(s.ID)
+		if err := d.move(p, payoutDoubt, string(s.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// paysStranger reports whether payouts of a kind need an approval, and are paid by a
+// float: what they pay twice is gone.
+func paysStranger(k PayoutKind) bool { return k == PayoutRefund || k == PayoutWithdrawal }
 
 // stray books a transaction of an attempt group that had been given up, after a
 // reorg of final blocks brought it back. The chain is halted by then.

@@ -36,7 +36,7 @@ const (
 	PayoutConfirmingFailed PayoutStatus = "confirming_failed" // PayoutConfirmingFailed: in a block, moved nothing.
 	PayoutFailed           PayoutStatus = "failed"            // PayoutFailed: attempts spent; an operator decides, see RetryPayout and CancelPayout.
 	PayoutCanceled         PayoutStatus = "canceled"          // PayoutCanceled: given up, nothing signed can be mined.
-	PayoutHalted           PayoutStatus = "halted"            // PayoutHalted: a foreign transaction consumed our lock; an operator decides.
+	PayoutHalted           PayoutStatus = "halted"            // PayoutHalted: a transaction that we did not decide consumed its lock, or came from the float that was to pay it; an operator decides.
 )
 
 // Open reports whether the payout can still move by itself.

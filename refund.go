@@ -1,6 +1,7 @@
 package bursar
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -17,7 +18,8 @@ import (
 const DefaultLimitWindow = 24 * time.Hour
 
 // PayoutLimit caps what leaves to strangers, all refunds together, within a time that
-// moves along. What was canceled does not count. It stops a mistake of the host, not a
+// moves along: what was asked for within it counts, whenever it is approved and sent.
+// What was canceled does not count. It stops a mistake of the host, not a
 // thief with the store in hand: for that a signer has limits of its own.
 type PayoutLimit struct {
 	// Asset is the asset, Max the cap in base units, above zero.
@@ -33,7 +35,8 @@ type Screening struct {
 	Chain chain.ID
 	Asset chain.Asset   // Asset is what is to go.
 	To    chain.Address // To is the receiver.
-	// Amount is how much, in base units.
+	// Amount is how much, in base units; zero where RefundRequest.Excess or All asks
+	// for what there is, which is at most all of the payment's money.
 	Amount chain.Amount
 	// Payment is the payment that is given back.
 	Payment Payment
@@ -48,12 +51,13 @@ type RefundRequest struct {
 	To string
 	// Amount is how much, in units of the payment's asset ("12.5"), above zero.
 	Amount decimal.Decimal
-	// Excess gives back what came on top of the payment's amount, All everything
-	// that can be given back.
+	// Excess gives back what came on top of the payment's amount, as far as all of the
+	// payment's amount is final too; All everything that can be given back.
 	Excess bool
 	All    bool // All gives back everything that can be.
 	// Key makes the request repeatable, and names one refund of the payment: 1 to
-	// MaxKey bytes. The amount of the first request stays, whatever came in since.
+	// MaxKey bytes. The amount of the first request stays, whatever came in since, and
+	// whether Excess or All asks again.
 	Key string
 }
 
@@ -278,7 +282,10 @@ func (r refund) amount(k kase) (chain.Amount, error) {
 		want = left
 	case r.req.Excess:
 		c := k.payment.cut()
-		want = k.payment.PostedExcess.SubFloor(c.excess).Min(left)
+		want = k.payment.PostedExcess.SubFloor(c.excess)
+		// What is not final yet may be the very part of the excess: the merchant's
+		// claim comes first.
+		want = want.Min(left.SubFloor(k.payment.PostedPaid.SubFloor(c.paid)))
 	}
 	switch {
 	case left.IsZero() || want.IsZero():
@@ -356,8 +363,9 @@ func (c *Chain) checkLimits(path string) error {
 
 // ApprovePayout brings the approval of a payout that waits for one. It must be for
 // exactly what the payout pays: its id, asset, receiver and amount, and it must last
-// until the transaction is signed. Where it did not, or a signer takes each approval
-// once and the transaction failed, another one takes its place.
+// until the transaction is signed, and signed again where it is stuck. Where it did
+// not, or a signer takes each approval once and the transaction failed, another one
+// takes its place as long as no block has the transaction.
 // Where Config.Approvers are known its signature is looked at, else that is left to
 // the signer, which looks at it in any case. Repeating the call is no error.
 //
@@ -365,11 +373,13 @@ func (c *Chain) checkLimits(path string) error {
 // name; ErrPayoutClosed or ErrPayoutUnderway where the payout waits for none.
 func (g *Gateway) ApprovePayout(ctx context.Context, id string, approval chain.Approval) (Payout, error) {
 	return g.steer(ctx, id, func(d *desk, p *payoutFile) error {
-		if p.Approval != nil && string(p.Approval.Message()) == string(approval.Message()) {
+		if p.Approval != nil && sameApproval(*p.Approval, approval) {
 			return nil
 		}
 		waits := p.Status == PayoutAwaitingApproval
-		if again := p.Approval != nil && p.unsigned(); !waits && !again {
+		// A replacement of what is stuck is signed too.
+		again := p.Status == PayoutPlanned || p.Status == PayoutSigned || p.Status == PayoutBroadcast
+		if !paysStranger(p.Kind) || !waits && !again {
 			return p.refuse()
 		}
 		if err := g.approves(p.Payout, approval, d.now); err != nil {
@@ -382,6 +392,13 @@ func (g *Gateway) ApprovePayout(ctx context.Context, id string, approval chain.A
 		p.Failures, p.NotBefore = 0, time.Time{} // the old one may be what it failed for
 		return nil
 	})
+}
+
+// sameApproval reports whether one is the other, to the last byte: the message and who
+// signed it. Nothing of it is secret.
+func sameApproval(a, b chain.Approval) bool {
+	whole := func(x chain.Approval) []byte { return append(x.Message(), x.Signature...) }
+	return bytes.Equal(whole(a), whole(b))
 }
 
 func (g *Gateway) approves(p Payout, a chain.Approval, now time.Time) error {

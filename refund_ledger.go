@@ -99,14 +99,15 @@ func (d *desk) refunded(p *payoutFile) (*file, error) {
 }
 
 // refundFinal books a refund that is final, on its payment. A token may have moved
-// less than it was told to: the rest is still the payer's.
+// less than it was told to: the rest is still the payer's. Or more, which is given
+// back as well then.
 func (d *desk) refundFinal(p *payoutFile) error {
 	f, err := d.refunded(p)
 	if err != nil {
 		return err
 	}
-	if rest := p.Amount.SubFloor(p.Moved); !rest.IsZero() {
-		d.claim(f, p, f.kase.payment.Refunding.SubFloor(rest), "short")
+	if p.Moved != p.Amount {
+		d.claim(f, p, sum(f.kase.payment.Refunding.SubFloor(p.Amount), p.Moved), "moved")
 	}
 	f.kase.payment.Refunded = sum(f.kase.payment.Refunded, p.Moved)
 	return d.decide(f, factRefunded, "", nil)
@@ -119,8 +120,8 @@ func (d *desk) refundLost(p *payoutFile) error {
 		return err
 	}
 	f.kase.payment.Refunded, f.changed = f.kase.payment.Refunded.SubFloor(p.Moved), true
-	if rest := p.Amount.SubFloor(p.Moved); !rest.IsZero() {
-		d.claim(f, p, sum(f.kase.payment.Refunding, rest), "whole")
+	if p.Moved != p.Amount {
+		d.claim(f, p, sum(f.kase.payment.Refunding.SubFloor(p.Moved), p.Amount), "asked again")
 	}
 	return nil
 }

@@ -130,6 +130,12 @@ type Draft struct {
 	// Locks are unique per attempt group in the store. At least one where Needs
 	// is empty.
 	Locks []Lock
+	// After are the locks that are consumed before these can be: where transactions
+	// of an account are numbered, that of the number before. Empty for an account's
+	// first one, where the chain has no such order, and for a batch. Who pays
+	// strangers looks whether it is known who holds them: a store that was set back
+	// would have them paid once more.
+	After []Lock
 	// Fee is the most that it can cost, in base units of the native coin.
 	Fee Amount
 	// Expiry is when it dies by itself.

@@ -60,6 +60,12 @@ func (p Policy) checkIntent(on chain.ID, j Job, jobs []Job) error {
 	return refuse("intent.purpose", string(in.Purpose), "is not something this sweeper does")
 }
 
+// paysStranger reports whether an intent moves money out of the gateway to somebody
+// who is not the treasury: what was paid twice is gone.
+func paysStranger(in chain.Intent) bool {
+	return in.Purpose == chain.PurposeRefund || in.Purpose == chain.PurposeWithdrawal
+}
+
 // checkPayment refuses what pays a stranger from another account than the float. Who
 // may be paid is the business of whoever signs: an approval is in the intent.
 func (p Policy) checkPayment(in chain.Intent) error {
@@ -67,11 +73,11 @@ func (p Policy) checkPayment(in chain.Intent) error {
 	switch {
 	case len(in.Moves) != 1:
 		return refuse("intent.moves", strconv.Itoa(len(in.Moves)), "a stranger is paid by one move")
-	case m.From != p.Float || p.Float.Address == "":
-		return refuse("move.from", string(m.From.Address), "is not the configured float")
+	case m.From.Address == "" || !slices.Contains(p.Floats, m.From):
+		return refuse("move.from", string(m.From.Address), "is no configured float")
 	case m.All || m.Own != nil:
 		return refuse("move.amount", m.Amount.String(), "a stranger is paid an exact amount")
-	case m.To == p.Float.Address || m.To == p.Sponsor.Address:
+	case m.To == p.Sponsor.Address || slices.ContainsFunc(p.Floats, func(a chain.Account) bool { return a.Address == m.To }):
 		return refuse("move.to", string(m.To), "is an account of the gateway")
 	}
 	return nil

@@ -52,8 +52,8 @@
 //
 // *chain.InsufficientFundsError (Account says who cannot pay: the sponsor, or
 // an address whose holding was used up as gas), *chain.FeeTooHighError (above
-// its cap), *FeeWaitError (dear at the moment, and it has time; the only one
-// that is no failure), *chain.RevertError (the dry run failed: quarantine of
+// its cap), *FeeWaitError (dear at the moment, and it has time; no failure),
+// ErrUnknownPast (Config.Known waits; no failure), *chain.RevertError (the dry run failed: quarantine of
 // this job alone), *chain.PolicyError and chain.ErrInvalidSignature (signer),
 // chain.ErrUnsupported, *RefusedError (something is not what was decided),
 // ErrNoSponsor, ErrTopUpLimit, ErrTopUpObsolete, *PanicError, and failures of

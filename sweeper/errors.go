@@ -22,6 +22,9 @@ var (
 	// still needs gas: its node tells an odd balance, or fees rise faster than blocks
 	// come. It gets the next one after Policy.TopUpPause.
 	ErrTopUpLimit = errors.New("sweeper: too many gas top-ups")
+	// ErrUnknownPast: the paying account has done something that the journal does not
+	// know, or not yet. Wrapped by Config.Known.
+	ErrUnknownPast = errors.New("sweeper: the account's last transaction is not known yet")
 	// ErrTopUpObsolete: the job that a top-up serves no longer needs it. The
 	// top-up can be given up.
 	ErrTopUpObsolete = errors.New("sweeper: nothing waits for this gas top-up")

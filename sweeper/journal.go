@@ -46,7 +46,7 @@ type Journal interface {
 
 	// Defer records why a job could not go on and when to try again. The cause
 	// is typed, see doc.go; it counts as one of the job's Failures unless it is a
-	// *FeeWaitError. The job's state does not change; where it has attempts they are sent on.
+	// *FeeWaitError or wraps ErrUnknownPast. The job's state does not change; where it has attempts they are sent on.
 	Defer(ctx context.Context, jobID string, cause error, until time.Time) error
 }
 

@@ -55,12 +55,13 @@ func Decide(w Work, p Policy) []Plan {
 
 // survey finds what the open jobs hold up: the places that have a job, the
 // addresses where a token's job may want the native coin, and the number of
-// jobs that count against MaxOpen.
+// jobs that count against MaxOpen. What pays strangers does not count: nobody plans
+// it here, and it must not hold sweeps up.
 func (p Policy) survey(jobs []Job) (open map[place]bool, tokens map[chain.Address]bool, busy int) {
 	open, tokens = map[place]bool{}, map[chain.Address]bool{}
 	for _, j := range jobs {
 		lame := p.quarantined(j)
-		if !lame && j.State != Included {
+		if !lame && j.State != Included && !paysStranger(j.Intent) {
 			busy++
 		}
 		for _, m := range j.Intent.Moves {

@@ -37,8 +37,10 @@ type Policy struct {
 	// at an address without gas of its own then stay, and their jobs are
 	// deferred with ErrNoSponsor.
 	Sponsor chain.Account
-	// Float pays refunds and withdrawals. Its zero value means that nobody does.
-	Float chain.Account
+	// Floats pay refunds and withdrawals: that of the active wallet, and those of
+	// retired ones, from which only what was asked for before goes out. None means
+	// that nobody does.
+	Floats []chain.Account
 	// MaxFee caps the fee of every transaction, in base units of the native
 	// coin. An asset's MaxSweepFee can only lower it. Zero: the client's own cap
 	// alone counts.
@@ -56,8 +58,8 @@ type Policy struct {
 	// stuck for ever. Defaults: DefaultMaxTopUps, DefaultTopUpPause.
 	MaxTopUps  int
 	TopUpPause time.Duration // TopUpPause is at least that long.
-	// MaxOpen is how many jobs may be under way; jobs in quarantine and
-	// included ones do not count. Default: DefaultMaxOpen.
+	// MaxOpen is how many jobs may be under way; refunds and withdrawals, jobs in
+	// quarantine and included ones do not count. Default: DefaultMaxOpen.
 	MaxOpen int
 	// QuarantineAfter is after how many failures in a row a planned job stops
 	// holding others up. It goes on being tried. Default: DefaultQuarantineAfter.

@@ -222,6 +222,12 @@ func (r *round) commit(ctx context.Context, j Job, in chain.Intent, d chain.Draf
 		r.postpone(ctx, j, err)
 		return
 	}
+	if len(in.Reuse) == 0 && paysStranger(in) && r.known != nil {
+		if err := guard("Config.Known", func() error { return r.known(ctx, d) }); err != nil {
+			r.postpone(ctx, j, err)
+			return
+		}
+	}
 	if !r.holding(ctx) {
 		return
 	}
@@ -275,6 +281,9 @@ func (r *round) postpone(ctx context.Context, j Job, cause error) {
 	level := slog.LevelWarn
 	if wait := (*FeeWaitError)(nil); errors.As(cause, &wait) {
 		until, level = wait.nextLook(r.work.Now), slog.LevelInfo
+	}
+	if errors.Is(cause, ErrUnknownPast) {
+		until = r.work.Now.Add(r.policy.retryPause(0, cause))
 	}
 	r.log.Log(ctx, level, "job deferred", "job", j.ID, "err", cause, "until", until)
 	if err := guard("Journal.Defer", func() error { return r.journal.Defer(ctx, j.ID, cause, until) }); err != nil {

@@ -44,6 +44,11 @@ type Config struct {
 	// it; one that wraps ErrLost says that the work is another one's. Nil: there
 	// never is another worker.
 	Holds func(ctx context.Context) error
+	// Known is asked right before a draft that pays a stranger is signed for the
+	// first time, whether all that the paying account has done is known to the
+	// journal, see chain.Draft.After. Its error defers the job; one that wraps
+	// ErrUnknownPast is no failure. Nil: it always is.
+	Known func(ctx context.Context, d chain.Draft) error
 	// Interval is the longest pause between two steps. Default: Info.BlockTime,
 	// at least MinInterval and at most MaxInterval.
 	Interval time.Duration
@@ -63,6 +68,7 @@ type Sweeper struct {
 	journal  Journal
 	signer   chain.Signer
 	holds    func(context.Context) error
+	known    func(context.Context, chain.Draft) error
 	policy   Policy
 	info     chain.Info
 	interval time.Duration
@@ -99,7 +105,7 @@ func New(cfg Config) (*Sweeper, error) {
 		return nil, err
 	}
 	s := &Sweeper{
-		client: cfg.Client, journal: cfg.Journal, signer: cfg.Signer, holds: cfg.Holds, policy: cfg.Policy, info: info,
+		client: cfg.Client, journal: cfg.Journal, signer: cfg.Signer, holds: cfg.Holds, known: cfg.Known, policy: cfg.Policy, info: info,
 		interval: cfg.Interval, timeout: cfg.CallTimeout,
 		log: cfg.Logger.With("component", "sweeper", "chain", string(info.ID)), wake: make(chan struct{}, 1),
 	}

@@ -163,7 +163,7 @@ func TestStateDependentAmount(t *testing.T) {
 	require.Empty(t, w.page(t, 1, w.own.Address).Transfers, "or none")
 	w.Return(old)
 	require.Equal(t, before, w.page(t, 1, w.own.Address).Transfers, "what a block did, it did")
-	require.Panics(t, func() { w.SetTransferRate(w.usd, 2, 1) })
+	require.Panics(t, func() { w.SetTransferRate(w.usd, 1, 0) })
 	require.Panics(t, func() { w.SetTransferRate(w.eth, 1, 1) })
 }
 

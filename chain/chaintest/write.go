@@ -90,6 +90,9 @@ func (c *Chain) prepare(w world, in chain.Intent, old *tx) (chain.Draft, error) 
 	d := chain.Draft{Chain: c.info.ID, Intent: in, Fee: p.fee, Needs: needs}
 	if len(needs) == 0 {
 		d.Locks = []chain.Lock{nonceLock(p.from, p.nonce)}
+		if p.nonce > 0 {
+			d.After = []chain.Lock{nonceLock(p.from, p.nonce-1)}
+		}
 		d.Payload = p.unsigned(c).payload()
 	}
 	return d, nil

@@ -370,8 +370,12 @@ func (b *builder) draft(amount, fee chain.Amount) (chain.Draft, error) {
 	if err != nil {
 		return chain.Draft{}, err
 	}
-	return chain.Draft{
+	d := chain.Draft{
 		Chain: b.coin.Chain(), Intent: b.fixed(amount), Fee: fee, Payload: payload,
 		Locks: []chain.Lock{nonceLock(b.move.From.Address, b.tx.Nonce)},
-	}, nil
+	}
+	if b.tx.Nonce > 0 {
+		d.After = []chain.Lock{nonceLock(b.move.From.Address, b.tx.Nonce-1)}
+	}
+	return d, nil
 }

@@ -32,7 +32,7 @@ func TestPrepareNative(t *testing.T) {
 	require.Equal(t, uint64(1e15), tx.Value.Uint64())
 	require.Empty(t, tx.Data)
 	require.Equal(t, chain.Draft{
-		Chain: "eip155:1", Intent: in, Locks: []chain.Lock{nonceLock(alice, 5)},
+		Chain: "eip155:1", Intent: in, Locks: []chain.Lock{nonceLock(alice, 5)}, After: []chain.Lock{nonceLock(alice, 4)},
 		Fee: chain.NewAmount(21000 * 21 * gwei), Payload: d.Payload,
 	}, d)
 }

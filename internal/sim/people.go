@@ -30,7 +30,7 @@ func (w *world) open() {
 	if w.params.steers {
 		w.after(w.params.blockTime, w.steer)
 	}
-	if w.params.refunds {
+	if w.params.refunds && w.o.Scenario == nil {
 		w.after(w.params.blockTime, w.refunds)
 	}
 }

@@ -32,9 +32,9 @@ func (w *world) refunds() {
 	if p == nil {
 		return
 	}
-	verb := [...]string{"ask", "approve", "ask", "approve", "cancel"}[luck/10%5]
+	verb := [...]string{"ask", "go on", "ask", "go on", "cancel"}[luck/10%5]
 	if w.healing {
-		verb = "approve"
+		verb = "go on"
 	}
 	if verb == "ask" {
 		w.askRefund(p, luck)
@@ -43,22 +43,60 @@ func (w *world) refunds() {
 	w.call("refund", func(ctx context.Context) func() {
 		var rows []bursar.Payout
 		err := w.db.store.Read(ctx, func(r bursar.Reader) (err error) {
-			rows, err = r.Payouts(ctx, bursar.PayoutQuery{Kinds: []bursar.PayoutKind{bursar.PayoutRefund}, Statuses: []bursar.PayoutStatus{bursar.PayoutAwaitingApproval}})
+			rows, err = r.Payouts(ctx, bursar.PayoutQuery{Kinds: []bursar.PayoutKind{bursar.PayoutRefund}, Statuses: waiting})
 			return err
 		})
+		rows = slices.DeleteFunc(rows, func(p bursar.Payout) bool { return p.Status == bursar.PayoutPlanned && p.Approval != nil })
 		if err != nil || len(rows) == 0 {
 			return func() { w.judge(err) }
 		}
 		row := rows[luck/100%uint64(len(rows))]
 		var got bursar.Payout
-		if verb == "approve" {
-			got, err = p.gw.ApprovePayout(ctx, row.ID, approved(row))
+		if verb == "go on" {
+			got, err = w.clear(ctx, p, row)
 		} else {
 			got, err = p.gw.CancelPayout(ctx, row.ID)
 		}
 		return func() {
 			w.note("%s %s refund %s: %s %v", p.name, verb, row.ID, got.Status, err)
 			if err != nil {
+				w.mayFail(err)
+			}
+		}
+	})
+}
+
+// waiting are the states in which a refund waits for a person.
+var waiting = []bursar.PayoutStatus{bursar.PayoutAwaitingApproval, bursar.PayoutPlanned, bursar.PayoutHalted}
+
+// clear does what a refund waits for. One that is in doubt, because its float did
+// something that the store has forgotten, is given up where its receiver has money:
+// nobody else pays there.
+func (w *world) clear(ctx context.Context, p *process, row bursar.Payout) (bursar.Payout, error) {
+	switch {
+	case row.Status != bursar.PayoutHalted:
+		return p.gw.ApprovePayout(ctx, row.ID, approved(row))
+	case w.chain.BalanceOf(row.To, row.Asset).IsZero():
+		return p.gw.RetryPayout(ctx, row.ID)
+	}
+	return p.gw.CancelPayout(ctx, row.ID)
+}
+
+// giveBack has the clerk ask for all of an order and look after it from then on.
+func (w *world) giveBack(s *sale) {
+	defer w.after(w.params.blockTime/3, func() { w.giveBack(s) })
+	p := w.any()
+	if p == nil {
+		return
+	}
+	w.call("refund", func(ctx context.Context) func() {
+		got, err := p.gw.Refund(ctx, s.payment.ID, bursar.RefundRequest{To: string(w.chain.Payer("refund of " + s.payment.ID)), Key: "all", All: true})
+		if err == nil && slices.Contains(waiting, got.Status) && (got.Status != bursar.PayoutPlanned || got.Approval == nil) {
+			got, err = w.clear(ctx, p, got)
+		}
+		return func() {
+			w.note("%s gives %s back: %s %s %v", p.name, s.payment.ID, got.ID, got.Status, err)
+			if err != nil && !errors.Is(err, bursar.ErrNothingToRefund) {
 				w.mayFail(err)
 			}
 		}

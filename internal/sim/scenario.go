@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -23,6 +24,8 @@ type Scenario struct {
 	Acts map[int]func(*Stage)
 	// Blocks is its length, before the world heals.
 	Blocks int
+	// Refunds gives the float what Stage.Refund pays.
+	Refunds bool
 }
 
 // Stage is what a scenario can do.
@@ -103,6 +106,10 @@ func Scenarios() []Scenario {
 		story("a backup is restored", 24, map[int]func(*Stage){
 			2: func(s *Stage) { s.Backup() }, 3: sell(eth), 8: func(s *Stage) { s.Restore() }, 10: sell(usdc), 14: func(s *Stage) { s.Pay(1, 1, 1) },
 		}),
+		{Name: "money given back", Blocks: 30, Refunds: true, Acts: map[int]func(*Stage){2: sell(usdc), 4: pay(1, 1), 11: func(s *Stage) { s.Refund(0) }}},
+		{Name: "a backup of before a refund is restored", Blocks: 36, Refunds: true, Acts: map[int]func(*Stage){
+			2: sell(usdc), 4: pay(1, 1), 11: func(s *Stage) { s.Refund(0) }, 20: func(s *Stage) { s.Unsign() },
+		}},
 		{Name: "two instances", Blocks: 18, Instances: 2, Acts: map[int]func(*Stage){2: sell(usdc), 4: pay(1, 1)}},
 	}
 }
@@ -139,6 +146,9 @@ func (s *Stage) Pay(order int, num, den uint64) {
 		}
 	})
 }
+
+// Refund gives all of an order back.
+func (s *Stage) Refund(order int) { s.when(order, s.w.giveBack) }
 
 func (s *Stage) send(to chain.Address, a chain.Asset, n chain.Amount) {
 	s.w.calls++
@@ -291,6 +301,17 @@ func (s *Stage) Restore() {
 	if s.w.backup > 0 {
 		s.w.rewind(len(s.w.db.journal) - s.w.backup)
 	}
+}
+
+// Unsign has the store forget the first refund that was signed, and all since then,
+// while no process is up.
+func (s *Stage) Unsign() {
+	s.w.backup = slices.IndexFunc(s.w.db.journal, func(r record) bool {
+		return slices.ContainsFunc(r.batches, func(b bursar.Batch) bool {
+			return len(b.Attempts) > 0 && slices.ContainsFunc(b.Payouts, func(p bursar.Payout) bool { return p.Kind == bursar.PayoutRefund })
+		})
+	})
+	s.Restore()
 }
 
 // Evict empties the mempool.

@@ -175,6 +175,7 @@ func draw(rnd *rand.Rand, o Options) params {
 	}
 	if o.Scenario != nil {
 		p.instances = max(1, o.Scenario.Instances)
+		p.refunds = o.Scenario.Refunds
 		p.blockTime, p.confirm, p.finality, p.tagged, p.lease, p.endpoints = 30*time.Second, 3, 6, false, 20*time.Second, p.endpoints[:1]
 	}
 	if o.Load.Open > 0 {

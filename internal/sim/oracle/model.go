@@ -123,6 +123,7 @@ type past struct {
 	payouts  map[string]*bursar.Payout
 	homes    map[chain.Address]bool // every address that ever had a row
 	sent     map[chain.TxID]bool
+	asked    map[receiver]map[string]chain.Amount // all refunds, by what they are to pay
 	given    map[deliveryKey]bool
 	got      []gift // first deliveries in their order
 	events   map[string]bool
@@ -133,5 +134,6 @@ func newPast() past {
 	return past{
 		issued: map[chain.Address]string{}, attempts: map[chain.TxID]*bursar.Attempt{}, payouts: map[string]*bursar.Payout{},
 		homes: map[chain.Address]bool{}, sent: map[chain.TxID]bool{}, given: map[deliveryKey]bool{}, events: map[string]bool{}, seen: map[view]sight{},
+		asked: map[receiver]map[string]chain.Amount{},
 	}
 }

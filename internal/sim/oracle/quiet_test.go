@@ -119,6 +119,11 @@ func unrests() []unrest {
 			w.movedOf(w.ETH, d, bursar.AccountGasF, bursar.AccountOwner)
 		}},
 
+		{"Q2", "a refund that was paid twice in two lives of the store", (*Oracle).paidOut, func(w *world, _ *dump) {
+			w.oracle.lossy = true
+			w.oracle.past.refund(&bursar.Payout{ID: "po_x", Kind: bursar.PayoutRefund, To: w.Treasury, Asset: w.ETH, Amount: chain.NewAmount(1)})
+		}},
+
 		{"Q3", "an event that nobody was given", (*Oracle).everybodyTold, func(_ *world, d *dump) {
 			d.events = append(d.events, bursar.Event{ID: "evt_x", Subject: "pay_x", Seq: 1})
 		}},
