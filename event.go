@@ -54,6 +54,7 @@ const (
 	AlertKeyCompromised   Kind = "alert.key_compromised"  // AlertKeyCompromised: a key of ours signed what we did not.
 	AlertLedgerMismatch   Kind = "alert.ledger_mismatch"  // AlertLedgerMismatch: ledger and chain differ.
 	AlertGasLow           Kind = "alert.gas_low"          // AlertGasLow: the sponsor cannot pay the next top-up.
+	AlertSweepFailing     Kind = "alert.sweep_failing"    // AlertSweepFailing: a payout has failed three times in a row and holds up no others; Payout.Reason says why.
 	AlertTokenAnomaly     Kind = "alert.token_anomaly"    // AlertTokenAnomaly: a token moved less than it said, or its code changed.
 	AlertUnclaimedCredit  Kind = "alert.unclaimed_credit" // AlertUnclaimedCredit: coin at an address that is nobody's claim; Reason is one of the Unclaimed constants.
 	AlertUnknownRecipient Kind = "alert.unissued_address" // AlertUnknownRecipient: money for an address not issued yet.

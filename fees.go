@@ -7,14 +7,6 @@ import (
 	"github.com/bursar-go/bursar/sweeper"
 )
 
-// codeFeeWait is the FailureCode of a sweep that waits for a cheaper hour. It is
-// told as one and is no failure.
-const codeFeeWait = "WAITING_FOR_LOWER_FEES"
-
-// codeUnknownPast is that of a refund whose float has done something that the store
-// does not know, or not yet. It is told as one and is no failure either.
-const codeUnknownPast = "WAITING_FOR_THE_SCANNER"
-
 // sweepPolicy is what a chain's sweeper goes by.
 func (c *Chain) sweepPolicy(sponsor chain.Account, floats []chain.Account) sweeper.Policy {
 	return sweeper.Policy{

@@ -132,6 +132,8 @@ func TestThreat_F8_AFeeSpikeDefers(t *testing.T) {
 	require.Equal(t, "FEE_TOO_HIGH", sweep.FailureCode)
 	require.Greater(t, sweep.Failures, 1)
 	require.Equal(t, 1, f.count(bursar.PayoutDeferred, sweep.ID), "told once")
+	require.Greater(t, sweep.Failures, 3)
+	require.Equal(t, 1, f.count(bursar.AlertSweepFailing, sweep.ID), "told once too")
 	f.Chain.SetFees(chaintest.Fees{})
 	f.AdvanceTime(time.Hour)
 	f.Settle()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -471,11 +470,14 @@ func (j *journal) Defer(ctx context.Context, jobID string, cause error, until ti
 			return d.giveUp(p, cause)
 		}
 		code, reason := failure(cause)
-		news := p.FailureCode != code
+		news, was := p.FailureCode != code, p.Failures
 		if code != codeFeeWait && code != codeUnknownPast {
 			p.Failures++
 		}
 		p.NotBefore, p.FailureCode, p.FailureReason, p.dirty = until, code, shorten(reason), true
+		if p.Failures > was {
+			d.failing(p)
+		}
 		if !news || p.Status != PayoutPlanned {
 			return nil // told once for each kind of failure in a row
 		}
@@ -540,59 +542,4 @@ func (d *desk) giveUp(p *payoutFile, cause error) error {
 		return d.move(p, payoutReject, "given up")
 	}
 	return d.move(p, payoutSignedOff, "given up")
-}
-
-// failure names a typed error as payout records and REST answers do.
-func failure(err error) (code, reason string) {
-	var (
-		funds  *chain.InsufficientFundsError
-		fee    *chain.FeeTooHighError
-		revert *chain.RevertError
-		policy *chain.PolicyError
-		wait   *sweeper.FeeWaitError
-	)
-	switch {
-	case err == nil:
-		return "", ""
-	case errors.As(err, &funds):
-		return "INSUFFICIENT_FUNDS", funds.Error()
-	case errors.As(err, &fee):
-		return "FEE_TOO_HIGH", fee.Error()
-	case errors.As(err, &wait):
-		return codeFeeWait, wait.Error()
-	case errors.Is(err, sweeper.ErrUnknownPast):
-		return codeUnknownPast, err.Error()
-	case errors.As(err, &revert):
-		return "REVERTED", revert.Error()
-	case errors.As(err, &policy):
-		return "SIGNER_REFUSED", policy.Error()
-	case errors.Is(err, chain.ErrSignerUnavailable):
-		return "SIGNER_UNAVAILABLE", err.Error()
-	case errors.Is(err, chain.ErrInvalidSignature):
-		return "INVALID_SIGNATURE", err.Error()
-	case errors.Is(err, chain.ErrLockSpent):
-		return "NONCE_TOO_LOW", err.Error()
-	case errors.Is(err, chain.ErrUnderpriced):
-		return "UNDERPRICED", err.Error()
-	case errors.Is(err, sweeper.ErrNoSponsor):
-		return "NO_SPONSOR", err.Error()
-	case errors.Is(err, chain.ErrTransient), errors.Is(err, context.DeadlineExceeded):
-		return "NETWORK", err.Error()
-	}
-	return "FAILED", err.Error()
-}
-
-// shorten bounds a message that is kept for people.
-func shorten(s string) string {
-	const most = 500
-	cut := len(s) > most
-	if cut {
-		s = s[:most]
-	}
-	// Nodes and receivers write what they like; databases refuse some of it.
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
-	if cut {
-		s += "…"
-	}
-	return s
 }

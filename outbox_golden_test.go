@@ -61,8 +61,11 @@ func sample(kind bursar.Kind) bursar.Event {
 		ID: "tx_0123", Hash: "0xabc", Type: bursar.TypeIncoming, Via: "direct", Status: bursar.TxConfirmed, Asset: usdc, TokenID: "USDC", Amount: "26",
 		From: "0xB0B", To: "0xA11", Block: 19_000_000, BlockHash: "0xb10c", Confirmations: 12, Inclusion: 1, Reason: "orphaned",
 	}
-	if kind == bursar.AlertRefundUncovered {
+	switch kind {
+	case bursar.AlertRefundUncovered:
 		class = "payment"
+	case bursar.AlertSweepFailing:
+		class = "payout"
 	}
 	switch class {
 	case "payment", "transaction":

@@ -78,7 +78,7 @@ func kinds() []bursar.Kind {
 		bursar.PayoutCreatedEvent, bursar.PayoutSentEvent, bursar.PayoutPartialEvent, bursar.PayoutConfirmedEvent, bursar.PayoutAttemptFailed,
 		bursar.PayoutFailedEvent, bursar.PayoutBumped, bursar.PayoutRevertedEvent, bursar.PayoutDeferred,
 		bursar.ChainHalted, bursar.ChainResumed, bursar.ChainDeepReorg,
-		bursar.AlertKeyCompromised, bursar.AlertLedgerMismatch, bursar.AlertGasLow, bursar.AlertTokenAnomaly, bursar.AlertUnknownRecipient, bursar.AlertStoreRestored,
+		bursar.AlertKeyCompromised, bursar.AlertLedgerMismatch, bursar.AlertGasLow, bursar.AlertSweepFailing, bursar.AlertTokenAnomaly, bursar.AlertUnknownRecipient, bursar.AlertStoreRestored,
 	}
 }
 
