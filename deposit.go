@@ -70,7 +70,7 @@ func (g *Gateway) CreateAddress(ctx context.Context, req AddressRequest) (Addres
 }
 
 func (g *Gateway) storeAddress(ctx context.Context, req AddressRequest, net *network, it issued) (row Address, fresh bool, err error) {
-	key := fmt.Sprintf("permanent/%d/%s", net.info.CoinType, req.Customer)
+	key := permanentKey(net, req.Customer)
 	print := metadataPrint(req.Metadata)
 	err = g.store.Write(ctx, func(tx Tx) error {
 		row, fresh = Address{}, false
@@ -97,6 +97,12 @@ func (g *Gateway) storeAddress(ctx context.Context, req AddressRequest, net *net
 		row.Version = 1
 	}
 	return row, fresh, nil
+}
+
+// permanentKey is the idempotency key of a customer's permanent address: one for each
+// family of chains.
+func permanentKey(net *network, customer string) string {
+	return fmt.Sprintf("permanent/%d/%s", net.info.CoinType, customer)
 }
 
 func metadataPrint(m map[string]string) string {

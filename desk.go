@@ -62,8 +62,9 @@ type file struct {
 	payment bool // kase.payment is set
 	// kase holds the incoming transactions in both cases.
 	kase
-	dirty   map[string]bool // ids of changed transactions
-	changed bool            // the payment must be written
+	dirty   map[string]bool                // ids of changed transactions
+	taken   map[chain.AssetID]chain.Amount // see withdrawing
+	changed bool                           // the payment must be written
 	notices []notice
 }
 

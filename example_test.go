@@ -286,6 +286,50 @@ func approverKey() ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
+// A customer has paid in and wants a part of it back.
+func ExampleGateway_Withdraw() {
+	ctx := context.Background()
+	gw, network := open()
+	defer gw.Stop(ctx)
+	deposit, err := gw.CreateAddress(ctx, bursar.AddressRequest{Chain: network.Info().ID, Customer: "ann"})
+	if err != nil {
+		panic(err)
+	}
+	float, err := gw.Float(network.Info().ID)
+	if err != nil {
+		panic(err)
+	}
+	network.Pay("ann", deposit.Address, network.Info().Native, chain.NewAmount(5e17))
+	network.Pay("owner", float, network.Info().Native, chain.NewAmount(2e18))
+	for range 20 {
+		mine(gw, network, 2)
+	}
+
+	out, err := gw.Withdraw(ctx, bursar.WithdrawRequest{
+		Customer: "ann", Asset: "local/ETH", To: string(network.Payer("ann's wallet")), Amount: decimal.RequireFromString("0.2"), Key: "withdrawal-4",
+	})
+	if err != nil {
+		panic(err)
+	}
+	approval := chain.Approval{Payout: out.ID, Asset: out.Asset.ID, To: out.To, Amount: out.Amount, NotAfter: time.Now().Add(time.Hour)}
+	approval.Signature = ed25519.Sign(approverKey(), approval.Message()) // elsewhere
+	if _, err := gw.ApprovePayout(ctx, out.ID, approval); err != nil {
+		panic(err)
+	}
+	for range 20 {
+		mine(gw, network, 2)
+	}
+	fmt.Println(network.BalanceOf(out.To, network.Info().Native))
+
+	_, err = gw.Withdraw(ctx, bursar.WithdrawRequest{
+		Customer: "ann", Asset: "local/ETH", To: string(out.To), Amount: decimal.RequireFromString("0.4"), Key: "withdrawal-5",
+	})
+	fmt.Println(err)
+	// Output:
+	// 200000000000000000
+	// bursar: WithdrawRequest.Amount: 0.4 is more than the 0.3 ETH that are final and not withdrawn
+}
+
 // A customer sends goods back: the host asks for a refund to an address that the
 // customer gave, somebody approves it with a key that the host does not have, and the
 // float pays.

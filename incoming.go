@@ -131,6 +131,7 @@ func (d *desk) confirm(row Transaction) error {
 		return d.decide(f, factDeep, row.ID, apply)
 	}
 	t := f.tx(row.ID)
+	credited := f.credited(t.Asset)
 	apply(t)
 	f.dirty[t.ID] = true
 	owner := string(t.To)
@@ -145,7 +146,7 @@ func (d *desk) confirm(row Transaction) error {
 	}
 	d.post(entries)
 	f.notices = append(f.notices, d.transferNotice(TransactionConfirmed, f, *t))
-	return nil
+	return d.recredit(f, *t, credited, "credited")
 }
 
 // settleFinal applies that a transaction's block is final.
@@ -184,7 +185,7 @@ func (d *desk) orphan(row Transaction) error {
 		return d.decide(f, factOrphaned, row.ID, apply)
 	}
 	t := f.tx(row.ID)
-	was := *t
+	was, credited := *t, f.credited(t.Asset)
 	apply(t)
 	f.dirty[t.ID] = true
 	if err := d.reverse(EntryQuery{Transactions: []string{t.ID}, Unreversed: true}, 0); err != nil {
@@ -193,7 +194,7 @@ func (d *desk) orphan(row Transaction) error {
 	n := d.transferNotice(TransactionOrphaned, f, was)
 	n.data.Transaction.Status, n.data.Transaction.Reason, n.data.Transaction.Confirmations = t.Status, ReasonOrphaned, 0
 	f.notices = append(f.notices, n)
-	return nil
+	return d.recredit(f, *t, credited, "lost")
 }
 
 // errDepositGone is why a payout of which nothing is signed is given up.

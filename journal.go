@@ -532,10 +532,15 @@ func (d *desk) giveUp(p *payoutFile, cause error) error {
 		t.Reserved = t.Reserved.SubFloor(it.Amount)
 		f.dirty[t.ID] = true
 	}
-	if p.Kind == PayoutRefund {
-		if err := d.refundGone(p); err != nil {
-			return err
-		}
+	var err error
+	switch p.Kind {
+	case PayoutRefund:
+		err = d.refundGone(p)
+	case PayoutWithdrawal:
+		err = d.draws(p, p.Amount, chain.Amount{}, "gone")
+	}
+	if err != nil {
+		return err
 	}
 	p.FailureCode, p.FailureReason = "GIVEN_UP", shorten(cause.Error())
 	if p.Status == PayoutAwaitingApproval {

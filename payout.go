@@ -48,6 +48,17 @@ func (s PayoutStatus) Open() bool {
 	return true
 }
 
+// takes is how much of what somebody is owed a refund or a withdrawal uses up.
+func (p Payout) takes() chain.Amount {
+	switch p.Status {
+	case PayoutCanceled:
+		return chain.Amount{}
+	case PayoutConfirmed:
+		return p.Moved
+	}
+	return p.Amount
+}
+
 // PayoutItem is a part of an incoming transaction that a payout discharges.
 type PayoutItem struct {
 	// TransactionID and PaymentID say whose money it is.
@@ -87,7 +98,8 @@ type Payout struct {
 	MaxFee chain.Amount `json:"max_fee"`
 	// Items are what it discharges.
 	Items []PayoutItem `json:"items,omitempty"`
-	// Parent is the sweep that a top-up serves, or the payment that a refund is of.
+	// Parent is the sweep that a top-up serves, the payment that a refund is of, or the
+	// permanent address whose deposits a withdrawal pays out.
 	Parent string `json:"parent,omitempty"`
 	// Approval permits paying a stranger.
 	Approval *chain.Approval `json:"approval,omitempty"`

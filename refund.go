@@ -17,7 +17,7 @@ import (
 // DefaultLimitWindow is the window of a PayoutLimit that names none.
 const DefaultLimitWindow = 24 * time.Hour
 
-// PayoutLimit caps what leaves to strangers, all refunds together, within a time that
+// PayoutLimit caps what leaves to strangers, all refunds and withdrawals together, within a time that
 // moves along: what was asked for within it counts, whenever it is approved and sent.
 // What was canceled does not count. It stops a mistake of the host, not a
 // thief with the store in hand: for that a signer has limits of its own.
@@ -38,8 +38,10 @@ type Screening struct {
 	// Amount is how much, in base units; zero where RefundRequest.Excess or All asks
 	// for what there is, which is at most all of the payment's money.
 	Amount chain.Amount
-	// Payment is the payment that is given back.
+	// Payment is the payment that is given back; its zero value for a withdrawal.
 	Payment Payment
+	// Customer is whose withdrawal it is; empty for a refund.
+	Customer string
 }
 
 // RefundRequest asks to give money of a payment back. Exactly one of Amount, Excess
@@ -89,10 +91,15 @@ func (g *Gateway) Refund(ctx context.Context, payment string, req RefundRequest)
 	if err != nil {
 		return Payout{}, err
 	}
-	r, err := g.refund(p, req)
+	net, ok := g.nets[p.Asset.Chain()]
+	if !ok {
+		return Payout{}, fieldErr("Payment.Asset", CodeUnknown, "chain %s is not configured any more", p.Asset.Chain())
+	}
+	r, err := g.stranger("RefundRequest", net, p.Asset, req.To, req.Amount)
 	if err != nil {
 		return Payout{}, err
 	}
+	r.key, r.name, r.parent, r.screening.Payment = "refund:"+p.ID+":"+req.Key, req.Key, p.ID, p
 	if old, ok, err := g.repeated(ctx, r); ok || err != nil {
 		return old, err
 	}
@@ -109,7 +116,7 @@ func (g *Gateway) Refund(ctx context.Context, payment string, req RefundRequest)
 			out, err = r.same(known[0])
 			return err
 		}
-		made, err := d.refund(f, r)
+		made, err := d.refund(f, r, req)
 		if err == nil {
 			out = made.Payout
 			out.Version, out.Seq = 1, int64(len(made.notices))
@@ -141,42 +148,41 @@ func (req RefundRequest) check() error {
 	return checkText("RefundRequest.Key", req.Key, MaxKey)
 }
 
-// refund is a request that was checked.
-type refund struct {
-	gw   *Gateway
-	net  *network
-	of   Payment
-	key  string
-	to   chain.Address
-	want chain.Amount // zero with excess or all
-	from issued
-	req  RefundRequest
+// outgoing is a request to pay a stranger that was checked.
+type outgoing struct {
+	gw        *Gateway
+	net       *network
+	asset     chain.Asset
+	to        chain.Address
+	want      chain.Amount // zero where the request names none
+	from      issued
+	key, name string // name is the host's part of the key
+	parent    string
+	screening Screening
 }
 
-// refund checks what can be checked without the store.
-func (g *Gateway) refund(p Payment, req RefundRequest) (refund, error) {
-	r := refund{gw: g, of: p, key: "refund:" + p.ID + ":" + req.Key, req: req}
-	var ok bool
-	if r.net, ok = g.nets[p.Asset.Chain()]; !ok {
-		return r, fieldErr("Payment.Asset", CodeUnknown, "chain %s is not configured any more", p.Asset.Chain())
-	}
-	if r.net.cfg.Sweep == SweepOff {
-		return r, fmt.Errorf("bursar: chain %s: nobody signs where Sweep is off: %w", r.net.info.ID, chain.ErrUnsupported)
+// stranger checks what can be checked of a request without the store.
+func (g *Gateway) stranger(request string, net *network, asset chain.Asset, to string, amount decimal.Decimal) (r outgoing, err error) {
+	r = outgoing{gw: g, net: net, asset: asset}
+	if net.cfg.Sweep == SweepOff {
+		return r, fmt.Errorf("bursar: chain %s: nobody signs where Sweep is off: %w", net.info.ID, chain.ErrUnsupported)
 	}
 	if g.cfg.Signer == nil && !g.cfg.Wallet.WatchOnly() && len(g.cfg.Approvers) == 0 {
 		return r, fieldErr("Config.Approvers", CodeRequired, "this gateway's signer pays no stranger without an approval")
 	}
-	var err error
-	if !req.Amount.IsZero() {
-		if r.want, err = units("RefundRequest.Amount", req.Amount, p.Asset); err != nil {
+	if !amount.IsZero() {
+		if r.want, err = units(request+".Amount", amount, asset); err != nil {
 			return r, err
 		}
 	}
-	if r.from, err = r.net.book.float(); err != nil {
+	if r.from, err = net.book.float(); err != nil {
 		return r, err
 	}
-	r.to, err = r.net.stranger("RefundRequest.To", req.To)
-	return r, err
+	if r.to, err = net.stranger(request+".To", to); err != nil {
+		return r, err
+	}
+	r.screening = Screening{Chain: net.info.ID, Asset: asset, To: r.to, Amount: r.want}
+	return r, nil
 }
 
 // stranger reads an address that is not ours and that can be paid.
@@ -201,7 +207,7 @@ func (n *network) stranger(field, text string) (chain.Address, error) {
 }
 
 // repeated finds what an earlier call with the same key made.
-func (g *Gateway) repeated(ctx context.Context, r refund) (out Payout, ok bool, err error) {
+func (g *Gateway) repeated(ctx context.Context, r outgoing) (out Payout, ok bool, err error) {
 	err = g.store.Read(ctx, func(rd Reader) error {
 		rows, err := rd.Payouts(ctx, PayoutQuery{Keys: []string{r.key}})
 		if err != nil || len(rows) == 0 {
@@ -215,23 +221,22 @@ func (g *Gateway) repeated(ctx context.Context, r refund) (out Payout, ok bool, 
 }
 
 // same returns a payout that the key stands for.
-func (r refund) same(p Payout) (Payout, error) {
+func (r outgoing) same(p Payout) (Payout, error) {
 	if p.To != r.to || !r.want.IsZero() && p.Amount != r.want {
-		return Payout{}, fmt.Errorf("%w: key %q belongs to payout %s", ErrIdempotencyConflict, r.req.Key, p.ID)
+		return Payout{}, fmt.Errorf("%w: key %q belongs to payout %s", ErrIdempotencyConflict, r.name, p.ID)
 	}
 	return p, nil
 }
 
 // ready asks whoever is to be asked before something is written.
-func (r refund) ready(ctx context.Context) error {
+func (r outgoing) ready(ctx context.Context) error {
 	if !r.net.isVerified() {
 		return fmt.Errorf("%w: %s", ErrChainNotReady, r.net.info.ID)
 	}
 	if r.gw.cfg.Screen == nil {
 		return nil
 	}
-	asked := Screening{Chain: r.net.info.ID, Asset: r.of.Asset, To: r.to, Amount: r.want, Payment: r.of}
-	if err := r.gw.screened(ctx, asked); err != nil {
+	if err := r.gw.screened(ctx, r.screening); err != nil {
 		return &ScreenError{Address: r.to, Err: err}
 	}
 	return nil
@@ -248,15 +253,33 @@ func (g *Gateway) screened(ctx context.Context, s Screening) (err error) {
 }
 
 // refund plans one, where the payment's file is on the desk.
-func (d *desk) refund(f *file, r refund) (*payoutFile, error) {
-	if d.state.Halted != "" {
-		return nil, fmt.Errorf("%w: %s is halted: %s", ErrChainNotReady, d.net.info.ID, d.state.Halted)
+func (d *desk) refund(f *file, r outgoing, req RefundRequest) (*payoutFile, error) {
+	if err := d.trusted(); err != nil {
+		return nil, err
 	}
-	amount, err := r.amount(f.kase)
+	amount, err := req.amount(f.kase, r.want)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.within(r.from.address, r.of.Asset, amount); err != nil {
+	p, err := d.promise(r, PayoutRefund, amount)
+	if err != nil {
+		return nil, err
+	}
+	d.claim(f, p, sum(f.kase.payment.Refunding, amount), "asked")
+	return p, d.move(p, payoutRequest, "ask")
+}
+
+// trusted refuses to promise anything while a chain is halted.
+func (d *desk) trusted() error {
+	if d.state.Halted != "" {
+		return fmt.Errorf("%w: %s is halted: %s", ErrChainNotReady, d.net.info.ID, d.state.Halted)
+	}
+	return nil
+}
+
+// promise puts a new payout to a stranger on the desk.
+func (d *desk) promise(r outgoing, kind PayoutKind, amount chain.Amount) (*payoutFile, error) {
+	if err := d.within(r.from.address, r.asset, amount); err != nil {
 		return nil, err
 	}
 	id, err := d.gw.newID("po", d.now)
@@ -264,23 +287,21 @@ func (d *desk) refund(f *file, r refund) (*payoutFile, error) {
 		return nil, err
 	}
 	p := &payoutFile{Payout: Payout{
-		ID: id, Key: r.key, Kind: PayoutRefund, Chain: d.net.info.ID, Asset: f.kase.payment.Asset, From: r.from.account(), To: r.to,
-		Amount: amount, MaxFee: d.net.cfg.MaxFee, Parent: f.kase.payment.ID, Group: 1, CreatedAt: d.now,
+		ID: id, Key: r.key, Kind: kind, Chain: d.net.info.ID, Asset: r.asset, From: r.from.account(), To: r.to,
+		Amount: amount, MaxFee: d.net.cfg.MaxFee, Parent: r.parent, Group: 1, CreatedAt: d.now,
 	}}
 	d.payouts[id] = p
 	d.payoutOrder = append(d.payoutOrder, p)
-	d.claim(f, p, sum(f.kase.payment.Refunding, amount), "asked")
-	return p, d.move(p, payoutRequest, "ask")
+	return p, nil
 }
 
-// amount is how much is to go back, of what there is.
-func (r refund) amount(k kase) (chain.Amount, error) {
+// amount is how much is to go back, of what there is: want, where the request names it.
+func (req RefundRequest) amount(k kase, want chain.Amount) (chain.Amount, error) {
 	left := k.refundable()
-	want := r.want
 	switch {
-	case r.req.All:
+	case req.All:
 		want = left
-	case r.req.Excess:
+	case req.Excess:
 		c := k.payment.cut()
 		want = k.payment.PostedExcess.SubFloor(c.excess)
 		// What is not final yet may be the very part of the excess: the merchant's

@@ -39,32 +39,44 @@ func recutRefunds(before, after Payment, against Account, cause string) []Entry 
 		return nil
 	}
 	id := after.ID
+	return shifted(id, after.Asset.ID, cause, []leg{
+		{accountExcess(id), a.excess, b.excess},
+		{accountHeld(id), a.held, b.held},
+		{accountPaid(id), a.paid, b.paid},
+		{accountReorg(id), a.lost, b.lost},
+		// What is owed to the receivers is on the other side.
+		{against, after.Refunding, before.Refunding},
+	})
+}
+
+// leg is how far the debit of an account is to change, from one amount to another.
+type leg struct {
+	account  Account
+	from, to chain.Amount
+}
+
+// shifted are the entries of rule L5 that change accounts, of one subject and asset. All
+// legs together come to nothing.
+func shifted(id string, asset chain.AssetID, cause string, legs []leg) (out []Entry) {
 	type side struct {
 		account Account
 		amount  chain.Amount
 	}
 	var debits, credits []side
-	differ := func(account Account, from, to chain.Amount) {
-		switch from.Cmp(to) {
+	for _, s := range legs {
+		switch s.from.Cmp(s.to) {
 		case -1:
-			debits = append(debits, side{account, to.SubFloor(from)})
+			debits = append(debits, side{s.account, s.to.SubFloor(s.from)})
 		case 1:
-			credits = append(credits, side{account, from.SubFloor(to)})
+			credits = append(credits, side{s.account, s.from.SubFloor(s.to)})
 		}
 	}
-	differ(accountExcess(id), a.excess, b.excess)
-	differ(accountHeld(id), a.held, b.held)
-	differ(accountPaid(id), a.paid, b.paid)
-	differ(accountReorg(id), a.lost, b.lost)
-	// What is owed to the receivers is on the other side.
-	differ(against, after.Refunding, before.Refunding)
-	var out []Entry
 	for len(debits) > 0 && len(credits) > 0 {
 		d, c := &debits[0], &credits[0]
 		n := d.amount.Min(c.amount)
 		out = append(out, Entry{
 			ID:   hashID("le_", "L5", id, string(d.account), string(c.account), cause),
-			Rule: "L5", Asset: after.Asset.ID, Subject: id, Chain: after.Asset.Chain(), Debit: d.account, Credit: c.account, Amount: n,
+			Rule: "L5", Asset: asset, Subject: id, Chain: asset.Chain(), Debit: d.account, Credit: c.account, Amount: n,
 		})
 		if d.amount = d.amount.SubFloor(n); d.amount.IsZero() {
 			debits = debits[1:]

@@ -70,11 +70,15 @@ func (d *desk) move(p *payoutFile, f payoutFact, cause string) error {
 }
 
 func (d *desk) payoutData(p Payout) EventData {
-	return EventData{Chain: p.Chain, Asset: p.Asset.ID, TokenID: p.Asset.Symbol, PaymentID: p.onlyPayment(), Payout: &PayoutData{
+	data := EventData{Chain: p.Chain, Asset: p.Asset.ID, TokenID: p.Asset.Symbol, PaymentID: p.onlyPayment(), Payout: &PayoutData{
 		ID: p.ID, Kind: p.Kind, Status: p.Status, Asset: p.Asset.ID, TokenID: p.Asset.Symbol,
 		Amount: p.Asset.Format(p.Amount), Moved: p.Asset.Format(p.Moved), From: p.From.Address, To: p.To, TxID: p.TxID,
 		Fee: d.net.native().Format(p.Fee), GasUsed: p.GasUsed, Block: p.Block, Code: p.FailureCode, Reason: p.FailureReason,
 	}}
+	if p.Kind == PayoutWithdrawal {
+		data.AddressID = p.Parent
+	}
+	return data
 }
 
 // onlyPayment is the payment whose money a payout moves, where it is one alone.
@@ -353,6 +357,12 @@ func (d *desk) discharge(p *payoutFile, f fact) error {
 		return d.refundFinal(p)
 	case p.Kind == PayoutRefund:
 		return d.refundLost(p)
+	case p.Kind == PayoutWithdrawal && p.Moved == p.Amount:
+		return nil
+	case p.Kind == PayoutWithdrawal && f == factDischarged:
+		return d.draws(p, p.Amount, p.Moved, "moved") // what did not move is still the customer's
+	case p.Kind == PayoutWithdrawal:
+		return d.draws(p, p.Moved, p.Amount, "asked again")
 	}
 	left := p.Moved
 	if p.LessFee {

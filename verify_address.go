@@ -65,6 +65,10 @@ func (a *auditor) addressPage(pool string, rows []Address) error {
 	if err != nil {
 		return err
 	}
+	withdrawals, err := a.payoutsOf(free, PayoutWithdrawal)
+	if err != nil {
+		return err
+	}
 	b, account := a.bookOf(pool)
 	for _, at := range rows {
 		row := a.row("addresses", at.ID)
@@ -80,7 +84,7 @@ func (a *auditor) addressPage(pool string, rows []Address) error {
 		if at.PaymentID != "" {
 			continue // the money is the payment's, and so are entries and events
 		}
-		if err := a.deposits(at, txs[at.ID]); err != nil {
+		if err := a.deposits(at, txs[at.ID], withdrawals[at.ID]); err != nil {
 			return err
 		}
 	}
@@ -182,7 +186,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 // deposits compares an address without a payment with its entries and events.
-func (a *auditor) deposits(at Address, txs []Transaction) error {
+func (a *auditor) deposits(at Address, txs []Transaction, withdrawals []Payout) error {
 	standing, err := a.entries(at.ID)
 	if err != nil {
 		return err
@@ -191,7 +195,7 @@ func (a *auditor) deposits(at Address, txs []Transaction) error {
 	for _, t := range txs {
 		want = append(want, depositCalls(at, t)...)
 	}
-	for _, e := range a.incoming(standing, txs, want) {
+	for _, e := range a.addressWithdrawals(at, withdrawals, txs, a.incoming(standing, txs, want)) {
 		a.row("entries", e.ID).holds(ruleEntryExtra, "", false, "no transaction of %s is behind it", at.ID)
 	}
 	return a.events("addresses", at.ID, at.Seq, func(Event) {})

@@ -66,6 +66,8 @@ func busy(t *testing.T) *flow {
 	f.Create("USDC", "5")
 	_, err = f.ask(over, func(r *bursar.RefundRequest) { r.Excess = true })
 	require.NoError(t, err)
+	_, err = f.draw("ann", some("3"))
+	require.NoError(t, err)
 	f.Mine(1)
 	return f
 }
@@ -290,6 +292,7 @@ func (f *flow) payoutFlips(all everything) []handFlip {
 		at("payout.account", swept, func(p *bursar.Payout) { p.From.Key.Path = "m/44'/60'/0'/0/99" }),
 		at("payout.account", swept, func(p *bursar.Payout) { p.From.Address = f.Treasury }),
 		at("payout.created", swept, func(p *bursar.Payout) { p.To = f.Sponsor }),
+		at("address.withdrawal", func(p bursar.Payout) bool { return p.Kind == bursar.PayoutWithdrawal }, func(p *bursar.Payout) { p.Amount = more(p.Amount) }),
 		at("payout.parent", swept, func(p *bursar.Payout) { p.Parent = "po_none" }),
 	}
 }

@@ -57,7 +57,7 @@ func (a *auditor) paymentPage(rows []Payment) error {
 	for _, p := range rows {
 		ids = append(ids, p.ID)
 	}
-	refunds, err := a.refundsOf(ids)
+	refunds, err := a.payoutsOf(ids, PayoutRefund)
 	if err != nil {
 		return err
 	}

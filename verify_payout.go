@@ -55,6 +55,13 @@ func (a *auditor) payoutPage(rows []Payout) error {
 		for id := range back {
 			served[id] = true
 		}
+		at, err := a.r.Addresses(a.ctx, AddressQuery{IDs: parents})
+		if err != nil {
+			return err
+		}
+		for _, row := range at {
+			served[row.ID] = true
+		}
 	}
 	for _, p := range rows {
 		row := a.row("payouts", p.ID)

@@ -49,6 +49,8 @@ const (
 	ruleAddressIndex   = "address.index"
 	ruleAddressRole    = "address.role"
 
+	ruleAddressWithdrawal = "address.withdrawal"
+
 	rulePayoutStatus  = "payout.status"
 	rulePayoutItems   = "payout.items"
 	rulePayoutFee     = "payout.fee"
@@ -124,13 +126,14 @@ func AuditRules() []AuditRule {
 		{ruleAddressDerived, "the wallet derives this address, id and key at this place"},
 		{ruleAddressIndex, "the index was handed out"},
 		{ruleAddressRole, "role and owner go together, and the owner points back"},
+		{ruleAddressWithdrawal, "what withdrawals take of a customer's deposits is what the entries say"},
 		{rulePayoutStatus, "block, attempts and counters of a payout go with its status"},
 		{rulePayoutItems, "the items of a payout sum to its amount and exist"},
 		{rulePayoutFee, "the shares of the fee sum to the fee"},
 		{rulePayoutPosting, "the ledger has of a payout what its state says"},
 		{rulePayoutAccount, "the source of a payout, and a target that is claimed to be ours, are derived from the wallet"},
 		{rulePayoutCreated, "what is paid to whom is what the first event told"},
-		{rulePayoutParent, "a top-up serves a payout that exists"},
+		{rulePayoutParent, "what a top-up serves, and what a refund or a withdrawal is of, exists"},
 		{ruleAttemptForm, "an attempt has bytes, locks and the id of its transaction"},
 		{ruleAttemptPayout, "an attempt belongs to a payout that exists"},
 		{ruleAttemptLock, "open attempts of different groups share no lock"},

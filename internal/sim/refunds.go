@@ -36,14 +36,18 @@ func (w *world) refunds() {
 	if w.healing {
 		verb = "go on"
 	}
-	if verb == "ask" {
+	switch {
+	case verb == "ask" && luck/1_000_000%3 == 0:
+		w.askWithdrawal(p, luck)
+		return
+	case verb == "ask":
 		w.askRefund(p, luck)
 		return
 	}
 	w.call("refund", func(ctx context.Context) func() {
 		var rows []bursar.Payout
 		err := w.db.store.Read(ctx, func(r bursar.Reader) (err error) {
-			rows, err = r.Payouts(ctx, bursar.PayoutQuery{Kinds: []bursar.PayoutKind{bursar.PayoutRefund}, Statuses: waiting})
+			rows, err = r.Payouts(ctx, bursar.PayoutQuery{Kinds: []bursar.PayoutKind{bursar.PayoutRefund, bursar.PayoutWithdrawal}, Statuses: waiting})
 			return err
 		})
 		rows = slices.DeleteFunc(rows, func(p bursar.Payout) bool { return p.Status == bursar.PayoutPlanned && p.Approval != nil })
@@ -58,7 +62,7 @@ func (w *world) refunds() {
 			got, err = p.gw.CancelPayout(ctx, row.ID)
 		}
 		return func() {
-			w.note("%s %s refund %s: %s %v", p.name, verb, row.ID, got.Status, err)
+			w.note("%s %s %s %s: %s %v", p.name, verb, row.Kind, row.ID, got.Status, err)
 			if err != nil {
 				w.mayFail(err)
 			}
@@ -82,21 +86,46 @@ func (w *world) clear(ctx context.Context, p *process, row bursar.Payout) (bursa
 	return p.gw.CancelPayout(ctx, row.ID)
 }
 
-// giveBack has the clerk ask for all of an order and look after it from then on.
+// giveBack has the clerk ask for all of an order.
 func (w *world) giveBack(s *sale) {
-	defer w.after(w.params.blockTime/3, func() { w.giveBack(s) })
+	w.pursue("refund of "+s.payment.ID, func(ctx context.Context, gw *bursar.Gateway) (bursar.Payout, error) {
+		return gw.Refund(ctx, s.payment.ID, bursar.RefundRequest{To: string(w.chain.Payer("refund of " + s.payment.ID)), Key: "all", All: true})
+	})
+}
+
+// payOut has the first customer ask for all that came to the permanent address.
+func (w *world) payOut() {
+	w.pursue("withdrawal", func(ctx context.Context, gw *bursar.Gateway) (bursar.Payout, error) {
+		var who string
+		err := w.db.store.Read(ctx, func(r bursar.Reader) error {
+			rows, err := r.Addresses(ctx, bursar.AddressQuery{Addresses: w.deposits[:1]})
+			if len(rows) > 0 {
+				who = rows[0].Customer
+			}
+			return err
+		})
+		if who == "" || err != nil {
+			return bursar.Payout{}, errors.Join(err, bursar.ErrNotFound)
+		}
+		return gw.Withdraw(ctx, bursar.WithdrawRequest{Customer: who, Asset: string(w.usdc.ID), To: string(w.chain.Payer("withdrawal of " + who)), Key: "all", All: true})
+	})
+}
+
+// pursue asks for a payout and looks after it from then on.
+func (w *world) pursue(what string, ask func(context.Context, *bursar.Gateway) (bursar.Payout, error)) {
+	defer w.after(w.params.blockTime/3, func() { w.pursue(what, ask) })
 	p := w.any()
 	if p == nil {
 		return
 	}
 	w.call("refund", func(ctx context.Context) func() {
-		got, err := p.gw.Refund(ctx, s.payment.ID, bursar.RefundRequest{To: string(w.chain.Payer("refund of " + s.payment.ID)), Key: "all", All: true})
+		got, err := ask(ctx, p.gw)
 		if err == nil && slices.Contains(waiting, got.Status) && (got.Status != bursar.PayoutPlanned || got.Approval == nil) {
 			got, err = w.clear(ctx, p, got)
 		}
 		return func() {
-			w.note("%s gives %s back: %s %s %v", p.name, s.payment.ID, got.ID, got.Status, err)
-			if err != nil && !errors.Is(err, bursar.ErrNothingToRefund) {
+			w.note("%s asks for a %s: %s %s %v", p.name, what, got.ID, got.Status, err)
+			if err != nil && !errors.Is(err, bursar.ErrNothingToRefund) && !errors.Is(err, bursar.ErrNothingToWithdraw) {
 				w.mayFail(err)
 			}
 		}
@@ -107,6 +136,32 @@ func approved(p bursar.Payout) chain.Approval {
 	a := chain.Approval{Payout: p.ID, Asset: p.Asset.ID, To: p.To, Amount: p.Amount, NotAfter: time.Now().Add(10000 * time.Hour)}
 	a.Signature = ed25519.Sign(approver(), a.Message())
 	return a
+}
+
+// askWithdrawal has a customer withdraw some of what came to the permanent address, all
+// of it, or more than there is.
+func (w *world) askWithdrawal(p *process, luck uint64) {
+	who, key := fmt.Sprint("customer-", luck/100%4), fmt.Sprint("withdrawal-", luck/1000%3)
+	asset := w.assets()[luck/10000%3]
+	req := bursar.WithdrawRequest{Customer: who, Asset: string(asset.ID), To: string(w.chain.Payer("withdrawal of " + who + " " + key)), Key: key}
+	if luck/100000%3 == 0 {
+		req.All = true
+	} else {
+		req.Amount = decimal.New(int64(1+luck/100000%40), -int32(asset.Decimals)/3)
+	}
+	w.call("refund", func(ctx context.Context) func() {
+		got, err := p.gw.Withdraw(ctx, req)
+		return func() {
+			w.note("%s %s of %s: %s %s %v", p.name, key, who, got.ID, got.Status, err)
+			var field *bursar.FieldError
+			if errors.As(err, &field) && field.Field == "WithdrawRequest.Amount" || errors.Is(err, bursar.ErrIdempotencyConflict) {
+				return // more than there is, or nothing; another amount by the same key
+			}
+			if err != nil {
+				w.mayFail(err)
+			}
+		}
+	})
 }
 
 // askRefund asks for a part of an order, all of it or the excess, now and then once

@@ -107,6 +107,9 @@ func Scenarios() []Scenario {
 			2: func(s *Stage) { s.Backup() }, 3: sell(eth), 8: func(s *Stage) { s.Restore() }, 10: sell(usdc), 14: func(s *Stage) { s.Pay(1, 1, 1) },
 		}),
 		{Name: "money given back", Blocks: 30, Refunds: true, Acts: map[int]func(*Stage){2: sell(usdc), 4: pay(1, 1), 11: func(s *Stage) { s.Refund(0) }}},
+		{Name: "money paid out to a customer", Blocks: 30, Refunds: true, Acts: map[int]func(*Stage){
+			2: func(s *Stage) { s.Address() }, 5: func(s *Stage) { s.Deposit() }, 14: func(s *Stage) { s.Withdraw() }, 17: func(s *Stage) { s.Deposit() },
+		}},
 		{Name: "a backup of before a refund is restored", Blocks: 36, Refunds: true, Acts: map[int]func(*Stage){
 			2: sell(usdc), 4: pay(1, 1), 11: func(s *Stage) { s.Refund(0) }, 20: func(s *Stage) { s.Unsign() },
 		}},
@@ -145,6 +148,15 @@ func (s *Stage) Pay(order int, num, den uint64) {
 			s.send(it.payment.Address, it.asset, n)
 		}
 	})
+}
+
+// Withdraw pays all of the permanent address's USDC out.
+func (s *Stage) Withdraw() {
+	if len(s.w.deposits) == 0 {
+		s.w.after(5*time.Second, s.Withdraw)
+		return
+	}
+	s.w.payOut()
 }
 
 // Refund gives all of an order back.

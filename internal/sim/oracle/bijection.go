@@ -106,6 +106,9 @@ func (o *Oracle) bijection(d *dump) error {
 		booked(&d.payments[i], d, want)
 		givesBack(&d.payments[i], d, want)
 	}
+	for i := range d.addresses {
+		withdraws(&d.addresses[i], d, want)
+	}
 	return sameClaims(want, posted(d.entries))
 }
 

@@ -23,7 +23,7 @@ type model struct {
 	covering   map[string][]string // the payouts of each transaction
 	signed     map[string][]string // the attempts of each payout
 	underWay   map[string]*bursar.Payout
-	refunds    map[string]map[string]*bursar.Payout // of each payment
+	refunds    map[string]map[string]*bursar.Payout // of each payment, and withdrawals of each address
 	excused    map[string]bool                      // payouts that others need not wait for
 	broke      map[chain.ID]uint64                  // what must be final after a deep reorg
 	holders    map[bursar.Fence]string

@@ -53,7 +53,7 @@ func legs() []leg {
 		{"foreign", gasU, unconfirmed},
 		{"open", firm, unclaimed},
 	}
-	for _, from := range []string{"excess:", "held:", "paid:"} {
+	for _, from := range []string{"excess:", "held:", "paid:", "customer:"} {
 		out = append(out, leg{"L5", from, payable}, leg{"L5", payable, from})
 	}
 	out = append(out, leg{"L5", "out:", unconfirmed}, leg{"L5", payable, "out:"})
@@ -74,7 +74,8 @@ func rareLegs() (out []leg) {
 			}
 		}
 	}
-	return append(out, leg{"L5", "receivable:", payable}, leg{"L5", payable, "receivable:"})
+	return append(out, leg{"L5", "receivable:", payable}, leg{"L5", payable, "receivable:"},
+		leg{"L5", "receivable:", "customer:"}, leg{"L5", "customer:", "receivable:"})
 }
 
 func legSet() map[leg]bool {

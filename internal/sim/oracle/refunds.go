@@ -9,23 +9,34 @@ import (
 	"github.com/bursar-go/bursar/chain"
 )
 
-// refundable is S4 for a new refund: all that is, or is to be, given back of a payment
-// is final money of that payment.
+// toStranger reports whether a payout is a refund or a withdrawal.
+func toStranger(p *bursar.Payout) bool {
+	return p.Kind == bursar.PayoutRefund || p.Kind == bursar.PayoutWithdrawal
+}
+
+// refundable is S4 for a new refund or withdrawal: all that is, or is to be, given back
+// of a payment, or of a customer's deposits, is final money of theirs.
 func (o *Oracle) refundable(p *bursar.Payout) error {
-	if p.Kind != bursar.PayoutRefund {
+	if !toStranger(p) {
 		return nil
 	}
 	asked, final := chain.Amount{}, chain.Amount{}
 	for _, other := range o.m.refunds[p.Parent] {
-		asked = plus(asked, givenBack(other))
+		if other.Asset.ID == p.Asset.ID {
+			asked = plus(asked, givenBack(other))
+		}
 	}
 	for _, t := range o.m.txs {
-		if t.PaymentID == p.Parent && t.Type == bursar.TypeIncoming && t.Asset == p.Asset.ID && t.Live() && t.Final && !t.Suspense {
+		of := t.PaymentID
+		if p.Kind == bursar.PayoutWithdrawal {
+			of = t.AddressID
+		}
+		if of == p.Parent && t.Type == bursar.TypeIncoming && t.Asset == p.Asset.ID && t.Live() && t.Final && !t.Suspense {
 			final = plus(final, t.Amount)
 		}
 	}
 	if final.Less(asked) {
-		return broken("S4", "refunds of payment %s come to %s with %s, and %s of its money are final", p.Parent, asked, p.ID, final)
+		return broken("S4", "refunds or withdrawals of %s come to %s with %s, and %s of its money are final", p.Parent, asked, p.ID, final)
 	}
 	return nil
 }
@@ -81,6 +92,31 @@ func givesBack(p *bursar.Payment, d *dump, want sums) {
 	want.add(p.Asset.ID, "paid:"+p.ID, paid.Big())
 }
 
+// withdraws is givesBack for a customer's permanent address.
+func withdraws(at *bursar.Address, d *dump, want sums) {
+	if at.Role != bursar.RolePermanent {
+		return
+	}
+	total := map[chain.AssetID]chain.Amount{}
+	for i := range d.payouts {
+		p := &d.payouts[i]
+		if p.Kind != bursar.PayoutWithdrawal || p.Parent != at.ID {
+			continue
+		}
+		total[p.Asset.ID] = plus(total[p.Asset.ID], givenBack(p))
+		if p.Status != bursar.PayoutConfirmed {
+			want.owe(p.Asset.ID, payable+p.ID, givenBack(p))
+		}
+	}
+	for asset, n := range total {
+		have := new(big.Int).Neg(want.at(balanceKey{asset, bursar.Account("customer:" + at.Customer)}))
+		if have.Cmp(n.Big()) > 0 {
+			have = n.Big()
+		}
+		want.add(asset, "customer:"+at.Customer, have)
+	}
+}
+
 // paidOut is Q2 for strangers: who was to get a refund got it, once. Nobody else pays
 // to their addresses. A store that lost commits may have forgotten refunds that were
 // paid, and a person asks for them again; but nobody gets the same one twice.
@@ -91,7 +127,7 @@ func (o *Oracle) paidOut(d *dump) error {
 	due := sums{}
 	for i := range d.payouts {
 		r := &d.payouts[i]
-		if r.Kind != bursar.PayoutRefund {
+		if !toStranger(r) {
 			continue
 		}
 		n := new(big.Int)
@@ -128,7 +164,7 @@ type receiver struct {
 
 // refund remembers what a refund is to pay, whatever a store forgets.
 func (p *past) refund(r *bursar.Payout) {
-	if r.Kind != bursar.PayoutRefund {
+	if !toStranger(r) {
 		return
 	}
 	at := receiver{r.To, r.Asset.ID}

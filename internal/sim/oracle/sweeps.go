@@ -28,7 +28,7 @@ func (m *model) index(p *bursar.Payout) {
 			m.covering[it.TransactionID] = append(of, p.ID)
 		}
 	}
-	if p.Kind == bursar.PayoutRefund {
+	if toStranger(p) {
 		if m.refunds[p.Parent] == nil {
 			m.refunds[p.Parent] = map[string]*bursar.Payout{}
 		}
