@@ -19,6 +19,7 @@ func TestEveryFigure(t *testing.T) {
 	require.NoError(t, run([]string{"-quick"}, &out))
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	require.Len(t, lines, len(figures()))
+	values := map[string]float64{}
 	for i, f := range figures() {
 		var name, unit string
 		var value float64
@@ -28,7 +29,9 @@ func TestEveryFigure(t *testing.T) {
 		require.Equal(t, f.unit, unit)
 		require.Positive(t, value, lines[i])
 		require.Contains(t, lines[i], "# GOMAXPROCS=")
+		values[name] = value
 	}
+	requireSweeps(t, values)
 }
 
 func TestList(t *testing.T) {

@@ -1,14 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -41,19 +36,12 @@ func openShop(push bool) (s *shop, err error) {
 			s.close()
 		}
 	}()
-	path, err := tool("geth", "BURSAR_GETH")
-	if err != nil {
-		return s, err
-	}
-	s.node, err = startNode(regexp.MustCompile(`HTTP server started\s+endpoint=(\S+)`), nil, path,
-		"--dev", "--http", "--http.addr", "127.0.0.1", "--http.port", "0", "--http.api", "eth,net,web3", "--ws", "--ws.addr", "127.0.0.1", "--ws.port", "0", "--ws.api", "eth",
-		"--port", "0", "--authrpc.port", "0", "--ipcdisable", "--nodiscover", "--nat", "none")
-	if err != nil {
+	if s.node, err = startDevGeth(); err != nil {
 		return s, err
 	}
 	s.stops = append(s.stops, s.node.stop)
 	var accounts []string
-	if err := s.ask(&accounts, "eth_accounts"); err != nil {
+	if err := s.node.ask(&accounts, "eth_accounts"); err != nil {
 		return s, err
 	}
 	s.rich = accounts[0]
@@ -103,34 +91,6 @@ func (s *shop) close() {
 	}
 }
 
-// ask calls a method of the node.
-func (s *shop) ask(into any, method string, params ...any) error {
-	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": append([]any{}, params...)})
-	if err != nil {
-		return err
-	}
-	resp, err := http.Post(s.node.url, "application/json", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	var answer struct {
-		Result json.RawMessage
-		Error  json.RawMessage
-	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		return err
-	}
-	if answer.Error != nil {
-		return fmt.Errorf("%s: %s", method, answer.Error)
-	}
-	return json.Unmarshal(answer.Result, into)
-}
-
 // pay creates a payment and pays it, and returns the time between the block at
 // the node and the call of the host's handler.
 func (s *shop) pay(key string) (time.Duration, error) {
@@ -143,7 +103,7 @@ func (s *shop) pay(key string) (time.Duration, error) {
 	default:
 	}
 	var hash chain.TxID
-	if err := s.ask(&hash, "eth_sendTransaction", map[string]string{"from": s.rich, "to": string(p.Address), "value": "0x" + p.Amount.Big().Text(16)}); err != nil {
+	if err := s.node.ask(&hash, "eth_sendTransaction", map[string]string{"from": s.rich, "to": string(p.Address), "value": "0x" + p.Amount.Big().Text(16)}); err != nil {
 		return 0, err
 	}
 	var mined time.Time

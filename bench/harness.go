@@ -28,6 +28,7 @@ type bench struct {
 	chain      *busyChain // likewise
 	caught     *caughtUp  // likewise
 	anvilRuns  *anvilRuns // likewise
+	sweeps     *sweeps    // likewise
 	// ends are run at the end, the last one first.
 	ends []func() error
 }

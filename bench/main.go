@@ -33,7 +33,7 @@ type figure struct {
 
 // figures lists all there are, in the order they are printed.
 func figures() []figure {
-	return []figure{
+	return append([]figure{
 		{"derive_vs_gobip32", "x", "an address below an xpub: time of go-bip32 / ours in batches of 256", 30, true, 1, deriveAgainstLibrary},
 		{"derive_vs_floor", "x", "our time per address in batches of 256 / base multiplication + HMAC-SHA512 + Keccak", 1.3, false, 1, deriveAgainstFloor},
 		{"create_vs_derive", "x", "CreatePayment per second on the memory store / batch derivations per second", 0.5, true, 2, createAgainstDerive},
@@ -63,7 +63,7 @@ func figures() []figure {
 		{"sim_rate", "blocks/s", "simulated blocks per second: one instance, memory store, 20 open payments, 2 transfers a block, no faults", 1000, true, 1, simRate},
 		{"sim_rate_chaos", "blocks/s", "the same with three instances and all faults", 0, true, 1, simRateChaos},
 		{"watch_memory", "MB", "heap of 1,000,000 watched addresses", 80, false, 1, watchMemory},
-	}
+	}, sweepFigures()...)
 }
 
 // ok reports whether a value keeps the figure's bound.

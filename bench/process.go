@@ -2,9 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,6 +94,47 @@ func startNode(listening, ready *regexp.Regexp, path string, args ...string) (*r
 		}
 	}
 	return r, nil
+}
+
+// startDevGeth starts a geth with a chain of its own (number 1337), which makes a
+// block of each transaction. Its only account is unlocked and has all the coin.
+func startDevGeth() (*running, error) {
+	path, err := tool("geth", "BURSAR_GETH")
+	if err != nil {
+		return nil, err
+	}
+	return startNode(regexp.MustCompile(`HTTP server started\s+endpoint=(\S+)`), nil, path,
+		"--dev", "--http", "--http.addr", "127.0.0.1", "--http.port", "0", "--http.api", "eth,net,web3", "--ws", "--ws.addr", "127.0.0.1", "--ws.port", "0", "--ws.api", "eth",
+		"--port", "0", "--authrpc.port", "0", "--ipcdisable", "--nodiscover", "--nat", "none",
+		"--rpc.allow-unprotected-txs") // the deployment proxy comes by such a one
+}
+
+// ask calls a method of the node.
+func (r *running) ask(into any, method string, params ...any) error {
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": append([]any{}, params...)})
+	if err != nil {
+		return err
+	}
+	resp, err := http.Post(r.url, "application/json", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Result json.RawMessage
+		Error  json.RawMessage
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return err
+	}
+	if answer.Error != nil {
+		return fmt.Errorf("%s: %s", method, answer.Error)
+	}
+	return json.Unmarshal(answer.Result, into)
 }
 
 // stop ends this very process, and gives it time to close its database.
