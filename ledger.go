@@ -19,7 +19,7 @@ import (
 //
 // Others: "U:gas" and "F:gas" (fees), "owner" (capital paid in), "U:treasury"
 // and "F:treasury" (delivered to the treasury; its owner spends from it),
-// "out:<payout>", "suspense:<address>", "receivable:reorg:<payment>".
+// "out:<payout>", "suspense:<address>", "receivable:reorg:<payment or permanent address>".
 type Account string
 
 // The accounts without an owner in their name.
