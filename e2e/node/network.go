@@ -260,14 +260,21 @@ func (n *Network) resend(raw hexutil.Bytes) error {
 	}
 }
 
-// receipt waits for a transaction to be in a block.
+// receipt waits for a transaction to be in a block, and for the node to say that this
+// block is its head or below: geth has receipts a moment before it counts their block.
 func (n *Network) receipt(hash common.Hash) (*types.Receipt, error) {
 	ctx, cancel := n.context()
 	defer cancel()
 	for {
 		r, err := n.Eth.TransactionReceipt(ctx, hash)
-		if err == nil || !errors.Is(err, ethereum.NotFound) && !isIndexing(err) {
+		if err != nil && !errors.Is(err, ethereum.NotFound) && !isIndexing(err) {
 			return r, err
+		}
+		if err == nil {
+			head, err := n.Eth.BlockNumber(ctx)
+			if err != nil || head >= r.BlockNumber.Uint64() {
+				return r, err
+			}
 		}
 		if err := nap(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %s is in no block: %w", n.Name, hash, err)
