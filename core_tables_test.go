@@ -176,7 +176,7 @@ func allPayoutStatuses() []PayoutStatus {
 func allPayoutFacts() []payoutFact {
 	return []payoutFact{
 		payoutRequest, payoutPlan, payoutApprove, payoutReject, payoutSign, payoutSend, payoutInclude, payoutSplit, payoutMiss,
-		payoutFinal, payoutSpent, payoutBump, payoutForeign, payoutDoubt, payoutOrphan, payoutPutOff, payoutResubmit, payoutSignedOff,
+		payoutFinal, payoutSpent, payoutBump, payoutForeign, payoutDoubt, payoutOrphan, payoutPutOff, payoutResubmit, payoutAskAgain, payoutSignedOff,
 	}
 }
 
@@ -192,11 +192,11 @@ func TestPayoutTable(t *testing.T) {
 		{"", "planned"}:                             {"planned", "payout.created"},
 		{"awaiting_approval", "approved"}:           {"planned", ""},
 		{"awaiting_approval", "rejected"}:           {"canceled", ""},
-		{"awaiting_approval", "in doubt"}:           {"halted", "alert.key_compromised"},
+		{"awaiting_approval", "in doubt"}:           {"halted", "payout.deferred"},
 		{"planned", "deferred"}:                     {"planned", "payout.deferred"},
 		{"planned", "signed"}:                       {"signed", ""},
 		{"planned", "given up"}:                     {"canceled", ""},
-		{"planned", "in doubt"}:                     {"halted", "alert.key_compromised"},
+		{"planned", "in doubt"}:                     {"halted", "payout.deferred"},
 		{"signed", "sent"}:                          {"broadcast", "payout.sent"},
 		{"signed", "bumped"}:                        {"broadcast", "payout.bumped"},
 		{"signed", "included"}:                      {"confirming", ""},
@@ -215,6 +215,9 @@ func TestPayoutTable(t *testing.T) {
 		{"confirming_failed", "final"}:              {"planned", "payout.attempt_failed"},
 		{"confirming_failed", "final, tries spent"}: {"failed", "payout.failed"},
 		{"confirming_failed", "orphaned"}:           {"broadcast", "payout.reverted"},
+		{"confirming_failed", "in doubt"}:           {"halted", "payout.deferred"},
+		{"failed", "asked again"}:                   {"awaiting_approval", ""},
+		{"halted", "asked again"}:                   {"awaiting_approval", ""},
 		{"failed", "resubmitted"}:                   {"planned", ""},
 		{"failed", "given up"}:                      {"canceled", ""},
 		{"halted", "resubmitted"}:                   {"planned", ""},
@@ -260,7 +263,7 @@ func TestPayoutNeverSignsTwice(t *testing.T) {
 // Only what is open can move without an operator, a lock's owner or a reorg.
 func TestPayoutOpenIsWhatMovesByItself(t *testing.T) {
 	t.Parallel()
-	outside := map[payoutFact]bool{payoutResubmit: true, payoutSignedOff: true, payoutOrphan: true}
+	outside := map[payoutFact]bool{payoutResubmit: true, payoutAskAgain: true, payoutSignedOff: true, payoutOrphan: true}
 	moves := map[PayoutStatus]bool{}
 	for _, row := range payoutTable() {
 		for _, from := range row.from {

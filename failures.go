@@ -21,6 +21,13 @@ const codeUnknownPast = "WAITING_FOR_THE_SCANNER"
 // codeNetwork is that of what a node did not answer.
 const codeNetwork = "NETWORK"
 
+// codeInDoubt is that of a payout to a stranger that may have been paid by what this
+// gateway does not know; codeUncovered where the money for it has left the chain.
+const (
+	codeInDoubt   = "IN_DOUBT"
+	codeUncovered = "UNCOVERED"
+)
+
 // failing tells the operator, once in a row of failures, that a payout does not get
 // on. A node that is away is told of as such, for all payouts at once.
 func (d *desk) failing(p *payoutFile) {

@@ -106,9 +106,13 @@ func (d *desk) decide(f *file, what fact, id string, apply func(*Transaction)) e
 	if err != nil {
 		return err
 	}
+	lost := f.kase.payment.cut().lost
 	d.settle(f, c)
 	if id != "" {
 		f.dirty[id] = true
+	}
+	if lost.Less(f.kase.payment.cut().lost) {
+		return d.uncover(f.kase.payment.ID)
 	}
 	return nil
 }

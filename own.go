@@ -123,7 +123,10 @@ func (d *desk) foreign(s chain.TxStatus) error {
 // store that has lost its last commits does not know what it paid in the life that is
 // forgotten: that one of these was it only a person can rule out.
 func (d *desk) doubt(s chain.TxStatus) error {
-	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{Chain: d.net.info.ID, Kinds: []PayoutKind{PayoutRefund, PayoutWithdrawal}, Open: true})
+	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{
+		Chain: d.net.info.ID, Kinds: []PayoutKind{PayoutRefund, PayoutWithdrawal},
+		Statuses: []PayoutStatus{PayoutAwaitingApproval, PayoutPlanned, PayoutSigned, PayoutBroadcast, PayoutConfirmingFailed, PayoutFailed},
+	})
 	if err != nil {
 		return err
 	}
@@ -135,11 +138,43 @@ func (d *desk) doubt(s chain.TxStatus) error {
 		if err != nil {
 			return err
 		}
-		if _, ok := nextPayout(p.Status, payoutDoubt); !ok {
-			continue // what is signed is decided by its lock
+		if err := d.hold(p, codeInDoubt, "its float made a transaction that this gateway did not decide, or has forgotten: "+string(s.ID)); err != nil {
+			return err
 		}
-		p.FailureCode, p.FailureReason = "IN_DOUBT", "its float made a transaction that this gateway did not decide, or has forgotten: "+string(s.ID)
-		if err := d.move(p, payoutDoubt, string(s.ID)); err != nil {
+	}
+	return nil
+}
+
+// hold leaves a payout to a stranger to a person. What is signed is decided by its lock.
+// Where an attempt failed, and that is not final yet, it is halted when it is, instead of
+// being planned anew; one that failed for good is with a person already, who is told.
+func (d *desk) hold(p *payoutFile, code, reason string) error {
+	switch p.Status {
+	case PayoutAwaitingApproval, PayoutPlanned:
+		p.FailureCode, p.FailureReason = code, reason
+		return d.move(p, payoutDoubt, fmt.Sprintf("%s %d", code, p.Seq))
+	case PayoutConfirmingFailed, PayoutFailed:
+		p.FailureCode, p.FailureReason, p.dirty = code, reason, true
+	}
+	return nil
+}
+
+// uncover holds the refunds of a payment, or the withdrawals of an address, of which
+// nothing is signed: a reorg took money that they were to give back, and what never came
+// is not paid out unasked.
+func (d *desk) uncover(parent string) error {
+	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{
+		Parents: []string{parent}, Kinds: []PayoutKind{PayoutRefund, PayoutWithdrawal}, Statuses: []PayoutStatus{PayoutAwaitingApproval, PayoutPlanned},
+	})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		p, err := d.payout(row.ID)
+		if err != nil {
+			return err
+		}
+		if err := d.hold(p, codeUncovered, "a reorg took money that it was to give back"); err != nil {
 			return err
 		}
 	}
@@ -153,7 +188,10 @@ func paysStranger(k PayoutKind) bool { return k == PayoutRefund || k == PayoutWi
 // stray books a transaction of an attempt group that had been given up, after a
 // reorg of final blocks brought it back. The chain is halted by then.
 func (d *desk) stray(s chain.TxStatus, p *payoutFile) error {
-	return d.follow(s, p, "a dead transaction of payout "+p.ID+" came back: "+string(s.ID))
+	if err := d.follow(s, p, "a dead transaction of payout "+p.ID+" came back: "+string(s.ID)); err != nil || !paysStranger(p.Kind) {
+		return err
+	}
+	return d.hold(p, codeInDoubt, "a transaction of it that was dead came back: "+string(s.ID))
 }
 
 // follow books a transaction that is no inclusion of a payout under way.

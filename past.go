@@ -18,6 +18,9 @@ import (
 // A float that was at work before the scanner began has a past that no store ever
 // knew. It is waited for as long as a transaction of that time could still be new.
 func (j *journal) known(ctx context.Context, d chain.Draft) error {
+	if a := d.Intent.Moves[0].Asset; j.net.known().all[a.ID].ID == "" {
+		return fmt.Errorf("bursar: %s (%s) is not configured any more: nobody would see that it was paid", a.Symbol, a.ID)
+	}
 	var missing chain.Lock
 	var tip uint64
 	err := j.gw.store.Read(ctx, func(r Reader) error {
@@ -44,11 +47,15 @@ func (j *journal) known(ctx context.Context, d chain.Draft) error {
 	if err != nil {
 		return err
 	}
-	if until := j.net.pasts.until(missing, head.Latest.Height+j.net.depth()); tip < until {
+	if until := j.net.pasts.until(missing, head.Latest.Height+max(j.net.depth(), j.net.info.FinalityDepth, pastDepth)); tip < until {
 		return fmt.Errorf("%w: nobody here knows who used %s; looks at block %d", sweeper.ErrUnknownPast, missing, until)
 	}
 	return nil
 }
+
+// pastDepth is how many blocks a node may be behind those that others made, and that
+// the draft was made by.
+const pastDepth = 64
 
 // heldByUs reports whether an attempt of ours holds a lock, or a transaction that the
 // scanner saw consumed it.

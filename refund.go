@@ -222,7 +222,7 @@ func (g *Gateway) repeated(ctx context.Context, r outgoing) (out Payout, ok bool
 
 // same returns a payout that the key stands for.
 func (r outgoing) same(p Payout) (Payout, error) {
-	if p.To != r.to || !r.want.IsZero() && p.Amount != r.want {
+	if p.To != r.to || p.Asset.ID != r.asset.ID || !r.want.IsZero() && p.Amount != r.want {
 		return Payout{}, fmt.Errorf("%w: key %q belongs to payout %s", ErrIdempotencyConflict, r.name, p.ID)
 	}
 	return p, nil

@@ -463,6 +463,11 @@ func TestThreat_A2_ADepositThatWasGivenBackIsGone(t *testing.T) {
 	f.Settle()
 	require.Equal(t, "0", f.claims(p, "receivable:reorg:"))
 	require.NoError(t, f.Gateway.ResumeChain(f.ctx(), f.Chain.Info().ID))
+	// It waits for a person: what never came is not paid out unasked.
+	require.Equal(t, bursar.PayoutHalted, f.payout(r).Status)
+	require.Equal(t, "UNCOVERED", f.payout(r).FailureCode)
+	_, err = f.Gateway.RetryPayout(f.ctx(), r.ID)
+	require.NoError(t, err)
 	_, err = f.Gateway.ApprovePayout(f.ctx(), r.ID, f.approval(r, time.Hour))
 	require.NoError(t, err)
 	f.Settle()

@@ -139,6 +139,11 @@ func (d *desk) included(p *payoutFile, s chain.TxStatus) error {
 	case s.State == chain.TxFailed || moved.IsZero():
 		what = payoutMiss
 		p.FailureCode, p.FailureReason = "REVERTED", "the transaction moved nothing"
+		if paysStranger(p.Kind) && s.State != chain.TxFailed {
+			// What it did is not seen: the token is not watched any more, or logs something
+			// else. It may have been paid.
+			p.FailureCode, p.FailureReason = codeInDoubt, "the transaction did not fail, and nothing is seen that it moved: "+string(s.ID)
+		}
 	case !p.LessFee && moved.Less(p.Amount):
 		what = payoutSplit
 	}
@@ -312,6 +317,9 @@ func (d *desk) finalizePayout(p *payoutFile) error {
 	// The payout is in no block any more; the row of the failed attempt is.
 	p.Block, p.BlockHash, p.TxIndex = 0, "", 0
 	p.Tries++
+	if p.FailureCode == codeInDoubt {
+		return d.move(p, payoutDoubt, fmt.Sprintf("%s %d", cause, p.Seq))
+	}
 	if p.Tries >= maxTries {
 		return d.move(p, payoutSpent, cause)
 	}

@@ -161,6 +161,9 @@ func (g *Gateway) steer(ctx context.Context, id string, fn func(*desk, *payoutFi
 // something that was signed can still be mined: a reorg of final blocks may have set
 // it free again.
 func (d *desk) settleLocks(p *payoutFile) error {
+	if err := d.unpaid(p); err != nil {
+		return err
+	}
 	for i := range p.attempts {
 		a := &p.attempts[i]
 		if !a.Open {
@@ -178,6 +181,21 @@ func (d *desk) settleLocks(p *payoutFile) error {
 	return nil
 }
 
+// unpaid fails where a transaction of a payout to a stranger moved what it should, at a
+// time at which the payout did not wait for it any more.
+func (d *desk) unpaid(p *payoutFile) error {
+	if !paysStranger(p.Kind) {
+		return nil
+	}
+	rows, err := d.tx.Transactions(d.ctx, TransactionQuery{PayoutIDs: []string{p.ID}, Statuses: []TransactionStatus{TxConfirming, TxConfirmed}})
+	for _, t := range rows {
+		if t.To == p.To {
+			return fmt.Errorf("%w: payout %s is %s, and transaction %s paid it", ErrPayoutClosed, p.ID, p.Status, t.Transfer.Tx)
+		}
+	}
+	return err
+}
+
 // spentForGood reports whether a final transaction that is none of the payout's has
 // consumed one of the locks: what we or our keys sent is confirmed when it is final.
 func (d *desk) spentForGood(p *payoutFile, locks []chain.Lock) (bool, error) {
@@ -191,6 +209,9 @@ func (d *desk) spentForGood(p *payoutFile, locks []chain.Lock) (bool, error) {
 func (d *desk) resubmit(p *payoutFile) error {
 	p.Group, p.Tries, p.Urged, p.TxID = p.Group+1, 0, 0, ""
 	p.Failures, p.NotBefore, p.FailureCode, p.FailureReason = 0, time.Time{}, "", ""
+	if paysStranger(p.Kind) && p.Approval == nil {
+		return d.move(p, payoutAskAgain, "retry")
+	}
 	if err := d.move(p, payoutResubmit, "retry"); err != nil {
 		return err
 	}

@@ -245,10 +245,11 @@ const (
 	payoutSpent     payoutFact = "final, tries spent"  // payoutSpent: as final, with no tries left.
 	payoutBump      payoutFact = "bumped"              // payoutBump: replaced at a higher fee, same lock.
 	payoutForeign   payoutFact = "lock consumed"       // payoutForeign: by a foreign transaction, final.
-	payoutDoubt     payoutFact = "in doubt"            // payoutDoubt: it may have been paid in a life that the store forgot.
+	payoutDoubt     payoutFact = "in doubt"            // payoutDoubt: it may have been paid, or what it pays is gone.
 	payoutOrphan    payoutFact = "orphaned"            // payoutOrphan: its block left the chain.
 	payoutPutOff    payoutFact = "deferred"            // payoutPutOff: not now.
 	payoutResubmit  payoutFact = "resubmitted"         // payoutResubmit: an operator tries again.
+	payoutAskAgain  payoutFact = "asked again"         // payoutAskAgain: an operator tries again, and nobody has approved it.
 	payoutSignedOff payoutFact = "given up"            // payoutSignedOff: an operator cancels a failed one.
 )
 
@@ -272,8 +273,9 @@ func payoutTable() []payoutRow {
 		{from: []PayoutStatus{PayoutConfirmingFailed}, fact: payoutSpent, to: PayoutFailed, event: PayoutFailedEvent, ledger: "L8 final"},
 		{from: []PayoutStatus{PayoutConfirming, PayoutConfirmingFailed, PayoutConfirmed}, fact: payoutOrphan, when: "the same bytes are sent again", to: PayoutBroadcast, event: PayoutRevertedEvent, ledger: "reverse"},
 		{from: []PayoutStatus{PayoutSigned, PayoutBroadcast}, fact: payoutForeign, to: PayoutHalted, event: AlertKeyCompromised},
-		{from: []PayoutStatus{PayoutAwaitingApproval, PayoutPlanned}, fact: payoutDoubt, when: "of a float that did what we did not decide", to: PayoutHalted, event: AlertKeyCompromised},
+		{from: []PayoutStatus{PayoutAwaitingApproval, PayoutPlanned, PayoutConfirmingFailed}, fact: payoutDoubt, when: "may have been paid, or its money is gone", to: PayoutHalted, event: PayoutDeferred},
 		{from: []PayoutStatus{PayoutFailed, PayoutHalted}, fact: payoutResubmit, when: "an operator has looked", to: PayoutPlanned},
+		{from: []PayoutStatus{PayoutFailed, PayoutHalted}, fact: payoutAskAgain, when: "an operator has looked, and nobody has approved it", to: PayoutAwaitingApproval},
 		{from: []PayoutStatus{PayoutFailed, PayoutHalted, PayoutPlanned}, fact: payoutSignedOff, when: "nothing signed is open", to: PayoutCanceled, ledger: "reverse L5"},
 	}
 }

@@ -87,8 +87,22 @@ func (d *desk) draws(p *payoutFile, less, more chain.Amount, cause string) error
 	f.touched = true
 	credited := f.credited(asset)
 	before, after := draw(credited, was), draw(credited, now)
-	d.post(shifted(f.address.ID, asset, fmt.Sprintf("%s %s %d", p.ID, cause, p.Version), append(f.legs(before, after), leg{accountRefund(p.ID), now, was})))
-	return nil
+	cause = fmt.Sprintf("%s %s %d", p.ID, cause, p.Version)
+	d.post(shifted(f.address.ID, asset, cause, append(f.legs(before, after), leg{accountRefund(p.ID), now, was})))
+	return d.uncovered(f, asset, before, after, cause)
+}
+
+// uncovered tells of what was withdrawn and is not there any more.
+func (d *desk) uncovered(f *file, asset chain.AssetID, before, after drawn, cause string) error {
+	if !before.lost.Less(after.lost) {
+		return nil
+	}
+	a := d.gw.asset(asset)
+	f.notices = append(f.notices, notice{kind: AlertRefundUncovered, cause: cause, data: EventData{
+		Chain: asset.Chain(), Asset: asset, TokenID: a.Symbol, Address: f.address.Address, AddressID: f.address.ID, Customer: f.address.Customer,
+		Metadata: f.address.Metadata, Reason: a.Format(after.lost) + " " + a.Symbol + " were withdrawn, or are about to be, and are not there any more",
+	}})
+	return d.uncover(f.address.ID)
 }
 
 func (f *file) legs(before, after drawn) []leg {
@@ -112,12 +126,7 @@ func (d *desk) recredit(f *file, t Transaction, credited chain.Amount, cause str
 		return err
 	}
 	before, after := draw(credited, taken), draw(now, taken)
-	d.post(shifted(f.address.ID, t.Asset, fmt.Sprintf("%s %s %d", t.ID, cause, t.Version), f.legs(before, after)))
-	if before.lost.Less(after.lost) {
-		n := d.transferNotice(AlertRefundUncovered, f, t)
-		a := d.gw.asset(t.Asset)
-		n.data.Reason = a.Format(after.lost) + " " + a.Symbol + " were withdrawn, or are about to be, and are not there any more"
-		f.notices = append(f.notices, n)
-	}
-	return nil
+	cause = fmt.Sprintf("%s %s %d", t.ID, cause, t.Version)
+	d.post(shifted(f.address.ID, t.Asset, cause, f.legs(before, after)))
+	return d.uncovered(f, t.Asset, before, after, cause)
 }

@@ -271,6 +271,11 @@ func TestThreat_A2_ADepositThatWasWithdrawnIsGone(t *testing.T) {
 	require.Equal(t, "-2000000", f.on("customer:ann", f.USDC))
 	require.Equal(t, "0", f.on(bursar.Account("receivable:reorg:"+at.ID), f.USDC))
 	require.NoError(t, f.Gateway.ResumeChain(f.ctx(), f.Chain.Info().ID))
+	// It waits for a person: what never came is not paid out unasked.
+	require.Equal(t, bursar.PayoutHalted, f.payout(p).Status)
+	require.Equal(t, "UNCOVERED", f.payout(p).FailureCode)
+	_, err = f.Gateway.RetryPayout(f.ctx(), p.ID)
+	require.NoError(t, err)
 	_, err = f.Gateway.ApprovePayout(f.ctx(), p.ID, f.approval(p, time.Hour))
 	require.NoError(t, err)
 	f.Settle()

@@ -99,7 +99,8 @@ func payoutMoves() []rowMove {
 		move(phaseAlone, none, ask), move(phaseAlone, ask, plan), move(phaseAlone, ask, given),
 		move(phaseAlone, failed, plan), move(phaseAlone, failed, given),
 		// A refund that may have been paid in a life that the store forgot.
-		move(phaseAlone, halted, plan), move(phaseAlone, halted, given),
+		move(phaseAlone, halted, plan), move(phaseAlone, halted, given), move(phaseAlone, halted, ask), move(phaseAlone, failed, ask).later(),
+		move(phaseOrphan, ask, halted), move(phaseOrphan, plan, halted), move(phaseDeep, miss, halted).later(),
 	}
 }
 
