@@ -93,8 +93,9 @@ func (w *world) giveBack(s *sale) {
 	})
 }
 
-// payOut has the first customer ask for all that came to the permanent address.
-func (w *world) payOut() {
+// payOut has the first customer ask for all that came to the permanent address, once
+// for each key.
+func (w *world) payOut(key string) {
 	w.pursue("withdrawal", func(ctx context.Context, gw *bursar.Gateway) (bursar.Payout, error) {
 		var who string
 		err := w.db.store.Read(ctx, func(r bursar.Reader) error {
@@ -107,7 +108,7 @@ func (w *world) payOut() {
 		if who == "" || err != nil {
 			return bursar.Payout{}, errors.Join(err, bursar.ErrNotFound)
 		}
-		return gw.Withdraw(ctx, bursar.WithdrawRequest{Customer: who, Asset: string(w.usdc.ID), To: string(w.chain.Payer("withdrawal of " + who)), Key: "all", All: true})
+		return gw.Withdraw(ctx, bursar.WithdrawRequest{Customer: who, Asset: string(w.usdc.ID), To: string(w.chain.Payer("withdrawal of " + who + " " + key)), Key: key, All: true})
 	})
 }
 

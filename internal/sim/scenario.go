@@ -108,7 +108,10 @@ func Scenarios() []Scenario {
 		}),
 		{Name: "money given back", Blocks: 30, Refunds: true, Acts: map[int]func(*Stage){2: sell(usdc), 4: pay(1, 1), 11: func(s *Stage) { s.Refund(0) }}},
 		{Name: "money paid out to a customer", Blocks: 30, Refunds: true, Acts: map[int]func(*Stage){
-			2: func(s *Stage) { s.Address() }, 5: func(s *Stage) { s.Deposit() }, 14: func(s *Stage) { s.Withdraw() }, 17: func(s *Stage) { s.Deposit() },
+			2: func(s *Stage) { s.Address() }, 5: func(s *Stage) { s.Deposit() }, 14: func(s *Stage) { s.Withdraw("first") }, 17: func(s *Stage) { s.Deposit(); s.Withdraw("second") },
+		}},
+		{Name: "a deposit that was paid out is lost", Blocks: 30, Refunds: true, Acts: map[int]func(*Stage){
+			2: func(s *Stage) { s.Address() }, 5: func(s *Stage) { s.Deposit() }, 14: func(s *Stage) { s.Withdraw("all") }, 16: func(s *Stage) { s.Reorg(12, true) },
 		}},
 		{Name: "a backup of before a refund is restored", Blocks: 36, Refunds: true, Acts: map[int]func(*Stage){
 			2: sell(usdc), 4: pay(1, 1), 11: func(s *Stage) { s.Refund(0) }, 20: func(s *Stage) { s.Unsign() },
@@ -150,13 +153,13 @@ func (s *Stage) Pay(order int, num, den uint64) {
 	})
 }
 
-// Withdraw pays all of the permanent address's USDC out.
-func (s *Stage) Withdraw() {
+// Withdraw pays out what is left of the permanent address's USDC, once for each key.
+func (s *Stage) Withdraw(key string) {
 	if len(s.w.deposits) == 0 {
-		s.w.after(5*time.Second, s.Withdraw)
+		s.w.after(5*time.Second, func() { s.Withdraw(key) })
 		return
 	}
-	s.w.payOut()
+	s.w.payOut(key)
 }
 
 // Refund gives all of an order back.
