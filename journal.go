@@ -532,15 +532,10 @@ func (d *desk) giveUp(p *payoutFile, cause error) error {
 		t.Reserved = t.Reserved.SubFloor(it.Amount)
 		f.dirty[t.ID] = true
 	}
-	var err error
-	switch p.Kind {
-	case PayoutRefund:
-		err = d.refundGone(p)
-	case PayoutWithdrawal:
-		err = d.draws(p, p.Amount, chain.Amount{}, "gone")
-	}
-	if err != nil {
-		return err
+	if paysStranger(p.Kind) {
+		if err := d.retake(p, p.Amount, chain.Amount{}, "gone"); err != nil {
+			return err
+		}
 	}
 	p.FailureCode, p.FailureReason = "GIVEN_UP", shorten(cause.Error())
 	if p.Status == PayoutAwaitingApproval {

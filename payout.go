@@ -1,6 +1,7 @@
 package bursar
 
 import (
+	"slices"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -21,6 +22,12 @@ const (
 	// PayoutCancel consumes a lock by a payment to oneself.
 	PayoutCancel PayoutKind = "cancel"
 )
+
+// strangers are the kinds that need an approval and are paid by a float: what they pay
+// twice is gone.
+func strangers() []PayoutKind { return []PayoutKind{PayoutRefund, PayoutWithdrawal} }
+
+func paysStranger(k PayoutKind) bool { return slices.Contains(strangers(), k) }
 
 // PayoutStatus is how far a payout has come.
 type PayoutStatus string

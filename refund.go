@@ -321,13 +321,17 @@ func (req RefundRequest) amount(k kase, want chain.Amount) (chain.Amount, error)
 // refundable is what of a payment's money is final and neither given back nor about
 // to be.
 func (k kase) refundable() chain.Amount {
-	final := chain.Amount{}
+	return k.final(k.payment.Asset.ID).SubFloor(k.payment.Refunding)
+}
+
+// final is what came in an asset and can leave to strangers again.
+func (k kase) final(asset chain.AssetID) (total chain.Amount) {
 	for _, t := range k.txs {
-		if t.Asset == k.payment.Asset.ID && t.Status == TxConfirmed && t.Final && !t.Suspense {
-			final = sum(final, t.Amount)
+		if t.Asset == asset && t.Status == TxConfirmed && t.Final && !t.Suspense {
+			total = sum(total, t.Amount)
 		}
 	}
-	return final.SubFloor(k.payment.Refunding)
+	return total
 }
 
 // within checks the limits of the chain.
@@ -344,7 +348,7 @@ func (d *desk) within(float chain.Address, a chain.Asset, amount chain.Amount) e
 		}
 		f.touched = true
 		rows, err := d.tx.Payouts(d.ctx, PayoutQuery{
-			Chain: d.net.info.ID, Kinds: []PayoutKind{PayoutRefund, PayoutWithdrawal}, After: Cursor{At: d.now.Add(-l.Window)},
+			Chain: d.net.info.ID, Kinds: strangers(), After: Cursor{At: d.now.Add(-l.Window)},
 		})
 		if err != nil {
 			return err
@@ -463,6 +467,23 @@ func (g *Gateway) Float(id ChainID) (chain.Address, error) {
 	}
 	it, err := g.nets[id].book.float()
 	return it.address, err
+}
+
+// floats are those of all wallets, the active one's first.
+func (b *book) floats() ([]chain.Account, error) {
+	var out []chain.Account
+	for i := range b.accounts {
+		made, err := b.derive(i, changeOwn, indexFloat, indexFloat+1)
+		if err != nil {
+			return nil, err
+		}
+		it, err := b.describe(made[0])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, it.account())
+	}
+	return out, nil
 }
 
 // LimitError reports a payout above a PayoutLimit. Nothing was written.

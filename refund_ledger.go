@@ -110,40 +110,45 @@ func (d *desk) refunded(p *payoutFile) (*file, error) {
 	return d.file(rows[0].Address)
 }
 
-// refundFinal books a refund that is final, on its payment. A token may have moved
-// less than it was told to: the rest is still the payer's. Or more, which is given
-// back as well then.
-func (d *desk) refundFinal(p *payoutFile) error {
+// retake changes how much a payout to a stranger takes of what somebody is owed, from
+// less to more.
+func (d *desk) retake(p *payoutFile, less, more chain.Amount, cause string) error {
+	if p.Kind == PayoutWithdrawal {
+		return d.draws(p, less, more, cause)
+	}
 	f, err := d.refunded(p)
 	if err != nil {
 		return err
 	}
-	if p.Moved != p.Amount {
-		d.claim(f, p, sum(f.kase.payment.Refunding.SubFloor(p.Amount), p.Moved), "moved")
-	}
-	f.kase.payment.Refunded = sum(f.kase.payment.Refunded, p.Moved)
-	return d.decide(f, factRefunded, "", nil)
-}
-
-// refundLost takes refundFinal back, where the refund's block left the chain.
-func (d *desk) refundLost(p *payoutFile) error {
-	f, err := d.refunded(p)
-	if err != nil {
-		return err
-	}
-	f.kase.payment.Refunded, f.changed = f.kase.payment.Refunded.SubFloor(p.Moved), true
-	if p.Moved != p.Amount {
-		d.claim(f, p, sum(f.kase.payment.Refunding.SubFloor(p.Moved), p.Amount), "asked again")
-	}
+	d.claim(f, p, sum(f.kase.payment.Refunding.SubFloor(less), more), cause)
 	return nil
 }
 
-// refundGone frees what a refund that was given up had reserved.
-func (d *desk) refundGone(p *payoutFile) error {
-	f, err := d.refunded(p)
+// paidOut books a payout to a stranger that is final, or takes that back where its block
+// left the chain. A token may have moved less than it was told to, and the rest is still
+// owed; or more, which is given back as well then.
+func (d *desk) paidOut(p *payoutFile, f fact) error {
+	final := f == factDischarged
+	if p.Moved != p.Amount {
+		less, more, cause := p.Amount, p.Moved, "moved"
+		if !final {
+			less, more, cause = p.Moved, p.Amount, "asked again"
+		}
+		if err := d.retake(p, less, more, cause); err != nil {
+			return err
+		}
+	}
+	if p.Kind != PayoutRefund {
+		return nil
+	}
+	of, err := d.refunded(p)
 	if err != nil {
 		return err
 	}
-	d.claim(f, p, f.kase.payment.Refunding.SubFloor(p.Amount), "gone")
-	return nil
+	if !final {
+		of.kase.payment.Refunded, of.changed = of.kase.payment.Refunded.SubFloor(p.Moved), true
+		return nil
+	}
+	of.kase.payment.Refunded = sum(of.kase.payment.Refunded, p.Moved)
+	return d.decide(of, factRefunded, "", nil)
 }

@@ -16,6 +16,16 @@ import (
 	"github.com/bursar-go/bursar/chain/chaintest"
 )
 
+// newForgetful has a store that can be set back.
+func newForgetful(t *testing.T) (f *flow, pl *place) {
+	t.Helper()
+	f = newRefunds(t, bursartest.Options{Store: func(now func() time.Time) bursar.Store {
+		pl = newPlace(t, "a", now)
+		return pl
+	}})
+	return f, pl
+}
+
 // pausable lists a token that reverts while it is paused, and gives the float some.
 func (f *flow) pausable() chain.Asset {
 	f.t.Helper()
@@ -39,11 +49,7 @@ func (f *flow) revert(a chain.Asset) {
 func TestThreat_D9_ASecondTryThatWasForgotten(t *testing.T) {
 	for name, late := range map[string]bool{"broadcast": false, "confirming_failed": true} {
 		t.Run(name, func(t *testing.T) {
-			var pl *place
-			f := newRefunds(t, bursartest.Options{Store: func(now func() time.Time) bursar.Store {
-				pl = newPlace(t, "a", now)
-				return pl
-			}})
+			f, pl := newForgetful(t)
 			tok := f.pausable()
 			p := f.Create("PSE", "10")
 			f.Pay(p)
@@ -81,11 +87,7 @@ func TestThreat_D9_ASecondTryThatWasForgotten(t *testing.T) {
 // TestThreat_D9_ARetryThatWasForgotten: as above, where the backup has the refund as failed for
 // good. In the forgotten life an operator had it tried again, and it was paid.
 func TestThreat_D9_ARetryThatWasForgotten(t *testing.T) {
-	var pl *place
-	f := newRefunds(t, bursartest.Options{Store: func(now func() time.Time) bursar.Store {
-		pl = newPlace(t, "a", now)
-		return pl
-	}})
+	f, pl := newForgetful(t)
 	tok := f.pausable()
 	p := f.Create("PSE", "10")
 	f.Pay(p)
@@ -173,9 +175,7 @@ func TestThreat_D9_AForgottenLifeBehindALaggingNode(t *testing.T) {
 				slow = c.(*chaintest.Client)
 				return twoNodes{slow, slow.Network().Client()}
 			}})
-			p := f.Create("USDC", "10")
-			f.Pay(p)
-			f.Settle()
+			p := f.settled("10")
 			float := f.account(1, 1, f.float())
 			slow.Lag(lag)
 			f.refuse(chaintest.MethodPrepare)
@@ -280,9 +280,7 @@ func TestThreat_A2_WhatNeverCameIsNotPaidOut(t *testing.T) {
 // takes it away, and the refund's own transaction is mined in its place.
 func TestThreat_A2_ARetryAfterItWasPaid(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	f.refuse(chaintest.MethodBroadcast)
 	r := f.approve(p, all)
 	f.Step()

@@ -89,12 +89,12 @@ func (f *flow) approve(p bursar.Payment, edit func(*bursar.RefundRequest)) bursa
 	return r
 }
 
-// claims are what is booked on a payment's accounts, as credits.
-func (f *flow) claims(p bursar.Payment, kind string) string {
+// on is what is booked on an account, as a debit.
+func (f *flow) on(a bursar.Account, asset chain.Asset) string {
 	f.t.Helper()
 	out := "0"
 	f.read(func(r bursar.Reader) error {
-		rows, err := r.Balances(f.ctx(), bursar.BalanceQuery{Asset: p.Asset.ID, Accounts: []bursar.Account{bursar.Account(kind + p.ID)}})
+		rows, err := r.Balances(f.ctx(), bursar.BalanceQuery{Asset: asset.ID, Accounts: []bursar.Account{a}})
 		if len(rows) > 0 {
 			out = rows[0].Sum.String()
 		}
@@ -103,11 +103,24 @@ func (f *flow) claims(p bursar.Payment, kind string) string {
 	return out
 }
 
-func TestRefundOfAll(t *testing.T) {
-	f := newRefunds(t, bursartest.Options{})
-	p := f.Create("USDC", "10")
+// claims are what is booked on one kind of a payment's accounts.
+func (f *flow) claims(p bursar.Payment, kind string) string {
+	f.t.Helper()
+	return f.on(bursar.Account(kind+p.ID), p.Asset)
+}
+
+// settled is a payment of USDC whose money is final and swept.
+func (f *flow) settled(amount string) bursar.Payment {
+	f.t.Helper()
+	p := f.Create("USDC", amount)
 	f.Pay(p)
 	f.Settle()
+	return p
+}
+
+func TestRefundOfAll(t *testing.T) {
+	f := newRefunds(t, bursartest.Options{})
+	p := f.settled("10")
 	r, err := f.ask(p, all)
 	require.NoError(t, err)
 	require.Equal(t, bursar.PayoutAwaitingApproval, r.Status)
@@ -270,9 +283,7 @@ func TestRefundsWithinLimits(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{Edit: func(c *bursar.Config) {
 		c.Chains[0].Limits = []bursar.PayoutLimit{{Asset: c.Chains[0].Assets[0].ID, Max: chain.NewAmount(7_000_000)}}
 	}})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	first, err := f.ask(p, exactly("5"))
 	require.NoError(t, err)
 	more := func(r *bursar.RefundRequest) { exactly("2.5")(r); r.Key = "k2" }
@@ -336,9 +347,7 @@ func TestRefundsAtOnceWithinLimits(t *testing.T) {
 
 func TestThreat_F23_OnlyWhatWasApprovedIsPaid(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	r, err := f.ask(p, all)
 	require.NoError(t, err)
 	good := f.approval(r, -time.Hour)
@@ -395,9 +404,7 @@ func TestRefundWaitsForTheFloat(t *testing.T) {
 		public, _ := approver()
 		c.Approvers = []ed25519.PublicKey{public}
 	}})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	r := f.approve(p, all)
 	f.Mine(8)
 	require.Equal(t, bursar.PayoutPlanned, f.payout(r).Status)
@@ -418,9 +425,7 @@ func TestRefundWaitsForTheFloat(t *testing.T) {
 // the same transaction, and counts once.
 func TestThreat_A2_AFinalRefundIsTakenBack(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	r := f.approve(p, all)
 	f.Settle()
 	require.Equal(t, p.Amount, f.Payment(p).Refunded)
@@ -479,9 +484,7 @@ func TestThreat_A2_ADepositThatWasGivenBackIsGone(t *testing.T) {
 // The refund's own block leaves the chain: it is mined again, once.
 func TestRefundInABlockThatLeft(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	r := f.approve(p, all)
 	for range 20 {
 		if f.payout(r).Status == bursar.PayoutConfirming {

@@ -96,9 +96,7 @@ func TestRefundOfAFloatWithAPast(t *testing.T) {
 		f.Store = memory.NewWith(memory.Options{Now: f.Chain.Now})
 		c.Store = f.Store
 	})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	r := f.approve(p, all)
 	f.Step()
 	require.Equal(t, "WAITING_FOR_THE_SCANNER", f.payout(r).FailureCode)
@@ -126,9 +124,7 @@ func TestThreat_F23_AStuckRefundIsApprovedAnew(t *testing.T) {
 	lasts := func(p bursar.Payout, d time.Duration) chain.Approval {
 		return f.approval(p, time.Until(f.Chain.Now().Add(d)))
 	}
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	f.refuse(chaintest.MethodBroadcast)
 	r, err := f.ask(p, all)
 	require.NoError(t, err)
@@ -157,9 +153,7 @@ func TestThreat_F23_AStuckRefundIsApprovedAnew(t *testing.T) {
 // the right one over the same words takes its place.
 func TestAWrongSignatureIsReplaced(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	r, err := f.ask(p, all)
 	require.NoError(t, err)
 	good := f.approval(r, time.Hour)
@@ -178,9 +172,7 @@ func TestAWrongSignatureIsReplaced(t *testing.T) {
 // a claim that was given away.
 func TestThreat_A2_ExcessThatIsNotFinalStays(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{Chain: tagged()})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	f.PayAmount(p, "3")
 	for range 60 {
 		if f.Payment(p).Excess == units(t, f.USDC, "3") {
@@ -202,9 +194,7 @@ func TestThreat_A2_ExcessThatIsNotFinalStays(t *testing.T) {
 // What is decided after a refund in the same commit tells of it too.
 func TestTheLastEventTellsOfTheRefund(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	r := f.approve(p, exactly("5"))
 	for range 20 {
 		if f.payout(r).Status == bursar.PayoutConfirming {
@@ -225,9 +215,7 @@ func TestTheLastEventTellsOfTheRefund(t *testing.T) {
 // Refunds that wait, however many, keep no sweep from being planned.
 func TestThreat_F13_RefundsHoldNoSweepUp(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{})
-	p := f.Create("USDC", "100")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("100")
 	f.refuse(chaintest.MethodBroadcast)
 	for i := range 65 {
 		f.approve(p, func(r *bursar.RefundRequest) { exactly("0.1")(r); r.Key = fmt.Sprint(i) })
@@ -249,9 +237,7 @@ func TestThreat_F13_RefundsHoldNoSweepUp(t *testing.T) {
 // to pay it.
 func TestRefundOfARetiredFloat(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{})
-	p := f.Create("USDC", "10")
-	f.Pay(p)
-	f.Settle()
+	p := f.settled("10")
 	r := f.approve(p, all)
 	f.reconfigure(func(c *bursar.Config) {
 		next, err := hdwallet.FromMnemonic("legal winner thank year wave sausage worth useful legal winner thank yellow", "")

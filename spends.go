@@ -360,17 +360,8 @@ func (d *desk) lostItem(p *payoutFile) (bool, error) {
 // discharge gives a payout's items to the transactions that they cover, first
 // in first out up to what moved, or takes them back. A refund is of a payment.
 func (d *desk) discharge(p *payoutFile, f fact) error {
-	switch {
-	case p.Kind == PayoutRefund && f == factDischarged:
-		return d.refundFinal(p)
-	case p.Kind == PayoutRefund:
-		return d.refundLost(p)
-	case p.Kind == PayoutWithdrawal && p.Moved == p.Amount:
-		return nil
-	case p.Kind == PayoutWithdrawal && f == factDischarged:
-		return d.draws(p, p.Amount, p.Moved, "moved") // what did not move is still the customer's
-	case p.Kind == PayoutWithdrawal:
-		return d.draws(p, p.Moved, p.Amount, "asked again")
+	if paysStranger(p.Kind) {
+		return d.paidOut(p, f)
 	}
 	left := p.Moved
 	if p.LessFee {

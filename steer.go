@@ -181,21 +181,6 @@ func (d *desk) settleLocks(p *payoutFile) error {
 	return nil
 }
 
-// unpaid fails where a transaction of a payout to a stranger moved what it should, at a
-// time at which the payout did not wait for it any more.
-func (d *desk) unpaid(p *payoutFile) error {
-	if !paysStranger(p.Kind) {
-		return nil
-	}
-	rows, err := d.tx.Transactions(d.ctx, TransactionQuery{PayoutIDs: []string{p.ID}, Statuses: []TransactionStatus{TxConfirming, TxConfirmed}})
-	for _, t := range rows {
-		if t.To == p.To {
-			return fmt.Errorf("%w: payout %s is %s, and transaction %s paid it", ErrPayoutClosed, p.ID, p.Status, t.Transfer.Tx)
-		}
-	}
-	return err
-}
-
 // spentForGood reports whether a final transaction that is none of the payout's has
 // consumed one of the locks: what we or our keys sent is confirmed when it is final.
 func (d *desk) spentForGood(p *payoutFile, locks []chain.Lock) (bool, error) {

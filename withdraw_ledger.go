@@ -30,14 +30,8 @@ func (f *file) credited(asset chain.AssetID) (total chain.Amount) {
 
 // withdrawable is what of it is final and neither withdrawn nor about to be.
 func (d *desk) withdrawable(f *file, asset chain.AssetID) (chain.Amount, error) {
-	final := chain.Amount{}
-	for _, t := range f.txs {
-		if t.Asset == asset && t.Status == TxConfirmed && t.Final && !t.Suspense {
-			final = sum(final, t.Amount)
-		}
-	}
 	taken, err := d.withdrawing(f, asset)
-	return final.SubFloor(taken), err
+	return f.final(asset).SubFloor(taken), err
 }
 
 // withdrawing is what the withdrawals of an address come to. It is read once, before

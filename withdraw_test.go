@@ -51,20 +51,6 @@ func (f *flow) granted(customer string, edit func(*bursar.WithdrawRequest)) burs
 	return p
 }
 
-// on is what is booked on an account, as a debit.
-func (f *flow) on(a bursar.Account, asset chain.Asset) string {
-	f.t.Helper()
-	out := "0"
-	f.read(func(r bursar.Reader) error {
-		rows, err := r.Balances(f.ctx(), bursar.BalanceQuery{Asset: asset.ID, Accounts: []bursar.Account{a}})
-		if len(rows) > 0 {
-			out = rows[0].Sum.String()
-		}
-		return err
-	})
-	return out
-}
-
 func TestWithdrawal(t *testing.T) {
 	f := newRefunds(t, bursartest.Options{})
 	at := f.saved("ann", f.USDC, "10", "5")

@@ -11,7 +11,8 @@
 // it where the payer alone reads. Whoever uses it first decides: the key of the refund
 // is in the token, so that a second address is refused by Refund with
 // bursar.ErrIdempotencyConflict. What is final and not given back yet is still the limit,
-// and the approver still looks at the receiver.
+// and the approver still looks at the receiver. A refund that was canceled keeps its key:
+// make another link, with another one.
 package claim
 
 import (

@@ -10,6 +10,83 @@ import (
 	"github.com/bursar-go/bursar/sweeper"
 )
 
+// doubt halts what the sender of such a transaction was still to pay to strangers. A
+// store that has lost its last commits does not know what it paid in the life that is
+// forgotten: that one of these was it only a person can rule out.
+func (d *desk) doubt(s chain.TxStatus) error {
+	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{
+		Chain: d.net.info.ID, Kinds: strangers(),
+		Statuses: []PayoutStatus{PayoutAwaitingApproval, PayoutPlanned, PayoutSigned, PayoutBroadcast, PayoutConfirmingFailed, PayoutFailed},
+	})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.From.Address != s.From {
+			continue
+		}
+		p, err := d.payout(row.ID)
+		if err != nil {
+			return err
+		}
+		if err := d.hold(p, codeInDoubt, "its float made a transaction that this gateway did not decide, or has forgotten: "+string(s.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hold leaves a payout to a stranger to a person. What is signed is decided by its lock.
+// Where an attempt failed, and that is not final yet, it is halted when it is, instead of
+// being planned anew; one that failed for good is with a person already, who is told.
+func (d *desk) hold(p *payoutFile, code, reason string) error {
+	switch p.Status {
+	case PayoutAwaitingApproval, PayoutPlanned:
+		p.FailureCode, p.FailureReason = code, reason
+		return d.move(p, payoutDoubt, fmt.Sprintf("%s %d", code, p.Seq))
+	case PayoutConfirmingFailed, PayoutFailed:
+		p.FailureCode, p.FailureReason, p.dirty = code, reason, true
+	}
+	return nil
+}
+
+// uncover holds the refunds of a payment, or the withdrawals of an address, of which
+// nothing is signed: a reorg took money that they were to give back, and what never came
+// is not paid out unasked.
+func (d *desk) uncover(parent string) error {
+	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{
+		Parents: []string{parent}, Kinds: strangers(), Statuses: []PayoutStatus{PayoutAwaitingApproval, PayoutPlanned},
+	})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		p, err := d.payout(row.ID)
+		if err != nil {
+			return err
+		}
+		if err := d.hold(p, codeUncovered, "a reorg took money that it was to give back"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpaid fails where a transaction of a payout to a stranger moved what it should, at a
+// time at which the payout did not wait for it any more.
+func (d *desk) unpaid(p *payoutFile) error {
+	if !paysStranger(p.Kind) {
+		return nil
+	}
+	rows, err := d.tx.Transactions(d.ctx, TransactionQuery{PayoutIDs: []string{p.ID}, Statuses: []TransactionStatus{TxConfirming, TxConfirmed}})
+	for _, t := range rows {
+		if t.To == p.To {
+			return fmt.Errorf("%w: payout %s is %s, and transaction %s paid it", ErrPayoutClosed, p.ID, p.Status, t.Transfer.Tx)
+		}
+	}
+	return err
+}
+
 // known reports whether the store knows what a draft's account did last: an attempt
 // of ours, or a transaction that was seen in a block. Else the store may have lost
 // its last commits, and with them that this very refund was paid; the scanner is
@@ -90,21 +167,4 @@ func (p *pasts) until(lock chain.Lock, height uint64) uint64 {
 		at, p.at[lock] = height, height
 	}
 	return at
-}
-
-// floats are those of all wallets, the active one's first.
-func (b *book) floats() ([]chain.Account, error) {
-	var out []chain.Account
-	for i := range b.accounts {
-		made, err := b.derive(i, changeOwn, indexFloat, indexFloat+1)
-		if err != nil {
-			return nil, err
-		}
-		it, err := b.describe(made[0])
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, it.account())
-	}
-	return out, nil
 }
