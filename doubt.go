@@ -10,8 +10,8 @@ import (
 	"github.com/bursar-go/bursar/sweeper"
 )
 
-// doubt halts what the sender of such a transaction was still to pay to strangers. A
-// store that has lost its last commits does not know what it paid in the life that is
+// doubt halts what the sender of a transaction that nobody here decided was still to pay
+// to strangers. A store that has lost its last commits does not know what it paid in the life that is
 // forgotten: that one of these was it only a person can rule out.
 func (d *desk) doubt(s chain.TxStatus) error {
 	rows, err := d.tx.Payouts(d.ctx, PayoutQuery{
@@ -130,8 +130,8 @@ func (j *journal) known(ctx context.Context, d chain.Draft) error {
 	return nil
 }
 
-// pastDepth is how many blocks a node may be behind those that others made, and that
-// the draft was made by.
+// pastDepth is how many blocks the node that tells of blocks may be behind the one that
+// made the draft.
 const pastDepth = 64
 
 // heldByUs reports whether an attempt of ours holds a lock, or a transaction that the

@@ -261,12 +261,7 @@ func (d *desk) refund(f *file, r outgoing, req RefundRequest) (*payoutFile, erro
 	if err != nil {
 		return nil, err
 	}
-	p, err := d.promise(r, PayoutRefund, amount)
-	if err != nil {
-		return nil, err
-	}
-	d.claim(f, p, sum(f.kase.payment.Refunding, amount), "asked")
-	return p, d.move(p, payoutRequest, "ask")
+	return d.promise(r, PayoutRefund, amount)
 }
 
 // trusted refuses to promise anything while a chain is halted.
@@ -277,7 +272,7 @@ func (d *desk) trusted() error {
 	return nil
 }
 
-// promise puts a new payout to a stranger on the desk.
+// promise plans a payout to a stranger, and takes what it pays from what is owed.
 func (d *desk) promise(r outgoing, kind PayoutKind, amount chain.Amount) (*payoutFile, error) {
 	if err := d.within(r.from.address, r.asset, amount); err != nil {
 		return nil, err
@@ -292,7 +287,10 @@ func (d *desk) promise(r outgoing, kind PayoutKind, amount chain.Amount) (*payou
 	}}
 	d.payouts[id] = p
 	d.payoutOrder = append(d.payoutOrder, p)
-	return p, nil
+	if err := d.retake(p, chain.Amount{}, amount, "asked"); err != nil {
+		return nil, err
+	}
+	return p, d.move(p, payoutRequest, "ask")
 }
 
 // amount is how much is to go back, of what there is: want, where the request names it.

@@ -149,12 +149,6 @@ func (g *Gateway) withdraw(ctx context.Context, r outgoing, at chain.Address, al
 		if err != nil {
 			return err
 		}
-		if err := d.draws(p, chain.Amount{}, amount, "asked"); err != nil {
-			return err
-		}
-		if err := d.move(p, payoutRequest, "ask"); err != nil {
-			return err
-		}
 		b := d.batch()
 		out = p.Payout
 		out.Version = 1
