@@ -17,11 +17,12 @@ func TestThreat_F6_AStuckSweepIsReplacedAnvil(t *testing.T) {
 	x := openTill(t, n, tillOptions{treasury: vault(t, n)})
 	p := x.ask(5_000_000_000_000_000_000)
 	x.pay(p)
-	dear := func() {
-		require.NoError(t, n.RPC.CallContext(t.Context(), nil, "anvil_setNextBlockBaseFeePerGas", hexutil.Uint64(200_000_000_000)))
+	cost := func(gwei uint64) {
+		require.NoError(t, n.RPC.CallContext(t.Context(), nil, "anvil_setNextBlockBaseFeePerGas", hexutil.Uint64(gwei*1_000_000_000)))
 		n.Mine(1)
 		x.step()
 	}
+	dear := func() { cost(200) }
 	sweep := func() (got bursar.Payout, attempts []bursar.Attempt) {
 		rows, err := x.gw.Payouts(t.Context(), bursar.PayoutQuery{Kinds: []bursar.PayoutKind{bursar.PayoutSweep}})
 		require.NoError(t, err)
@@ -54,5 +55,6 @@ func TestThreat_F6_AStuckSweepIsReplacedAnvil(t *testing.T) {
 	require.Equal(t, bursar.PayoutConfirming, got.Status)
 	require.Equal(t, attempts[1].TxID, got.TxID)
 	x.settle(p)
+	cost(1) // other tests use the node too
 	x.good()
 }
