@@ -161,6 +161,16 @@ type Chain struct {
 	// MaxFee caps the fee of each transaction, in base units of the native
 	// coin. Zero: no cap beside the client's.
 	MaxFee chain.Amount
+	// MaxBatch is how many addresses of one token are swept by one transaction, which the
+	// sponsor pays for, where the client can do that (chain.Batcher, on EVM chains by
+	// evm.Config.Sweeper). Its contract must pay Treasury, and let the gateway's sponsor
+	// send. Default: as many as the client has room for. Negative: none, each address is
+	// topped up and pays for itself.
+	MaxBatch int
+	// Gather is how long a token that is alone at the time waits for others, from when it
+	// is final: what ten addresses hold costs half as much gas together. Up to 30 days.
+	// Default: 10 min, where there are batches. Negative: not at all.
+	Gather time.Duration
 	// SweepDeadline is how long a sweep may take from its first signature until it
 	// offers all that it may cost. It then begins at the lowest price that is still
 	// mined and rises with each replacement to its budget: the lowest of MaxFee, the

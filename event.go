@@ -168,6 +168,7 @@ type PayoutData struct {
 	Amount  string        `json:"amount"`                 // Amount is how much, in units of the asset.
 	Moved   string        `json:"moved,omitempty"`        // Moved is what arrived.
 	From    chain.Address `json:"from_address,omitempty"` // From is the sender.
+	Sources int           `json:"sources,omitempty"`      // Sources is of how many addresses it is, where the sender only pays for it.
 	To      chain.Address `json:"to_address,omitempty"`   // To is the receiver.
 	TxID    chain.TxID    `json:"tx_id,omitempty"`        // TxID is the transaction.
 	Fee     string        `json:"fee,omitempty"`          // Fee is what it cost, in the chain's coin.

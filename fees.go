@@ -1,6 +1,7 @@
 package bursar
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/bursar-go/bursar/chain"
@@ -9,10 +10,25 @@ import (
 
 // sweepPolicy is what a chain's sweeper goes by.
 func (c *Chain) sweepPolicy(sponsor chain.Account, floats []chain.Account) sweeper.Policy {
-	return sweeper.Policy{
+	p := sweeper.Policy{
 		Treasury: c.Treasury, Sponsor: sponsor, Floats: floats, MaxFee: c.MaxFee, MaxTopUp: c.MaxTopUp,
 		Deadline: c.SweepDeadline, LowFee: c.LowFee, LowFeePercent: c.LowFeePercent, MaxWait: c.SweepWait,
 	}
+	room := c.batchRoom()
+	if c.MaxBatch < 0 || c.Sweep == SweepOff || c.MaxBatch == 0 && room == 0 {
+		return p
+	}
+	p.MaxBatch, p.Gather = cmp.Or(c.MaxBatch, room), c.Gather
+	return p
+}
+
+// batchRoom is how many addresses the client sweeps by one transaction; 0 where it does
+// no such thing.
+func (c *Chain) batchRoom() int {
+	if batcher, ok := chain.As[chain.Batcher](c.Client); ok {
+		return batcher.Batching().MaxMoves
+	}
+	return 0
 }
 
 // checkFees checks what a sweep may cost and how long it may take.
@@ -27,6 +43,12 @@ func (c *Chain) checkFees(path string) error {
 		return fieldErr(path+".LowFeePercent", CodeOutOfRange, "%d is above %d", c.LowFeePercent, sweeper.MaxLowFeePercent)
 	case c.SweepWait < 0 || c.SweepWait > sweeper.MaxDeadline:
 		return fieldErr(path+".SweepWait", CodeOutOfRange, "%s is not within 0 and %s", c.SweepWait, sweeper.MaxDeadline)
+	case c.Gather > sweeper.MaxDeadline:
+		return fieldErr(path+".Gather", CodeOutOfRange, "%s is above %s", c.Gather, sweeper.MaxDeadline)
+	case c.Gather > 0 && (c.MaxBatch < 0 || c.batchRoom() == 0):
+		return fieldErr(path+".Gather", CodeMismatch, "needs batches: the client makes none, or MaxBatch is negative")
+	case c.MaxBatch > c.batchRoom():
+		return fieldErr(path+".MaxBatch", CodeOutOfRange, "%d is above %d, what the client has room for", c.MaxBatch, c.batchRoom())
 	case c.SweepWait > 0 && !waits:
 		return fieldErr(path+".SweepWait", CodeMismatch, "needs LowFee or LowFeePercent, for there is nothing to wait for")
 	}
@@ -37,6 +59,7 @@ func (c *Chain) checkFees(path string) error {
 func sweepErr(path string, err error) error {
 	var config *sweeper.ConfigError
 	names := map[string]string{
+		"Policy.MaxBatch": ".MaxBatch", "Policy.Gather": ".Gather", "Policy.Treasury": ".Treasury", "Policy.Sponsor": ".Client",
 		"Policy.Deadline": ".SweepDeadline", "Policy.LowFee": ".LowFee", "Policy.LowFeePercent": ".LowFeePercent", "Policy.MaxWait": ".SweepWait",
 	}
 	if errors.As(err, &config) && names[config.Field] != "" {

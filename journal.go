@@ -123,7 +123,7 @@ func (j *journal) holdings(ctx context.Context, r Reader) ([]sweeper.Holding, er
 		}
 		h := sweeper.Holding{Ref: holdingRef(group), Account: it.account(), Asset: asset, Since: group[0].ConfirmedAt}
 		for _, t := range group {
-			h.Amount = sum(h.Amount, uncovered(t))
+			h.Amount, h.Missed = sum(h.Amount, uncovered(t)), max(h.Missed, t.Missed)
 		}
 		out = append(out, h)
 	}
@@ -251,10 +251,7 @@ func (j *journal) job(p Payout, attempts []Attempt) (sweeper.Job, bool) {
 	}
 	job := sweeper.Job{
 		ID: p.ID, Key: p.Key, State: state, Parent: parent, Group: p.Group, Failures: p.Failures, NotBefore: p.NotBefore, Planned: p.CreatedAt,
-		Intent: chain.Intent{
-			Purpose: purposeOf(p.Kind), MaxFee: p.MaxFee, Approval: p.Approval,
-			Moves: []chain.Move{{From: p.From, To: p.To, Own: p.Own, Asset: p.Asset, Amount: p.Amount, All: p.LessFee}},
-		},
+		Intent: p.intent(),
 	}
 	for _, a := range attempts {
 		if a.Group == p.Group {
@@ -266,6 +263,20 @@ func (j *journal) job(p Payout, attempts []Attempt) (sweeper.Job, bool) {
 	}
 	job.Urgent = p.Urged > 0 && p.Urged == len(job.Attempts)
 	return job, true
+}
+
+// intent is what a payout is to do on the chain.
+func (p Payout) intent() chain.Intent {
+	in := chain.Intent{Purpose: purposeOf(p.Kind), MaxFee: p.MaxFee, Approval: p.Approval}
+	if len(p.Sources) == 0 {
+		in.Moves = []chain.Move{{From: p.From, To: p.To, Own: p.Own, Asset: p.Asset, Amount: p.Amount, All: p.LessFee}}
+		return in
+	}
+	in.FeePayer = p.From
+	for _, s := range p.Sources {
+		in.Moves = append(in.Moves, chain.Move{From: s.Account, To: p.To, Asset: p.Asset, Amount: s.Amount})
+	}
+	return in
 }
 
 // Plan implements sweeper.Journal.
@@ -306,15 +317,10 @@ func (j *journal) plan(d *desk, plan sweeper.Plan, sets map[string][]Transaction
 	if err != nil || len(known) > 0 {
 		return err
 	}
-	m := plan.Intent.Moves[0]
-	id, err := j.gw.newID("po", d.now)
+	p, err := j.planned(d, plan)
 	if err != nil {
 		return err
 	}
-	p := &payoutFile{Payout: Payout{
-		ID: id, Key: plan.Key, Kind: kindOf(plan.Intent.Purpose), Chain: d.net.info.ID, Asset: m.Asset, From: m.From, To: m.To, Own: m.Own,
-		Amount: m.Amount, LessFee: m.All, MaxFee: plan.Intent.MaxFee, Parent: plan.Parent, Group: 1, CreatedAt: d.now,
-	}}
 	if plan.Parent != "" {
 		// A store that has lost its last commits need not know the job that a top-up
 		// serves, nor will it ever be done.
@@ -330,14 +336,45 @@ func (j *journal) plan(d *desk, plan sweeper.Plan, sets map[string][]Transaction
 	}
 	for _, ref := range plan.Covers {
 		for _, t := range sets[ref] {
-			part := uncovered(t)
-			p.Items = append(p.Items, PayoutItem{TransactionID: t.ID, PaymentID: t.PaymentID, Amount: part})
-			if err := d.reserve(t, part); err != nil {
+			it := PayoutItem{TransactionID: t.ID, PaymentID: t.PaymentID, Amount: uncovered(t)}
+			if len(p.Sources) > 0 {
+				it.From = t.To
+			}
+			p.Items = append(p.Items, it)
+			if err := d.reserve(t, it.Amount); err != nil {
 				return err
 			}
 		}
 	}
-	d.payouts[id] = p
+	return d.begin(p)
+}
+
+// planned is the payout of a plan, without what it covers.
+func (j *journal) planned(d *desk, plan sweeper.Plan) (*payoutFile, error) {
+	id, err := j.gw.newID("po", d.now)
+	if err != nil {
+		return nil, err
+	}
+	in := plan.Intent
+	m := in.Moves[0]
+	p := &payoutFile{Payout: Payout{
+		ID: id, Key: plan.Key, Kind: kindOf(in.Purpose), Chain: d.net.info.ID, Asset: m.Asset, From: m.From, To: m.To, Own: m.Own,
+		Amount: m.Amount, LessFee: m.All, MaxFee: in.MaxFee, Parent: plan.Parent, Group: 1, CreatedAt: d.now,
+	}}
+	if in.FeePayer.Address == "" {
+		return p, nil
+	}
+	p.From, p.Own, p.Amount = in.FeePayer, nil, chain.Amount{}
+	for _, m := range in.Moves {
+		p.Sources = append(p.Sources, PayoutSource{Account: m.From, Amount: m.Amount})
+		p.Amount = sum(p.Amount, m.Amount)
+	}
+	return p, nil
+}
+
+// begin records a new payout.
+func (d *desk) begin(p *payoutFile) error {
+	d.payouts[p.ID] = p
 	d.payoutOrder = append(d.payoutOrder, p)
 	return d.move(p, payoutPlan, "plan")
 }

@@ -26,9 +26,7 @@ func (d *desk) recordOwn(s chain.TxStatus, p *payoutFile) error {
 			if paysStranger(p.Kind) {
 				row.Type = TypeOutgoing
 			}
-			if len(p.Items) == 1 {
-				row.PaymentID = p.Items[0].PaymentID
-			}
+			row.PaymentID = p.paymentOf(t.From)
 			if p.Kind == PayoutRefund {
 				row.PaymentID = p.Parent
 			}
@@ -37,6 +35,21 @@ func (d *desk) recordOwn(s chain.TxStatus, p *payoutFile) error {
 		d.putOwn(row)
 	}
 	return nil
+}
+
+// paymentOf is the payment whose money a payout moves from a source, where it is one.
+func (p *payoutFile) paymentOf(source chain.Address) (id string) {
+	found := 0
+	for _, it := range p.Items {
+		if it.From == "" || it.From == source {
+			id = it.PaymentID
+			found++
+		}
+	}
+	if found != 1 {
+		return ""
+	}
+	return id
 }
 
 func (d *desk) putOwn(row Transaction) {
@@ -279,7 +292,9 @@ func (d *desk) lockSpent(row Transaction) error {
 		if err != nil {
 			return err
 		}
-		if p.Status != PayoutSigned && p.Status != PayoutBroadcast {
+		if p.Status != PayoutSigned && p.Status != PayoutBroadcast || a.Locks[0] != row.Lock {
+			// The first lock is the transaction's own. The others are those of accounts that
+			// begin to delegate in it: without one of them the rest is moved all the same.
 			continue
 		}
 		p.FailureCode, p.FailureReason = "LOCK_CONSUMED", "a foreign transaction spent the account's nonce: "+string(row.Transfer.Tx)

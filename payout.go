@@ -71,10 +71,24 @@ type PayoutItem struct {
 	// TransactionID and PaymentID say whose money it is.
 	TransactionID string `json:"transaction_id"`
 	PaymentID     string `json:"payment_id,omitempty"` // PaymentID is the payment.
+	// From is the source that it is moved from, where the payout has many; see
+	// Payout.Sources.
+	From chain.Address `json:"from,omitempty"`
 	// Amount is the part, in base units of the payout's asset.
 	Amount chain.Amount `json:"amount"`
 	// FeeShare is its share of the fee; shares sum to the fee exactly.
 	FeeShare chain.Amount `json:"fee_share"`
+}
+
+// PayoutSource is one of the accounts that a payout moves money of.
+type PayoutSource struct {
+	// Account is the address with its key.
+	Account chain.Account `json:"account"`
+	// Amount is what it gives, in base units of the payout's asset.
+	Amount chain.Amount `json:"amount"`
+	// Moved is what arrived of it, once included: less than Amount where the source was
+	// in the way, which holds the others up in nothing.
+	Moved chain.Amount `json:"moved"`
 }
 
 // Payout is one outgoing movement with all its attempts.
@@ -88,13 +102,18 @@ type Payout struct {
 	// Kind and Status classify it.
 	Kind   PayoutKind   `json:"kind"`
 	Status PayoutStatus `json:"status"` // Status is how far it has come.
-	// Chain and Asset are what moves; From, To and Own between whom. Own is the
-	// receiver's key where it is an account of ours.
+	// Chain and Asset are what moves; From, To and Own between whom. From signs and
+	// pays the fee, and is the source unless there are Sources. Own is the receiver's
+	// key where it is an account of ours.
 	Chain chain.ID      `json:"chain"`
 	Asset chain.Asset   `json:"asset"`         // Asset is the CAIP-19 id.
 	From  chain.Account `json:"from"`          // From is the sender.
 	To    chain.Address `json:"to"`            // To is the receiver.
 	Own   *chain.KeyRef `json:"own,omitempty"` // Own is the receiver's key where it is ours.
+	// Sources are the accounts whose money a sweep of many addresses collects in one
+	// transaction, which From pays for, each once; none where From is the source. Their
+	// amounts sum to Amount, and what they moved to Moved.
+	Sources []PayoutSource `json:"sources,omitempty"`
 	// Amount is what the receiver gets. With LessFee it is what the source
 	// gives up, and the fee comes out of it.
 	Amount  chain.Amount `json:"amount"`

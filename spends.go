@@ -72,7 +72,7 @@ func (d *desk) move(p *payoutFile, f payoutFact, cause string) error {
 func (d *desk) payoutData(p Payout) EventData {
 	data := EventData{Chain: p.Chain, Asset: p.Asset.ID, TokenID: p.Asset.Symbol, PaymentID: p.onlyPayment(), Payout: &PayoutData{
 		ID: p.ID, Kind: p.Kind, Status: p.Status, Asset: p.Asset.ID, TokenID: p.Asset.Symbol,
-		Amount: p.Asset.Format(p.Amount), Moved: p.Asset.Format(p.Moved), From: p.From.Address, To: p.To, TxID: p.TxID,
+		Amount: p.Asset.Format(p.Amount), Moved: p.Asset.Format(p.Moved), From: p.From.Address, Sources: len(p.Sources), To: p.To, TxID: p.TxID,
 		Fee: d.net.native().Format(p.Fee), GasUsed: p.GasUsed, Block: p.Block, Code: p.FailureCode, Reason: p.FailureReason,
 	}}
 	if p.Kind == PayoutWithdrawal {
@@ -124,19 +124,14 @@ func (d *desk) spend(s chain.TxStatus) error {
 // included applies that a payout's transaction is in a block. What counts is
 // what the logs say it moved, never the receipt's status alone.
 func (d *desk) included(p *payoutFile, s chain.TxStatus) error {
-	moved := chain.Amount{}
-	for _, t := range s.Transfers {
-		if t.Asset == p.Asset.ID && t.From == p.From.Address && t.To == p.To {
-			moved = sum(moved, t.Amount)
-		}
-	}
+	whole := p.count(s.Transfers)
 	p.TxID, p.Block, p.BlockHash, p.TxIndex = s.ID, s.Block.Height, s.Block.Hash, s.TxIndex
-	p.Fee, p.GasUsed, p.GasPrice, p.Moved = s.Fee, s.GasUsed, s.GasPrice, moved
+	p.Fee, p.GasUsed, p.GasPrice = s.Fee, s.GasUsed, s.GasPrice
 	p.IncludedAt = d.now
 	cause := fmt.Sprintf("%s %s", s.ID, s.Block.Hash)
 	what := payoutInclude
 	switch {
-	case s.State == chain.TxFailed || moved.IsZero():
+	case s.State == chain.TxFailed || p.Moved.IsZero():
 		what = payoutMiss
 		p.FailureCode, p.FailureReason = "REVERTED", "the transaction moved nothing"
 		if paysStranger(p.Kind) && s.State != chain.TxFailed {
@@ -144,7 +139,7 @@ func (d *desk) included(p *payoutFile, s chain.TxStatus) error {
 			// else. It may have been paid.
 			p.FailureCode, p.FailureReason = codeInDoubt, "the transaction did not fail, and nothing is seen that it moved: "+string(s.ID)
 		}
-	case !p.LessFee && moved.Less(p.Amount):
+	case !whole:
 		what = payoutSplit
 	}
 	if err := d.move(p, what, cause); err != nil {
@@ -214,6 +209,14 @@ func (p *payoutFile) entry(rule, part string, asset chain.AssetID, debit, credit
 	}
 }
 
+// mark tells the postings of many sources apart.
+func (p *payoutFile) mark(source chain.Address) string {
+	if len(p.Sources) == 0 {
+		return ""
+	}
+	return " " + string(source)
+}
+
 // rule is the posting rule of a kind of payout.
 func (p *payoutFile) rule() string {
 	switch {
@@ -243,9 +246,11 @@ func (p *payoutFile) target() (u, f Account) {
 func (p *payoutFile) postIncluded(net *network) []Entry {
 	payer := p.From.Address
 	var out []Entry
-	if !p.Moved.IsZero() {
-		to, _ := p.target()
-		out = append(out, p.entry(p.rule(), "U", p.Asset.ID, to, accountU(payer), p.Moved))
+	to, _ := p.target()
+	for _, s := range p.movements() {
+		if a := s.Account.Address; !s.Moved.IsZero() {
+			out = append(out, p.entry(p.rule(), "U"+p.mark(a), p.Asset.ID, to, accountU(a), s.Moved))
+		}
 	}
 	if !p.Fee.IsZero() {
 		out = append(out, p.entry(p.rule(), "gas U", net.info.Native.ID, AccountGasU, accountU(payer), p.Fee))
@@ -258,11 +263,14 @@ func (p *payoutFile) postFinal(net *network) []Entry {
 	payer := p.From.Address
 	native := net.info.Native.ID
 	var out []Entry
+	u, f := p.target()
 	if !p.Moved.IsZero() {
-		u, f := p.target()
-		out = append(out,
-			p.entry(p.rule(), "F", p.Asset.ID, f, u, p.Moved),
-			p.entry(p.rule(), "F from", p.Asset.ID, accountU(payer), accountF(payer), p.Moved))
+		out = append(out, p.entry(p.rule(), "F", p.Asset.ID, f, u, p.Moved))
+	}
+	for _, s := range p.movements() {
+		if a := s.Account.Address; !s.Moved.IsZero() {
+			out = append(out, p.entry(p.rule(), "F from"+p.mark(a), p.Asset.ID, accountU(a), accountF(a), s.Moved))
+		}
 	}
 	if !p.Fee.IsZero() {
 		out = append(out,
@@ -357,19 +365,14 @@ func (d *desk) lostItem(p *payoutFile) (bool, error) {
 	return false, nil
 }
 
-// discharge gives a payout's items to the transactions that they cover, first
-// in first out up to what moved, or takes them back. A refund is of a payment.
+// discharge gives a payout's items to the transactions that they cover, or takes them
+// back. A refund is of a payment.
 func (d *desk) discharge(p *payoutFile, f fact) error {
 	if paysStranger(p.Kind) {
 		return d.paidOut(p, f)
 	}
-	left := p.Moved
-	if p.LessFee {
-		left = p.Amount // the fee came out of it, on the payers' account
-	}
-	for _, it := range p.Items {
-		part := it.Amount.Min(left)
-		left = left.SubFloor(part)
+	parts := p.discharges()
+	for i, it := range p.Items {
 		rows, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{it.TransactionID}})
 		if err != nil {
 			return err
@@ -377,7 +380,7 @@ func (d *desk) discharge(p *payoutFile, f fact) error {
 		if len(rows) == 0 {
 			return fmt.Errorf("%w: payout %s covers %s, which is gone", ErrInvariant, p.ID, it.TransactionID)
 		}
-		if err := d.dischargeItem(rows[0].To, it, part, f); err != nil {
+		if err := d.dischargeItem(rows[0].To, it, parts[i], f); err != nil {
 			return err
 		}
 	}
@@ -389,12 +392,16 @@ func (d *desk) dischargeItem(a chain.Address, it PayoutItem, part chain.Amount, 
 	if err != nil {
 		return err
 	}
+	missed := 0
+	if it.From != "" && part.Less(it.Amount) {
+		missed = 1
+	}
 	apply := func(t *Transaction) {
 		if f == factDischarged {
-			t.Discharged, t.Reserved = sum(t.Discharged, part), t.Reserved.SubFloor(it.Amount)
+			t.Discharged, t.Reserved, t.Missed = sum(t.Discharged, part), t.Reserved.SubFloor(it.Amount), t.Missed+missed
 			return
 		}
-		t.Discharged, t.Reserved = t.Discharged.SubFloor(part), sum(t.Reserved, it.Amount)
+		t.Discharged, t.Reserved, t.Missed = t.Discharged.SubFloor(part), sum(t.Reserved, it.Amount), t.Missed-missed
 	}
 	t := file.tx(it.TransactionID)
 	file.dirty[t.ID] = true
@@ -451,7 +458,8 @@ func (d *desk) orphanPayout(p *payoutFile) error {
 			a.SentAt = time.Time{} // to be sent again at once: any of them may win
 		}
 	}
-	p.Block, p.BlockHash, p.TxIndex, p.Moved = 0, "", 0, chain.Amount{}
+	p.uncount()
+	p.Block, p.BlockHash, p.TxIndex = 0, "", 0
 	p.Fee, p.GasUsed, p.GasPrice = chain.Amount{}, 0, chain.Amount{}
 	p.IncludedAt, p.ConfirmedAt, p.dirty = time.Time{}, time.Time{}, true
 	return nil

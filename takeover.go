@@ -66,7 +66,7 @@ func (d *desk) divide(f *file, p *payoutFile, gone string, heirs []Transaction) 
 		}
 		t.Reserved, left = sum(t.Reserved, part), left.SubFloor(part)
 		f.dirty[t.ID] = true
-		items = append(items, PayoutItem{TransactionID: t.ID, PaymentID: t.PaymentID, Amount: part})
+		items = append(items, PayoutItem{TransactionID: t.ID, PaymentID: t.PaymentID, From: own.From, Amount: part})
 	}
 	t := f.tx(gone)
 	t.Reserved = t.Reserved.SubFloor(own.Amount.SubFloor(left))

@@ -109,6 +109,9 @@ type Transaction struct {
 	Discharged chain.Amount `json:"discharged"`
 	// Reserved is how much of Amount a payout under way covers.
 	Reserved chain.Amount `json:"reserved"`
+	// Missed is how many sweeps of many addresses that are final were to take it and did
+	// not, or not all of it: it is swept by itself then.
+	Missed int `json:"missed,omitempty"`
 
 	// The times of the row: first seen, first in a block, confirmed.
 	CreatedAt   time.Time `json:"created_at"`

@@ -79,20 +79,15 @@ func (a *auditor) payoutPage(rows []Payout) error {
 // payoutItems sums what a payout covers.
 func (a *auditor) payoutItems(row auditRow, p Payout) {
 	total, fees := chain.Amount{}, chain.Amount{}
-	left := p.Moved
-	if p.LessFee {
-		left = p.Amount
-	}
-	for _, it := range p.Items {
+	parts := p.discharges()
+	for i, it := range p.Items {
 		total, fees = sum(total, it.Amount), sum(fees, it.FeeShare)
 		c := a.covers[it.TransactionID]
 		c.by = p.ID
 		switch p.Status {
 		case PayoutCanceled: // freed what it covered
 		case PayoutConfirmed:
-			part := it.Amount.Min(left)
-			left = left.SubFloor(part)
-			c.discharged, c.fee = sum(c.discharged, part), sum(c.fee, it.FeeShare)
+			c.discharged, c.fee = sum(c.discharged, parts[i]), sum(c.fee, it.FeeShare)
 		default:
 			c.reserved = sum(c.reserved, it.Amount)
 		}
@@ -103,9 +98,31 @@ func (a *auditor) payoutItems(row auditRow, p Payout) {
 		return
 	}
 	row.same(rulePayoutItems, "Amount", total, p.Amount)
+	a.payoutSources(row, p)
 	if p.Block > 0 {
 		row.same(rulePayoutFee, "Fee", fees, p.Fee)
 	}
+}
+
+// payoutSources checks that the sources of a batch are what its items are of, and that
+// they sum to what it is.
+func (a *auditor) payoutSources(row auditRow, p Payout) {
+	if len(p.Sources) == 0 {
+		return
+	}
+	of := map[chain.Address]chain.Amount{}
+	for _, it := range p.Items {
+		of[it.From] = sum(of[it.From], it.Amount)
+	}
+	total, moved := chain.Amount{}, chain.Amount{}
+	for _, s := range p.Sources {
+		total, moved = sum(total, s.Amount), sum(moved, s.Moved)
+		row.same(rulePayoutItems, "Sources", of[s.Account.Address], s.Amount, "from", string(s.Account.Address))
+		delete(of, s.Account.Address)
+	}
+	row.holds(rulePayoutItems, "Sources", len(of) == 0, "items of %d accounts that are no sources, or are there twice", len(of))
+	row.same(rulePayoutItems, "Sources", total, p.Amount, "in all")
+	row.same(rulePayoutItems, "Moved", moved, p.Moved, "is what the sources moved")
 }
 
 // payoutState checks that block, attempts and counters go with the status.
@@ -201,6 +218,9 @@ func (a *auditor) payoutAccounts(row auditRow, p Payout) {
 		return
 	}
 	row.same(rulePayoutAccount, "From", a.derivedBy(net.book, p.From.Key), p.From.Address)
+	for _, s := range p.Sources {
+		row.same(rulePayoutAccount, "Sources", a.derivedBy(net.book, s.Account.Key), s.Account.Address)
+	}
 	if p.Own != nil {
 		row.same(rulePayoutAccount, "To", a.derivedBy(net.book, *p.Own), p.To)
 	}

@@ -43,6 +43,12 @@ func (p Policy) checkIntent(on chain.ID, j Job, jobs []Job) error {
 	}
 	switch in.Purpose {
 	case chain.PurposeCollection:
+		if len(in.Moves) > 1 && !j.batch() {
+			return refuse("intent.moves", strconv.Itoa(len(in.Moves)), "many sources and nobody who pays for them")
+		}
+		if j.batch() && in.FeePayer != p.Sponsor {
+			return refuse("intent.fee_payer", string(in.FeePayer.Address), "is not the configured sponsor")
+		}
 		for _, m := range in.Moves {
 			if m.To != p.Treasury {
 				return refuse("move.to", string(m.To), "is not the configured treasury "+string(p.Treasury))

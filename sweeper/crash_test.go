@@ -82,6 +82,12 @@ func (s *storm) weather() {
 	if s.chance(5) {
 		s.b.halted = !s.b.halted
 	}
+	if s.w.room > 0 && s.chance(10) {
+		a := s.names[s.rnd.IntN(len(s.names))].Address
+		in := []map[chain.Address]bool{s.w.barred, s.w.odd, s.w.hidden}[s.rnd.IntN(3)]
+		in[a] = !in[a]
+		s.w.room = 1 + s.rnd.IntN(4)
+	}
 	s.w.now = s.w.now.Add(time.Duration(s.rnd.IntN(120)) * time.Second)
 	switch n := s.rnd.IntN(10); {
 	case n < 5:
@@ -94,6 +100,19 @@ func (s *storm) weather() {
 	s.b.audit()
 }
 
+// newStorm is the storm of a seed; odd ones have batches.
+func newStorm(t *testing.T, seed uint64) *storm {
+	s := &storm{bench: newBench(t, func(p *Policy) { p.MaxTopUps = 50 }), rnd: rand.New(rand.NewPCG(seed, 1))}
+	if seed%2 == 1 {
+		s.w.room, s.p.MaxBatch, s.p.Gather = 4, 4, time.Duration(s.rnd.IntN(3)-1)*10*time.Minute
+		s.restart()
+	}
+	for _, n := range []string{"a", "b", "c", "d"} {
+		s.names = append(s.names, account(n))
+	}
+	return s
+}
+
 // TestStorm: whatever breaks and whenever, no holding is paid twice, money goes
 // to the treasury and as gas to our own addresses alone, and when the weather
 // clears everything that is final arrives.
@@ -103,10 +122,7 @@ func TestStorm(t *testing.T) {
 		seeds = 40
 	}
 	for seed := range seeds {
-		s := &storm{bench: newBench(t, func(p *Policy) { p.MaxTopUps = 50 }), rnd: rand.New(rand.NewPCG(seed, 1))}
-		for _, n := range []string{"a", "b", "c", "d"} {
-			s.names = append(s.names, account(n))
-		}
+		s := newStorm(t, seed)
 		for range 60 {
 			s.stepWithFault()
 			s.weather()
@@ -123,6 +139,9 @@ func TestStorm(t *testing.T) {
 func (s *storm) calm() {
 	s.Helper()
 	s.w.frozen, s.w.price, s.b.halted = map[chain.AssetID]bool{}, 5, false
+	clear(s.w.barred)
+	clear(s.w.odd)
+	clear(s.w.hidden)
 	for i := range s.b.deposits {
 		s.b.deposits[i].final = true
 	}

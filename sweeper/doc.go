@@ -18,6 +18,17 @@
 // is a job like any other: planned under a key of its own, recorded, sent, and
 // never repeated while one for the same job is open.
 //
+// Where the client can move what many accounts hold in one transaction (chain.Batcher)
+// and Policy.MaxBatch says so, tokens are gathered and collected together, and the
+// sponsor pays for it at once: no top-up, and a fraction of the gas.
+//
+//	holdings of one token ──gather──▶ batch ──Prepare──▶ draft, as above
+//	                                   │
+//	   sources that are in the way ◀───┴───▶ too many, or too dear for long
+//	   go by themselves, as above            two batches, see Journal.Divide
+//
+// A source that a batch was to move and did not goes by itself the next time.
+//
 // # Why nothing is ever paid twice
 //
 //	job ── group 1 ── attempt a   locks {nonce:h:7}   ┐ share a lock:

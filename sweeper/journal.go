@@ -26,6 +26,13 @@ type Journal interface {
 	// halted nothing does.
 	Plan(ctx context.Context, plans []Plan) error
 
+	// Divide gives a planned job up and records parts in its place, which have its
+	// moves, each one once, and cover what it covers. Their Covers are empty. It is
+	// refused where something is signed in the job's group or an attempt of it is
+	// open, where the parts do not have exactly its moves, and while the journal is
+	// halted. cause is why the job could not go on.
+	Divide(ctx context.Context, jobID string, parts []Plan, cause error) error
+
 	// Signed makes a planned job signed, or adds a replacement to the group of
 	// a job that has attempts already. Bytes and locks are durable when it
 	// returns nil. It MUST refuse
@@ -84,6 +91,8 @@ type Holding struct {
 	Amount chain.Amount
 	// Since is when the oldest of the transfers became final.
 	Since time.Time
+	// Missed is how many batches that are final were to move some of it and did not.
+	Missed int
 }
 
 // JobState is how far a job has come.
@@ -158,7 +167,8 @@ type Plan struct {
 	Intent chain.Intent
 	// Parent is the ID of the job that a top-up serves, else empty.
 	Parent string
-	// Covers are the Refs of the holdings that it collects; none for a top-up.
+	// Covers are the Refs of the holdings that it collects; none for a top-up, and for
+	// a part of another job.
 	Covers []string
 }
 

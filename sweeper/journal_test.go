@@ -25,6 +25,7 @@ type deposit struct {
 	at      time.Time
 	job     string // what covers it
 	done    bool
+	missed  int
 }
 
 type row struct {
@@ -118,7 +119,7 @@ func (b *book) holdings() (out []Holding, members map[string][]int) {
 		}
 		ids := append(members[out[k].Ref], i)
 		delete(members, out[k].Ref)
-		out[k].Amount, out[k].Ref = sum, out[k].Ref+"+"+d.id
+		out[k].Amount, out[k].Ref, out[k].Missed = sum, fmt.Sprintf("%s+%s.%d", out[k].Ref, d.id, d.missed), max(out[k].Missed, d.missed)
 		members[out[k].Ref] = ids
 	}
 	return out, members
@@ -182,6 +183,43 @@ func (b *book) Plan(ctx context.Context, plans []Plan) error {
 				ID: id, Key: p.Key, State: Planned, Intent: p.Intent, Parent: p.Parent, Group: 1, Planned: b.w.now,
 			}})
 		}
+		return nil
+	})
+}
+
+func (b *book) Divide(ctx context.Context, id string, parts []Plan, _ error) error {
+	return b.w.do(ctx, "Divide", func() error {
+		r := b.job(id)
+		if r == nil || r.closed || b.halted || r.State != Planned || len(r.Attempts) > 0 {
+			return errFenced
+		}
+		left := map[chain.Address]chain.Amount{}
+		for _, m := range r.Intent.Moves {
+			left[m.From.Address] = m.Amount
+		}
+		for _, p := range parts {
+			if b.keys[p.Key] || len(p.Covers) > 0 || p.Parent != "" {
+				b.t.Errorf("%s is divided in %s, covering %v", id, p.Key, p.Covers)
+			}
+			b.keys[p.Key] = true
+			part := &row{Job: Job{ID: fmt.Sprintf("j%02d", len(b.jobs)), Key: p.Key, State: Planned, Intent: p.Intent, Group: 1, Planned: b.w.now}}
+			for _, m := range p.Intent.Moves {
+				if left[m.From.Address] != m.Amount {
+					b.t.Errorf("%s moves %s from %s, %s has %s left", p.Key, m.Amount, m.From.Address, id, left[m.From.Address])
+				}
+				delete(left, m.From.Address)
+				for _, i := range r.covers {
+					if b.deposits[i].account == m.From {
+						part.covers, b.deposits[i].job = append(part.covers, i), part.ID
+					}
+				}
+			}
+			b.jobs = append(b.jobs, part)
+		}
+		if len(left) > 0 {
+			b.t.Errorf("%s is divided and %v is left", id, left)
+		}
+		r.closed, r.covers = true, nil
 		return nil
 	})
 }
@@ -294,10 +332,15 @@ func (b *book) scan() {
 		case found && m.ok:
 			r.closed = true
 			for _, i := range r.covers {
-				if b.deposits[i].done {
-					b.t.Errorf("deposit %s collected twice", b.deposits[i].id)
+				d := &b.deposits[i]
+				if m.missed[d.account.Address] {
+					d.job, d.missed = "", d.missed+1
+					continue
 				}
-				b.deposits[i].done = true
+				if d.done {
+					b.t.Errorf("deposit %s collected twice", d.id)
+				}
+				d.done = true
 			}
 		case found:
 			r.State, r.Attempts, r.Group = Planned, nil, r.Group+1

@@ -23,6 +23,9 @@ type place struct {
 //   - Native coin waits for the tokens at its address, which use it as gas,
 //     unless their job is in quarantine.
 //   - The sponsor and the treasury are never swept.
+//   - Where Policy.MaxBatch says so, tokens are gathered and go together, one asset at
+//     a time, in a transaction that the sponsor pays for. Addresses at which a job is
+//     under way are left out, since all others would have to wait for it.
 //
 // A token is moved by its exact amount. Native coin gives up at most the
 // holding's amount, fee included: a deposit that is not final yet stays.
@@ -32,6 +35,7 @@ func Decide(w Work, p Policy) []Plan {
 	}
 	p = p.withDefaults(0)
 	open, tokens, busy := p.survey(w.Jobs)
+	gathering, engaged := p.gathering(w.Jobs), p.engaged(w.Jobs)
 	holdings := p.eligible(w.Holdings, open)
 	for _, h := range holdings {
 		if !h.Asset.Native() {
@@ -39,16 +43,26 @@ func Decide(w Work, p Policy) []Plan {
 		}
 	}
 	var plans []Plan
-	for _, h := range holdings {
+	for i, h := range holdings {
 		if busy+len(plans) >= p.MaxOpen {
 			break
 		}
 		here := place{h.Account.Address, h.Asset.ID}
-		if open[here] || h.Asset.Native() && tokens[h.Account.Address] {
-			continue
+		switch {
+		case open[here] || h.Asset.Native() && tokens[h.Account.Address]:
+		case p.joins(h):
+			if gathering[h.Asset.ID] {
+				continue
+			}
+			if plan, ok := p.batch(holdings[i:], engaged, w.Now); ok {
+				plans = append(plans, plan)
+			}
+			// What is left of the asset goes with the next one.
+			gathering[h.Asset.ID] = true
+		default:
+			open[here] = true
+			plans = append(plans, p.sweep(h))
 		}
-		open[here] = true
-		plans = append(plans, p.sweep(h))
 	}
 	return plans
 }
@@ -143,10 +157,10 @@ func (p Policy) topUps(j Job, needs []chain.Need, now time.Time) ([]Plan, error)
 			return nil, refuse("need.asset", string(n.Asset.ID), "only native coin is topped up")
 		case n.Amount.IsZero():
 			return nil, refuse("need.amount", "0", "needs nothing")
-		case n.Account.Address == "" || n.Account != accountOf(j, n.Account.Address):
-			return nil, refuse("need.account", string(n.Account.Address), "is no source of the job")
 		case n.Account.Address == p.Sponsor.Address:
 			return nil, &chain.InsufficientFundsError{Account: n.Account.Address, Asset: n.Asset, Required: n.Amount}
+		case n.Account.Address == "" || n.Account != accountOf(j, n.Account.Address):
+			return nil, refuse("need.account", string(n.Account.Address), "is no source of the job")
 		case !limit.IsZero() && limit.Less(n.Amount):
 			return nil, &chain.FeeTooHighError{Fee: n.Amount, Cap: limit}
 		}

@@ -19,6 +19,7 @@ const (
 	DefaultQuarantineCap   = time.Hour        // DefaultQuarantineCap is that after a failed dry run.
 	DefaultMaxBumps        = 5                // DefaultMaxBumps is per attempt group.
 	DefaultMaxWait         = 24 * time.Hour   // DefaultMaxWait is for a cheaper hour.
+	DefaultGather          = 10 * time.Minute // DefaultGather is for company.
 )
 
 // Bounds of a Policy.
@@ -58,6 +59,13 @@ type Policy struct {
 	// stuck for ever. Defaults: DefaultMaxTopUps, DefaultTopUpPause.
 	MaxTopUps  int
 	TopUpPause time.Duration // TopUpPause is at least that long.
+	// MaxBatch is how many addresses' holdings of a token go in one transaction, which
+	// the sponsor pays for; the client must be a chain.Batcher for the treasury and the
+	// sponsor. Zero, the default: each address pays for its own, after a top-up.
+	MaxBatch int
+	// Gather is how long the oldest holding of a batch that is not full waits for
+	// others, from when it became final. Default: DefaultGather. Negative: not at all.
+	Gather time.Duration
 	// MaxOpen is how many jobs may be under way; refunds and withdrawals, jobs in
 	// quarantine and included ones do not count. Default: DefaultMaxOpen.
 	MaxOpen int
@@ -123,6 +131,9 @@ func (p Policy) withDefaults(blockTime time.Duration) Policy {
 	if p.waits() {
 		orDefault(&p.MaxWait, DefaultMaxWait)
 	}
+	if p.MaxBatch > 0 {
+		orDefault(&p.Gather, DefaultGather)
+	}
 	return p
 }
 
@@ -134,6 +145,14 @@ func (p Policy) validate(signs bool) error {
 		return &ConfigError{"Policy.Sponsor", "is the treasury"}
 	case p.Sponsor.Address == "" && p.Sponsor.Key != (chain.KeyRef{}):
 		return &ConfigError{"Policy.Sponsor", "has a key but no address"}
+	case p.MaxBatch < 0:
+		return &ConfigError{"Policy.MaxBatch", "negative"}
+	case p.MaxBatch > 0 && p.Sponsor.Address == "":
+		return &ConfigError{"Policy.MaxBatch", "needs a sponsor, who pays for it"}
+	case p.Gather > MaxDeadline:
+		return &ConfigError{"Policy.Gather", "want up to " + MaxDeadline.String()}
+	case p.Gather != 0 && p.MaxBatch == 0:
+		return &ConfigError{"Policy.Gather", "needs a MaxBatch: there is nothing to wait for"}
 	case p.MaxFeeShare > 100:
 		return &ConfigError{"Policy.MaxFeeShare", "want 1 to 100 percent"}
 	case p.MaxTopUps < 0:

@@ -32,6 +32,8 @@ type round struct {
 	// nodeFailures counts the preparations that the node failed.
 	nodeFailures int
 	errs         []error
+	// again is true where what was done in this pass is to be looked at in another.
+	again bool
 	// over is why the round ended before its work was done.
 	over error
 }
@@ -166,7 +168,9 @@ func (r *round) advance(ctx context.Context, j Job) []Plan {
 	in := r.intent(j)
 	draft, err := r.prepare(ctx, j, in)
 	if err != nil {
-		r.postpone(ctx, j, err)
+		if !r.divide(ctx, j, err) {
+			r.postpone(ctx, j, err)
+		}
 		return nil
 	}
 	if len(draft.Needs) > 0 {

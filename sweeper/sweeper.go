@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -117,7 +118,32 @@ func New(cfg Config) (*Sweeper, error) {
 	if s.fees == nil && cfg.Signer != nil && cfg.Policy.waits() {
 		return nil, &ConfigError{"Policy.LowFee", "the client tells no prices to wait for"}
 	}
+	if err := s.checkBatching(); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// checkBatching checks that the client can make the batches of the policy, and that
+// they go where the policy says.
+func (s *Sweeper) checkBatching() error {
+	if s.policy.MaxBatch == 0 || s.signer == nil {
+		return nil
+	}
+	batcher, ok := chain.As[chain.Batcher](s.client)
+	if !ok || batcher.Batching().MaxMoves == 0 {
+		return &ConfigError{"Policy.MaxBatch", "the client makes no transactions of many moves"}
+	}
+	bound := batcher.Batching()
+	switch {
+	case bound.Treasury != s.policy.Treasury:
+		return &ConfigError{"Policy.Treasury", "the client's batches pay " + string(bound.Treasury)}
+	case bound.FeePayer != s.policy.Sponsor.Address:
+		return &ConfigError{"Policy.Sponsor", "the client's batches are sent by " + string(bound.FeePayer) + ", the sponsor is " + string(s.policy.Sponsor.Address)}
+	case bound.MaxMoves < s.policy.MaxBatch:
+		return &ConfigError{"Policy.MaxBatch", "the client has room for " + strconv.Itoa(bound.MaxMoves)}
+	}
+	return nil
 }
 
 // WatchOnly reports whether there is no signer, so that nothing is swept.
@@ -152,18 +178,20 @@ func (s *Sweeper) Step(ctx context.Context) (next time.Duration, err error) {
 		}
 		plans = append(plans, r.advanceAll(ctx)...)
 		plans = append(plans, Decide(r.work, s.policy)...)
-		if len(plans) == 0 || r.ended(ctx) {
+		if len(plans) == 0 && !r.again || r.ended(ctx) {
 			break
 		}
-		if err := guard("Journal.Plan", func() error { return s.journal.Plan(ctx, plans) }); err != nil {
-			r.errs = append(r.errs, fmt.Errorf("sweeper: Plan: %w", err))
-			break
+		if len(plans) > 0 {
+			if err := guard("Journal.Plan", func() error { return s.journal.Plan(ctx, plans) }); err != nil {
+				r.errs = append(r.errs, fmt.Errorf("sweeper: Plan: %w", err))
+				break
+			}
 		}
 		if err := r.load(ctx); err != nil {
 			r.errs = append(r.errs, err)
 			break
 		}
-		plans = nil
+		plans, r.again = nil, false
 	}
 	r.errs = append(r.errs, r.over, ctx.Err())
 	return r.next(), errors.Join(r.errs...)

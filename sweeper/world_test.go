@@ -25,6 +25,7 @@ const (
 	usdcID, usdtID             = chain.AssetID("eip155:1337/erc20:0xusdc"), chain.AssetID("eip155:1337/erc20:0xusdt")
 	blockTime                  = 12 * time.Second
 	nativeTransfer, tokenCosts = 1, 2 // in units of world.price
+	maxRoom                    = 10   // of a batch, as its client tells
 )
 
 var (
@@ -47,6 +48,13 @@ type testTx struct {
 	Asset    chain.AssetID
 	Amount   uint64
 	Fee      uint64
+	Parts    []testPart `json:",omitempty"` // of a batch, which From pays for
+}
+
+// testPart is an entry of a batch.
+type testPart struct {
+	From   chain.Address
+	Amount uint64
 }
 
 func (x testTx) id() chain.TxID {
@@ -80,6 +88,7 @@ type minedTx struct {
 	testTx
 	height int
 	ok     bool
+	missed map[chain.Address]bool // parts that moved nothing
 }
 
 func (s ledgerState) clone() ledgerState {
@@ -99,6 +108,10 @@ type world struct {
 	usual   uint64 // of the last day; 0: not known
 	now     time.Time
 	frozen  map[chain.AssetID]bool // transfers revert
+	barred  map[chain.Address]bool // the token's transfers from there revert
+	odd     map[chain.Address]bool // cannot be in a batch
+	hidden  map[chain.Address]bool // as barred, and no dry run shows it
+	room    int                    // of a batch; 0: no batches
 	// fault is asked before and after each call; it may return an error or panic.
 	fault func(call string, after bool) error
 	// sent sees each broadcast before the network does.
@@ -115,7 +128,7 @@ func newWorld(t *testing.T) *world {
 	return &world{
 		t: t, price: 10, now: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), pool: map[chain.TxID]testTx{},
 		ledgerState: ledgerState{balances: map[place]uint64{}, nonces: map[chain.Address]uint64{}, mined: map[chain.TxID]minedTx{}},
-		frozen:      map[chain.AssetID]bool{}, calls: map[string]int{},
+		frozen:      map[chain.AssetID]bool{}, calls: map[string]int{}, barred: map[chain.Address]bool{}, odd: map[chain.Address]bool{}, hidden: map[chain.Address]bool{},
 		fault: func(string, bool) error { return nil }, sent: func(chain.Signed) {},
 	}
 }
@@ -178,9 +191,12 @@ func (w *world) Status(ctx context.Context, ids ...chain.TxID) (out []chain.TxSt
 
 func (w *world) Prepare(ctx context.Context, in chain.Intent) (d chain.Draft, err error) {
 	err = w.do(ctx, "Prepare", func() error {
-		m := in.Moves[0]
-		nonce := w.nonces[m.From.Address]
-		for slices.Contains(in.Taken, nonceOf(m.From.Address, nonce)) {
+		from := in.Moves[0].From.Address
+		if in.FeePayer.Address != "" {
+			from = in.FeePayer.Address
+		}
+		nonce := w.nonces[from]
+		for slices.Contains(in.Taken, nonceOf(from, nonce)) {
 			nonce++
 		}
 		d, err = w.draft(in, nonce, w.price)
@@ -191,6 +207,9 @@ func (w *world) Prepare(ctx context.Context, in chain.Intent) (d chain.Draft, er
 
 func (w *world) draft(in chain.Intent, nonce, price uint64) (chain.Draft, error) {
 	w.intents = append(w.intents, in)
+	if in.FeePayer.Address != "" {
+		return w.draftBatch(in, nonce, price)
+	}
 	m := in.Moves[0]
 	if in.Bid != nil {
 		weight := uint64(nativeTransfer)
@@ -227,7 +246,7 @@ func (w *world) draft(in chain.Intent, nonce, price uint64) (chain.Draft, error)
 		}
 	case have(m.Asset.ID) < amount:
 		return d, short(m.Asset, amount)
-	case w.frozen[m.Asset.ID]:
+	case w.frozen[m.Asset.ID] || w.barred[m.From.Address] && !m.Asset.Native():
 		return d, &chain.RevertError{Reason: "frozen"}
 	case have(nativeID) < fee:
 		d.Needs = []chain.Need{{Account: m.From, Asset: native, Amount: units(fee - have(nativeID))}}
@@ -298,7 +317,7 @@ func (b bumper) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (d 
 		x := parse(old.Raw)
 		weight := uint64(nativeTransfer)
 		if x.Asset != nativeID {
-			weight = tokenCosts
+			weight = tokenCosts * uint64(max(len(x.Parts), 1))
 		}
 		d, err = w.draft(in, x.Nonce, max(w.price, x.Fee/weight*9/8+1))
 		return err
@@ -339,7 +358,7 @@ func (w *world) execute(id chain.TxID, x testTx) bool {
 	weight := uint64(nativeTransfer)
 	cost := x.Fee
 	if x.Asset != nativeID {
-		weight = tokenCosts
+		weight = tokenCosts * uint64(max(len(x.Parts), 1))
 	} else {
 		cost += x.Amount
 	}
@@ -353,13 +372,92 @@ func (w *world) execute(id chain.TxID, x testTx) bool {
 	delete(w.pool, id)
 	w.nonces[x.From]++
 	w.balances[gas] -= x.Fee
-	ok := w.balances[from] >= x.Amount && !w.frozen[x.Asset]
+	if len(x.Parts) > 0 {
+		w.executeBatch(id, x)
+		return true
+	}
+	ok := w.moves(from, x.Amount)
 	if ok {
 		w.balances[from] -= x.Amount
 		w.balances[place{x.To, x.Asset}] += x.Amount
 	}
-	w.mined[id] = minedTx{x, w.height, ok}
+	w.mined[id] = minedTx{testTx: x, height: w.height, ok: ok}
 	return true
+}
+
+// moves reports whether a transfer would succeed.
+func (w *world) moves(from place, amount uint64) bool {
+	barred := from.asset != nativeID && (w.barred[from.account] || w.hidden[from.account])
+	return w.balances[from] >= amount && !w.frozen[from.asset] && !barred
+}
+
+// draftBatch is draft for many sources. An account that never did anything begins to
+// delegate in it, which uses its nonce.
+func (w *world) draftBatch(in chain.Intent, nonce, price uint64) (chain.Draft, error) {
+	x := testTx{From: in.FeePayer.Address, To: treasury, Nonce: nonce, Asset: in.Moves[0].Asset.ID, Fee: tokenCosts * price * uint64(len(in.Moves))}
+	d := chain.Draft{Chain: testChain, Intent: in, Fee: units(x.Fee), Locks: []chain.Lock{x.lock()}}
+	var bad chain.SourcesError
+	for _, m := range in.Moves {
+		from, amount := place{m.From.Address, m.Asset.ID}, m.Amount.Big().Uint64()
+		s := &chain.SourceError{Account: m.From.Address, Reason: "test"}
+		lock := nonceOf(m.From.Address, 0)
+		switch {
+		case w.odd[m.From.Address]:
+		case w.balances[from] < amount:
+			s.Err = &chain.InsufficientFundsError{Account: m.From.Address, Asset: m.Asset, Required: m.Amount, Available: units(w.balances[from])}
+		case w.frozen[m.Asset.ID] || w.barred[m.From.Address]:
+			s.Err = &chain.RevertError{Reason: "frozen"}
+		case w.nonces[m.From.Address] == 0 && slices.Contains(in.Taken, lock):
+		default:
+			if w.nonces[m.From.Address] == 0 || slices.Contains(in.Reuse, lock) {
+				d.Locks = append(d.Locks, lock)
+			}
+			x.Parts = append(x.Parts, testPart{m.From.Address, amount})
+			continue
+		}
+		bad.Sources = append(bad.Sources, s)
+	}
+	switch {
+	case len(in.Moves) > w.room:
+		return d, &chain.TooManyMovesError{Moves: len(in.Moves), Fit: w.room}
+	case len(bad.Sources) > 0:
+		return d, &bad
+	case !in.MaxFee.IsZero() && in.MaxFee.Less(d.Fee):
+		return d, &chain.FeeTooHighError{Fee: d.Fee, Cap: in.MaxFee}
+	}
+	if have := w.balances[place{x.From, nativeID}]; have < x.Fee {
+		d.Locks, d.Needs = nil, []chain.Need{{Account: in.FeePayer, Asset: native, Amount: units(x.Fee - have)}}
+		return d, nil
+	}
+	d.Payload = x.raw()
+	if w.editDraft != nil {
+		w.editDraft(&d)
+	}
+	return d, nil
+}
+
+func (w *world) executeBatch(id chain.TxID, x testTx) {
+	m := minedTx{testTx: x, height: w.height, missed: map[chain.Address]bool{}}
+	for _, p := range x.Parts {
+		w.nonces[p.From] = max(w.nonces[p.From], 1)
+		from := place{p.From, x.Asset}
+		if !w.moves(from, p.Amount) {
+			m.missed[p.From] = true
+			continue
+		}
+		w.balances[from] -= p.Amount
+		w.balances[place{x.To, x.Asset}] += p.Amount
+		m.ok = true
+	}
+	w.mined[id] = m
+}
+
+// Batching makes the world a chain.Batcher.
+func (w *world) Batching() chain.Batching {
+	if w.room == 0 {
+		return chain.Batching{}
+	}
+	return chain.Batching{Treasury: treasury, FeePayer: sponsor.Address, MaxMoves: maxRoom}
 }
 
 // reorg takes the newest block back; what was in it is forgotten or waits again.

@@ -37,7 +37,7 @@ func copyAddress(a *bursar.Address) bursar.Address {
 func copyPayout(p *bursar.Payout) bursar.Payout {
 	c := *p
 	c.Own = clone(p.Own)
-	c.Items = slices.Clone(p.Items)
+	c.Items, c.Sources = slices.Clone(p.Items), slices.Clone(p.Sources)
 	if c.Approval = clone(p.Approval); c.Approval != nil {
 		c.Approval.Signature = slices.Clone(p.Approval.Signature)
 	}
