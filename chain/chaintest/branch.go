@@ -21,7 +21,7 @@ func (c *Chain) TransactionsIn(hash chain.BlockHash) ([]chain.TxStatus, bool) {
 	if !ok {
 		return nil, false
 	}
-	view, tokens := c.Client(), contracts(c.tokens)
+	view, tokens := c.Client(), idsOf(c.tokens)
 	out := make([]chain.TxStatus, 0, len(b.txs))
 	for _, r := range b.txs {
 		out = append(out, view.status(r, tokens))

@@ -14,6 +14,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/evm/contracts"
 )
 
 // Chain is a simulated network: one tree of blocks, one mempool. All methods
@@ -48,7 +49,10 @@ type Chain struct {
 	listed    []chain.Asset // those a client knows
 	payers    map[string]*payer
 	external  map[common.Address]bool // accounts that never run dry
-	watchers  []chan *tx              // told of each transaction that is taken
+	sweeper   *contracts.Sweeper      // nil: none
+	maxMoves  int                     // see Options
+	batchGas  uint64
+	watchers  []chan *tx // told of each transaction that is taken
 }
 
 // block is immutable once it is in Chain.blocks.
@@ -61,7 +65,7 @@ type block struct {
 }
 
 // New returns a chain that has a genesis block at height 0 and nothing else. It
-// panics where Options.Info.ID is no EVM chain.
+// panics where Options.Info.ID is no EVM chain, or Options.Sweeper has no sponsor.
 func New(o Options) *Chain {
 	o = o.withDefaults()
 	number := chainNumber(o.Info.ID)
@@ -84,6 +88,10 @@ func New(o Options) *Chain {
 	c.contracts[splitterAddress] = splitter{}
 	c.contracts[destructorAddress] = destructor{}
 	c.contracts[regretterAddress] = regretter{}
+	if o.Sweeper != nil {
+		c.sweeper, c.maxMoves, c.batchGas = o.Sweeper, o.MaxMoves, o.BatchGas
+		c.contracts[o.Sweeper.Address()] = sweeper{o.Sweeper}
+	}
 	c.genesis = &block{world: newWorld()}
 	c.genesis.ref = chain.BlockRef{Time: o.Start, Hash: c.blockHash(c.genesis), Parent: zeroHash}
 	c.attach(c.genesis)
@@ -275,7 +283,7 @@ func (c *Chain) Transactions(height uint64) []chain.TxStatus {
 	if height >= uint64(len(c.canon)) {
 		return nil
 	}
-	reader, tokens := c.Client(), contracts(c.tokens)
+	reader, tokens := c.Client(), idsOf(c.tokens)
 	var out []chain.TxStatus
 	for _, r := range c.canon[height].txs {
 		out = append(out, reader.status(r, tokens))

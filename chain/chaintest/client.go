@@ -15,7 +15,7 @@ import (
 
 // Client is a node's view of a simulated chain. It implements chain.Client and
 // the capabilities BalanceReader, Tracer, Identifier, TokenInspector, DryRunner,
-// FeeBumper, FeeEstimator and MempoolWatcher. It is safe for concurrent use.
+// FeeBumper, FeeEstimator, MempoolWatcher and Batcher. It is safe for concurrent use.
 type Client struct {
 	// Faults are those of this client alone.
 	Faults
@@ -45,8 +45,8 @@ func (c *Chain) Client() *Client { return &Client{chain: c} }
 // Info describes the chain.
 func (l *Client) Info() chain.Info { return l.chain.info }
 
-// Codec returns evm.Codec.
-func (l *Client) Codec() chain.Codec { return evm.Codec() }
+// Codec returns evm.CodecWith of Options.Sweeper.
+func (l *Client) Codec() chain.Codec { return evm.CodecWith(l.chain.sweeper) }
 
 // Head returns the newest and the finalized block.
 func (l *Client) Head(ctx context.Context) (chain.Head, error) {
@@ -91,7 +91,7 @@ func (l *Client) Transfers(ctx context.Context, from, to uint64, w chain.Watch) 
 		}
 		// Blocks never change, so the watched set, which is foreign code, is
 		// asked without the lock and the page is still of one moment.
-		listed := contracts(w.Assets())
+		listed := idsOf(w.Assets())
 		page := chain.Page{Blocks: make([]chain.BlockRef, 0, len(blocks))}
 		for _, b := range blocks {
 			page.Blocks = append(page.Blocks, b.ref)
@@ -110,15 +110,15 @@ func (l *Client) scan(page *chain.Page, r *receipt, w chain.Watch, listed map[co
 	slices.SortFunc(found, func(a, b chain.Transfer) int { return strings.Compare(a.ID.Ordinal, b.ID.Ordinal) })
 	page.Transfers = append(page.Transfers, found...)
 	if _, ours := w.Match(r.tx.from[:]); ours {
-		both := contracts(known)
+		both := idsOf(known)
 		maps.Copy(both, listed)
 		page.Spends = append(page.Spends, l.status(r, both))
 	}
 }
 
-// contracts maps the contracts of a list to their asset ids. Native coin and
+// idsOf maps the contracts of a list to their asset ids. Native coin and
 // what is no address are left out.
-func contracts(assets []chain.Asset) map[common.Address]chain.AssetID {
+func idsOf(assets []chain.Asset) map[common.Address]chain.AssetID {
 	out := make(map[common.Address]chain.AssetID, len(assets))
 	for _, a := range assets {
 		if raw, ok := rawAddress(a.Contract); ok && !a.Native() {
@@ -196,9 +196,10 @@ func (l *Client) status(r *receipt, listed map[common.Address]chain.AssetID) cha
 	}
 	return chain.TxStatus{
 		ID: r.tx.id, State: state, Block: r.block.ref, TxIndex: r.index, From: textAddress(r.tx.from),
-		Locks: []chain.Lock{nonceLock(r.tx.from, r.tx.raw.Nonce())},
+		Locks: append([]chain.Lock{nonceLock(r.tx.from, r.tx.raw.Nonce())}, r.tx.delegationLocks()...),
 		Fee:   r.fee, GasUsed: r.gasUsed, GasPrice: r.gasPrice,
 		Transfers: l.movements(r, listed, func(common.Address) (uint32, bool) { return 0, true }),
+		Unswept:   l.chain.unswept(r),
 	}
 }
 
@@ -208,7 +209,7 @@ func (l *Client) Status(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatu
 	return guard(ctx, l, MethodStatus, func() ([]chain.TxStatus, error) {
 		out := make([]chain.TxStatus, len(ids))
 		l.see(func(v view) {
-			listed := contracts(l.chain.listed)
+			listed := idsOf(l.chain.listed)
 			for i, id := range ids {
 				out[i] = chain.TxStatus{ID: id, State: chain.TxUnknown}
 				if r := l.chain.included(id, v.seen()); r != nil {

@@ -21,6 +21,11 @@
 // Pin) and answers (Fail, Lie), and what the owners of tokens do (Pause, Blacklist,
 // Rebase).
 //
+// With Options.Sweeper its clients collect from many accounts in one transaction
+// (chain.Batcher), as evm.Client does: accounts delegate by authorisations that use
+// up their nonces, a reorg takes both back, and an entry that fails keeps no other
+// one back.
+//
 // It is deterministic: no goroutines, no wall clock, no randomness. The same
 // calls give the same hashes. Time passes only by blocks and AdvanceTime.
 //

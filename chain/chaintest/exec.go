@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -75,6 +76,7 @@ type message struct {
 	data     []byte
 	r        *receipt // gets logs and inner moves
 	gas      uint64   // used so far
+	limit    uint64   // of the transaction, beside what does not come of its call; set for that call
 	path     string   // of this call, followed by a dot; empty for the transaction itself
 	calls    int      // made so far
 }
@@ -110,6 +112,9 @@ func listGas(list types.AccessList) uint64 {
 	return uint64(len(list))*gasListAddress + uint64(list.StorageKeys())*gasListKey
 }
 
+// besideGas is what a transaction pays for beside its data and its call.
+func (t *tx) besideGas() uint64 { return listGas(t.raw.AccessList()) + authorisationGas(t.raw) }
+
 // errNotNow reports a transaction that cannot be in the block being made, but
 // perhaps in a later one.
 var errNotNow = errors.New("chaintest: not executable in this block")
@@ -129,11 +134,12 @@ func (c *Chain) apply(w world, t *tx) (*receipt, world, error) {
 		return nil, w, errNotNow
 	}
 	after.setNonce(t.from, t.raw.Nonce()+1)
+	c.delegate(after, t.delegations)
 
 	r := &receipt{tx: t}
 	done := after.copy()
 	gas, output, err := c.run(done, t.from, *t.raw.To(), t.value, t.raw.Data(), r)
-	gas = max(gas+listGas(t.raw.AccessList()), floorGas(t.raw.Data()))
+	gas = max(gas+t.besideGas(), floorGas(t.raw.Data()))
 	if err == nil && c.doomed[t.id] {
 		err = reverted("doomed by the test")
 	}
@@ -143,7 +149,7 @@ func (c *Chain) apply(w world, t *tx) (*receipt, world, error) {
 	r.gasUsed = min(gas, t.raw.Gas())
 	r.ok, r.output = err == nil, output
 	if err != nil {
-		// Value, token movements and logs are undone; nonce and fee stay.
+		// Value, token movements and logs are undone; nonces, delegations and the fee stay.
 		r.reason, r.logs, r.inner, done = err.Error(), nil, nil, after
 	}
 	if err := r.charge(done, base); err != nil {
@@ -176,7 +182,10 @@ func (c *Chain) run(w world, from, to common.Address, value chain.Amount, data [
 	if !ok {
 		return gas, nil, nil
 	}
-	m := &message{c: c, world: w, from: from, to: to, value: value, data: data, r: r, gas: gas}
+	m := &message{c: c, world: w, from: from, to: to, value: value, data: data, r: r, gas: gas, limit: math.MaxUint64}
+	if r.tx != nil {
+		m.limit = r.tx.raw.Gas() - min(r.tx.raw.Gas(), r.tx.besideGas())
+	}
 	output, err = code.call(m)
 	return m.gas, output, err
 }

@@ -47,7 +47,7 @@ func (l *Client) WatchMempool(ctx context.Context, w chain.Watch, out chan<- cha
 		defer l.chain.mu.Unlock()
 		l.chain.watchers = slices.DeleteFunc(l.chain.watchers, func(o chan *tx) bool { return o == heard })
 	}()
-	listed := contracts(w.Assets())
+	listed := idsOf(w.Assets())
 	for {
 		select {
 		case t := <-heard:
@@ -71,7 +71,7 @@ func (c *Chain) Sights(assets ...chain.Asset) (out []chain.Sight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, t := range c.pool.waiting {
-		if s, _, ok := c.sight(t, contracts(assets)); ok {
+		if s, _, ok := c.sight(t, idsOf(assets)); ok {
 			out = append(out, s)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/evm"
+	"github.com/bursar-go/bursar/chain/evm/contracts"
 )
 
 // Options configures a simulated chain. Its zero value is a useful test chain.
@@ -32,6 +33,18 @@ type Options struct {
 	// it is refused as underpriced. A reorg may fill the mempool above the limit
 	// until the next broadcast. Default: no limit.
 	PoolLimit int
+	// Sweeper puts the contract that collects from many accounts in one transaction
+	// on the chain, as a model, and has the clients prepare such transactions, sent by
+	// its sponsor, which it must have. Its code understands batches of accounts that
+	// delegate, and no forwarders; a call of such an account itself runs nothing.
+	// Default: none, and no client makes a transaction of many sources.
+	Sweeper *contracts.Sweeper
+	// MaxMoves is what Client.Batching says of a batch. Default: 100.
+	MaxMoves int
+	// BatchGas is the most gas that Prepare asks for a batch; what needs more is a
+	// *chain.TooManyMovesError. Default: contracts.TxGas. About 200,000 and 12,000 for
+	// each move, 25,000 more where its account has to delegate, are needed.
+	BatchGas uint64
 }
 
 // Fees is the simulated fee market, in base units of the native coin per unit
@@ -88,6 +101,11 @@ func (o Options) withDefaults() Options {
 	// Block times have whole seconds, as on real chains.
 	o.Start = o.Start.UTC().Truncate(time.Second)
 	o.Fees = o.Fees.withDefaults()
+	orDefault(&o.MaxMoves, 100)
+	orDefault(&o.BatchGas, contracts.TxGas)
+	if o.Sweeper != nil && o.Sweeper.Params().Sponsor == (contracts.Address{}) {
+		panic("chaintest: Options.Sweeper: has no sponsor")
+	}
 	return o
 }
 

@@ -59,7 +59,7 @@ func (c *Chain) submit(t *tx) error {
 	w := c.head().world
 	rival := c.pool.at(t.from, t.raw.Nonce())
 	switch {
-	case t.raw.Gas() < max(intrinsicGas(t.raw.Data())+listGas(t.raw.AccessList()), floorGas(t.raw.Data())):
+	case t.raw.Gas() < max(intrinsicGas(t.raw.Data())+t.besideGas(), floorGas(t.raw.Data())):
 		return errIntrinsicGas
 	case t.tip.Less(c.fees.MinTip):
 		return fmt.Errorf("transaction underpriced: %w", chain.ErrUnderpriced)

@@ -22,6 +22,7 @@ type tx struct {
 	from common.Address
 	// What it offers for a unit of gas, and its most total cost.
 	tip, cap, value, cost chain.Amount
+	delegations           []delegation // that it authorises
 }
 
 // readTx checks a signed transaction as a node's front door does.
@@ -38,6 +39,10 @@ func (c *Chain) newTx(t *types.Transaction) (*tx, error) {
 		return nil, &chain.FormatError{What: "transaction", Text: t.Hash().Hex(), Reason: reason}
 	}
 	switch {
+	case t.Type() == types.SetCodeTxType && c.sweeper != nil:
+		if len(t.SetCodeAuthorizations()) == 0 {
+			return bad("a set-code transaction without authorisations")
+		}
 	case t.Type() > types.DynamicFeeTxType:
 		return bad(fmt.Sprintf("transaction type %d is not simulated", t.Type()))
 	case t.To() == nil:
@@ -51,7 +56,7 @@ func (c *Chain) newTx(t *types.Transaction) (*tx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", chain.ErrInvalidSignature, err)
 	}
-	out := &tx{raw: t, id: chain.TxID(t.Hash().Hex()), from: from}
+	out := &tx{raw: t, id: chain.TxID(t.Hash().Hex()), from: from, delegations: c.delegationsOf(t)}
 	for _, f := range []struct {
 		to   *chain.Amount
 		from *big.Int
@@ -77,12 +82,7 @@ type unsigned struct {
 }
 
 func (u unsigned) payload() []byte {
-	body, err := rlp.EncodeToBytes(&u)
-	if err != nil {
-		// All fields are set by us and none is negative.
-		panic("chaintest: " + err.Error())
-	}
-	return append([]byte{types.DynamicFeeTxType}, body...)
+	return encoded(types.DynamicFeeTxType, &u)
 }
 
 // readUnsigned is the inverse of payload.

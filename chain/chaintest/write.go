@@ -13,7 +13,8 @@ import (
 )
 
 // Prepare makes a transaction of an intent with one move whose source pays the
-// fee itself; others are chain.ErrUnsupported. It behaves as evm.Client does:
+// fee itself, or of a collection of many sources that Options.Sweeper can carry out;
+// others are chain.ErrUnsupported. It behaves as evm.Client does:
 // the nonce is the first above what is mined and what Intent.Taken holds, the
 // mempool is not asked; emptying an account leaves nothing behind; with All, an
 // amount above zero is an upper bound, fee included.
@@ -31,6 +32,10 @@ func (l *Client) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (c
 	return guard(ctx, l, MethodBump, func() (d chain.Draft, err error) {
 		t, err := l.chain.readTx(old.Raw)
 		if err != nil {
+			return d, err
+		}
+		if l.chain.sponsored(in) {
+			l.see(func(v view) { d, err = l.chain.bumpBatch(v.head().world, in, t) })
 			return d, err
 		}
 		in.Reuse = []chain.Lock{nonceLock(t.from, t.raw.Nonce())}
@@ -66,6 +71,9 @@ func (p *plan) native() bool { return p.token == common.Address{} }
 // prepare makes a draft on the world w. The chain's lock is held. old is the
 // transaction to outbid, or nil.
 func (c *Chain) prepare(w world, in chain.Intent, old *tx) (chain.Draft, error) {
+	if c.sponsored(in) {
+		return c.prepareBatch(w, in, old)
+	}
 	p, err := c.readIntent(in)
 	if err != nil {
 		return chain.Draft{}, err
@@ -125,18 +133,15 @@ func (c *Chain) readIntent(in chain.Intent) (*plan, error) {
 		return nil, err
 	}
 	m, cancel := p.move, in.Purpose == chain.PurposeCancel
-	bad := func(what, text, reason string) error {
-		return &chain.FormatError{What: "intent's " + what, Text: text, Reason: reason}
-	}
 	switch {
 	case cancel && (!p.native() || m.All || !m.Amount.IsZero() || p.to != p.from):
-		return nil, bad("cancellation", string(m.To), "pays nothing of the native coin to the source itself")
+		return nil, badIntent("cancellation", string(m.To), "pays nothing of the native coin to the source itself")
 	case !cancel && p.to == p.from:
-		return nil, bad("destination", string(m.To), "is the source")
+		return nil, badIntent("destination", string(m.To), "is the source")
 	case !cancel && !m.All && m.Amount.IsZero():
-		return nil, bad("amount", "0", "want above zero")
+		return nil, badIntent("amount", "0", "want above zero")
 	case !p.native() && p.to == p.token:
-		return nil, bad("destination", string(m.To), "is the token's contract")
+		return nil, badIntent("destination", string(m.To), "is the token's contract")
 	}
 	return p, nil
 }
@@ -298,7 +303,8 @@ func (l *Client) DryRun(ctx context.Context, in chain.Intent) error {
 	return err
 }
 
-// Sign has the draft signed by its source's key, and checks the signature.
+// Sign has the draft signed by its source's key, and checks the signature. A batch
+// is signed by the accounts that delegate in it and then by its fee payer.
 func (l *Client) Sign(ctx context.Context, d chain.Draft, s chain.Signer) (chain.Signed, error) {
 	return guard(ctx, l, MethodSign, func() (chain.Signed, error) {
 		switch {
@@ -306,6 +312,8 @@ func (l *Client) Sign(ctx context.Context, d chain.Draft, s chain.Signer) (chain
 			return chain.Signed{}, &chain.FormatError{What: "draft", Text: string(d.Chain), Reason: "made for another chain"}
 		case len(d.Needs) > 0:
 			return chain.Signed{}, fmt.Errorf("chaintest: a draft with %d unmet needs cannot be signed", len(d.Needs))
+		case l.chain.sponsored(d.Intent):
+			return l.chain.signBatch(ctx, d, s)
 		case len(d.Intent.Moves) != 1:
 			return chain.Signed{}, chain.ErrUnsupported
 		}
@@ -317,7 +325,7 @@ func (l *Client) Sign(ctx context.Context, d chain.Draft, s chain.Signer) (chain
 		if err != nil {
 			return chain.Signed{}, err
 		}
-		return l.chain.join(d, u, signatures)
+		return l.chain.join(d, u.transaction(), d.Intent.Moves[0].From.Address, signatures)
 	})
 }
 
@@ -338,19 +346,19 @@ func request(d chain.Draft) chain.SignRequest {
 }
 
 // join puts a signature into a transaction, having checked whose it is.
-func (c *Chain) join(d chain.Draft, u unsigned, signatures [][]byte) (chain.Signed, error) {
+func (c *Chain) join(d chain.Draft, t *types.Transaction, by chain.Address, signatures [][]byte) (chain.Signed, error) {
 	if len(signatures) != 1 || len(signatures[0]) != 65 {
 		return chain.Signed{}, fmt.Errorf("want one signature of 65 bytes: %w", chain.ErrInvalidSignature)
 	}
-	t, err := u.transaction().WithSignature(c.signer, signatures[0])
+	t, err := t.WithSignature(c.signer, signatures[0])
 	if err != nil {
 		return chain.Signed{}, errors.Join(chain.ErrInvalidSignature, err)
 	}
 	// Sender refuses a high s as well, which would give the transaction a
 	// second id.
 	from, err := types.Sender(c.signer, t)
-	if err != nil || textAddress(from) != d.Intent.Moves[0].From.Address {
-		return chain.Signed{}, fmt.Errorf("not by %s: %w", d.Intent.Moves[0].From.Address, chain.ErrInvalidSignature)
+	if err != nil || textAddress(from) != by {
+		return chain.Signed{}, fmt.Errorf("not by %s: %w", by, chain.ErrInvalidSignature)
 	}
 	raw, err := t.MarshalBinary()
 	if err != nil {
