@@ -1,6 +1,10 @@
 package chaintest
 
-import "github.com/bursar-go/bursar/chain"
+import (
+	"github.com/bursar-go/bursar/chain"
+	"github.com/bursar-go/bursar/chain/evm"
+	"github.com/bursar-go/bursar/chain/evm/contracts"
+)
 
 // Harness returns a harness on this chain, with a new client and one token of
 // each kind: for Run on the chain itself, or on a client that wraps a simulated
@@ -47,5 +51,24 @@ func (c *Chain) Harness() Harness {
 		}
 		c.Reorg(depth, o)
 	}
+	return h
+}
+
+// NewBatchHarness returns a harness for RunBatches on a new chain with these options
+// and a Sweeper of its own.
+func NewBatchHarness(o Options) BatchHarness {
+	keys := NewSigner(evm.Codec(), "batches")
+	h := BatchHarness{Sponsor: keys.Account("sponsor"), Treasury: keys.Account("treasury").Address}
+	sweeper, err := contracts.New(contracts.Params{
+		Treasury: mustAddress("NewBatchHarness", h.Treasury), Owner: mustAddress("NewBatchHarness", keys.Account("owner").Address),
+		Sponsor: mustAddress("NewBatchHarness", h.Sponsor.Address),
+	})
+	if err != nil {
+		panic("chaintest: NewBatchHarness: " + err.Error()) // three hashes that are no such addresses
+	}
+	o.Sweeper = sweeper
+	c := New(o)
+	h.Harness, h.Signer = c.Harness(), NewSigner(evm.CodecWith(sweeper), "batches")
+	h.Fund(h.Sponsor.Address, units(10_000_000_000_000_000_000))
 	return h
 }
