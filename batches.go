@@ -146,3 +146,6 @@ func (p Payout) discharges() []chain.Amount {
 	}
 	return out
 }
+
+// missed reports whether a batch that discharges part of an item was to move more of it.
+func (it PayoutItem) missed(part chain.Amount) bool { return it.From != "" && part.Less(it.Amount) }

@@ -24,11 +24,13 @@ func (c *Chain) sweepPolicy(sponsor chain.Account, floats []chain.Account) sweep
 
 // batchRoom is how many addresses the client sweeps by one transaction; 0 where it does
 // no such thing.
-func (c *Chain) batchRoom() int {
+func (c *Chain) batchRoom() int { return c.batching().MaxMoves }
+
+func (c *Chain) batching() chain.Batching {
 	if batcher, ok := chain.As[chain.Batcher](c.Client); ok {
-		return batcher.Batching().MaxMoves
+		return batcher.Batching()
 	}
-	return 0
+	return chain.Batching{}
 }
 
 // checkFees checks what a sweep may cost and how long it may take.
@@ -47,6 +49,8 @@ func (c *Chain) checkFees(path string) error {
 		return fieldErr(path+".Gather", CodeOutOfRange, "%s is above %s", c.Gather, sweeper.MaxDeadline)
 	case c.Gather > 0 && (c.MaxBatch < 0 || c.batchRoom() == 0):
 		return fieldErr(path+".Gather", CodeMismatch, "needs batches: the client makes none, or MaxBatch is negative")
+	case c.Treasury != "" && c.batchRoom() > 0 && c.batching().Treasury != c.Treasury:
+		return fieldErr(path+".Treasury", CodeMismatch, "the client's contract pays %s: make it for the new treasury", c.batching().Treasury)
 	case c.MaxBatch > c.batchRoom():
 		return fieldErr(path+".MaxBatch", CodeOutOfRange, "%d is above %d, what the client has room for", c.MaxBatch, c.batchRoom())
 	case c.SweepWait > 0 && !waits:

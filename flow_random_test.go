@@ -74,7 +74,11 @@ func newWalk(t testing.TB, seed uint64) *walk {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	opts := chaintest.Options{Finalized: rnd.IntN(2) == 0}
 	w := &walk{rnd: rnd, of: map[chain.Address]*ordered{}, seen: map[string]seenTransfer{}}
-	w.flow = newFlow(t, bursartest.Options{Chain: opts, Edit: func(c *bursar.Config) {
+	batches := seed%2 == 1
+	w.flow = newFlow(t, bursartest.Options{Chain: opts, Batches: batches, Edit: func(c *bursar.Config) {
+		if batches {
+			c.Chains[0].Gather = []time.Duration{-1, time.Hour}[seed/2%2]
+		}
 		eth := c.Chains[0].Client.Info().Native
 		eth.SweepMinimum = chain.NewAmount(1e15)
 		c.Chains[0].Assets = append(c.Chains[0].Assets, eth)

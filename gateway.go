@@ -310,6 +310,28 @@ func (g *Gateway) newID(kind string, now time.Time) (string, error) {
 	return random.id(livePrefix(kind, g.live), now), nil
 }
 
+// SponsorOf returns what Gateway.Sponsor will on a chain, before there is a gateway:
+// contracts that only the sponsor may call have its address in their code. The error is
+// hdwallet.ErrNoAccount where the wallet has no account of the chain's coin type.
+func SponsorOf(w *hdwallet.Wallet, info chain.Info, codec chain.Codec) (chain.Address, error) {
+	if w == nil || codec == nil {
+		return "", fieldErr("SponsorOf", CodeRequired, "needs a wallet and a codec")
+	}
+	account, err := w.Account(info.CoinType)
+	if err != nil {
+		return "", err
+	}
+	public, err := account.PublicKey(changeOwn, indexSponsor)
+	if err != nil {
+		return "", err
+	}
+	raw, err := codec.FromPublicKey(nil, public)
+	if err != nil {
+		return "", err
+	}
+	return codec.Format(raw)
+}
+
 // Sponsor returns the account that pays the gas of token sweeps on a chain: the
 // operator keeps it funded with the chain's coin. It is derived from the active
 // wallet, at change level 1, index 0.

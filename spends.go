@@ -393,7 +393,7 @@ func (d *desk) dischargeItem(a chain.Address, it PayoutItem, part chain.Amount, 
 		return err
 	}
 	missed := 0
-	if it.From != "" && part.Less(it.Amount) {
+	if it.missed(part) {
 		missed = 1
 	}
 	apply := func(t *Transaction) {

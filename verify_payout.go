@@ -88,6 +88,9 @@ func (a *auditor) payoutItems(row auditRow, p Payout) {
 		case PayoutCanceled: // freed what it covered
 		case PayoutConfirmed:
 			c.discharged, c.fee = sum(c.discharged, parts[i]), sum(c.fee, it.FeeShare)
+			if it.missed(parts[i]) {
+				c.missed++
+			}
 		default:
 			c.reserved = sum(c.reserved, it.Amount)
 		}
@@ -248,7 +251,7 @@ func (a *auditor) payoutStory(row auditRow, p Payout) error {
 	}
 	for _, f := range []auditField{
 		{"Kind", told.Kind, p.Kind}, {"Asset", told.Asset, p.Asset.ID}, {"Amount", told.Amount, p.Asset.Format(p.Amount)},
-		{"From", told.From, p.From.Address}, {"To", told.To, p.To},
+		{"From", told.From, p.From.Address}, {"Sources", told.Sources, len(p.Sources)}, {"To", told.To, p.To},
 	} {
 		row.same(rulePayoutCreated, f.name, f.want, f.got)
 	}

@@ -122,6 +122,7 @@ func (a *auditor) incomingRow(row auditRow, t Transaction, addresses map[string]
 	want := a.covers[t.ID]
 	delete(a.covers, t.ID)
 	row.same(ruleTransactionItems, "Discharged", want.discharged, t.Discharged)
+	row.same(ruleTransactionItems, "Missed", want.missed, t.Missed)
 	row.same(ruleTransactionItems, "Reserved", want.reserved, t.Reserved)
 	// What is signed may cover more than what comes in another block.
 	if t.Live() && want.reserved.IsZero() {
@@ -154,5 +155,7 @@ type cover struct {
 	discharged, reserved chain.Amount
 	// fee is the share of the fees of final payouts.
 	fee chain.Amount
-	by  string // the last payout that covers it
+	// missed counts the final batches that were to move more of it.
+	missed int
+	by     string // the last payout that covers it
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/chaintest"
+	"github.com/bursar-go/bursar/chain/evm/contracts"
 	"github.com/bursar-go/bursar/hdwallet"
 	"github.com/bursar-go/bursar/store/memory"
 )
@@ -43,6 +44,10 @@ type Options struct {
 	Tokens []chaintest.TokenSpec
 	// Notify are the host's own handlers.
 	Notify []bursar.Notifier
+	// Batches has tokens swept from many addresses in one transaction: the chain gets
+	// the contract for it, of the kit's treasury and sponsor. They wait for company as
+	// bursar.Chain.Gather says.
+	Batches bool
 	// Edit changes the configuration before the gateway is made.
 	Edit func(*bursar.Config)
 	// Client wraps the chain's client, to make it fail or lie.
@@ -80,6 +85,15 @@ type Kit struct {
 // New starts a gateway on a fresh chain and stops it when the test ends.
 func New(t testing.TB, o Options) *Kit {
 	t.Helper()
+	wallet, err := wallet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Batches {
+		if o.Chain.Sweeper, err = sweeper(wallet); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c := chaintest.New(o.Chain)
 	k := &Kit{Chain: c, ETH: c.Info().Native, Treasury: c.Payer("treasury"), t: t, opts: o}
 	k.USDC = c.DeployToken(chaintest.TokenSpec{Symbol: "USDC", Decimals: 6})
@@ -88,8 +102,6 @@ func New(t testing.TB, o Options) *Kit {
 		k.tokens = append(k.tokens, c.DeployToken(spec))
 	}
 	c.Mine(1)
-	wallet, err := wallet()
-	k.must(err)
 	if o.Store != nil {
 		k.Store = o.Store(c.Now)
 	} else {
@@ -114,6 +126,25 @@ func New(t testing.TB, o Options) *Kit {
 	k.Chain.Fund(k.Sponsor, chain.NewAmount(1e18))
 	k.Mine(int(max(c.Info().FinalityDepth, c.Info().Confirmations)))
 	return k
+}
+
+// sweeper is the contract of a kit's treasury and sponsor. Nobody has its owner's key.
+func sweeper(w *hdwallet.Wallet) (*contracts.Sweeper, error) {
+	c := chaintest.New(chaintest.Options{})
+	codec := c.Client().Codec()
+	sponsor, err := bursar.SponsorOf(w, c.Info(), codec)
+	if err != nil {
+		return nil, err
+	}
+	p := contracts.Params{Owner: contracts.Address{0: 0xee, 19: 0x01}}
+	for address, raw := range map[chain.Address]*contracts.Address{c.Payer("treasury"): &p.Treasury, sponsor: &p.Sponsor} {
+		keys, err := codec.WatchKeys(address)
+		if err != nil {
+			return nil, err
+		}
+		copy(raw[:], keys[0])
+	}
+	return contracts.New(p)
 }
 
 func (k *Kit) start() *bursar.Gateway {
