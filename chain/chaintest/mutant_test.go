@@ -189,6 +189,8 @@ func (m *mutant) As(target any) bool {
 		*t = m
 	case *chain.FeeBumper:
 		*t = m
+	case *chain.Batcher:
+		*t = m
 	default:
 		return false
 	}
