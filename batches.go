@@ -15,6 +15,43 @@ import (
 // codeDivided is why a batch is canceled in whose place its parts were planned.
 const codeDivided = "DIVIDED"
 
+// tokensOnly are the addresses, by their ids, that nobody is asked to pay coin to.
+func (j *journal) tokensOnly(ctx context.Context, r Reader, groups map[string][]Transaction) (map[string]bool, error) {
+	if j.net.batches == 0 {
+		return nil, nil
+	}
+	var ids []string
+	for _, group := range groups {
+		if t := group[0]; t.Asset != j.net.info.Native.ID {
+			ids = append(ids, t.AddressID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	slices.Sort(ids)
+	rows, err := r.Addresses(ctx, AddressQuery{IDs: slices.Compact(ids)})
+	out := make(map[string]bool, len(rows))
+	for _, a := range rows {
+		out[a.ID] = a.TokensOnly
+	}
+	return out, err
+}
+
+// intent is what a payout is to do on the chain.
+func (p Payout) intent() chain.Intent {
+	in := chain.Intent{Purpose: purposeOf(p.Kind), MaxFee: p.MaxFee, Approval: p.Approval}
+	if len(p.Sources) == 0 {
+		in.Moves = []chain.Move{{From: p.From, To: p.To, Own: p.Own, Asset: p.Asset, Amount: p.Amount, All: p.LessFee}}
+		return in
+	}
+	in.FeePayer = p.From
+	for _, s := range p.Sources {
+		in.Moves = append(in.Moves, chain.Move{From: s.Account, To: p.To, Asset: p.Asset, Amount: s.Amount})
+	}
+	return in
+}
+
 // Divide implements sweeper.Journal.
 func (j *journal) Divide(ctx context.Context, jobID string, parts []sweeper.Plan, cause error) error {
 	return j.write(ctx, func(d *desk) error {

@@ -1,6 +1,7 @@
 package bursar_test
 
 import (
+	"crypto/ed25519"
 	"slices"
 	"testing"
 	"time"
@@ -267,4 +268,89 @@ func TestVerifyABatch(t *testing.T) {
 		found := f.audit(s).Findings
 		require.True(t, slices.ContainsFunc(found, func(x bursar.Finding) bool { return x.Rule == c.rule && x.ID == batch.ID }), "%s: %v", name, found)
 	}
+}
+
+// Where coin may come too an address stays an account without code.
+func TestBatchesAreOfAddressesForTokens(t *testing.T) {
+	f := batched(t)
+	address := func(customer string, tokensOnly bool) bursar.Address {
+		at, err := f.Gateway.CreateAddress(t.Context(), bursar.AddressRequest{Chain: f.Chain.Info().ID, Customer: customer, TokensOnly: tokensOnly})
+		require.NoError(t, err)
+		require.Equal(t, tokensOnly, at.TokensOnly)
+		return at
+	}
+	all, tokens := address("ann", false), address("ann", true)
+	require.NotEqual(t, all.Address, tokens.Address, "a customer has two")
+	require.Equal(t, all, address("ann", false))
+	require.Equal(t, tokens, address("ann", true))
+	other := address("bob", true)
+	coin := f.Create("ETH", "1")
+	for _, at := range []chain.Address{all.Address, tokens.Address, other.Address, coin.Address} {
+		f.Chain.Pay("payer", at, f.USDC, units(t, f.USDC, "5"))
+	}
+	f.Settle()
+	for _, p := range f.payouts(bursar.PayoutSweep) {
+		for _, s := range p.Sources {
+			require.Contains(t, []chain.Address{tokens.Address, other.Address}, s.Account.Address)
+		}
+	}
+	require.Empty(t, f.Chain.Delegate(all.Address))
+	require.Empty(t, f.Chain.Delegate(coin.Address))
+	require.NotEmpty(t, f.Chain.Delegate(tokens.Address))
+	require.Equal(t, units(t, f.USDC, "20"), f.Chain.BalanceOf(f.Treasury, f.USDC))
+
+	// The second time it delegates already.
+	f.Chain.Pay("payer", tokens.Address, f.USDC, units(t, f.USDC, "5"))
+	f.Settle()
+	rows := f.payouts(bursar.PayoutSweep)
+	last := f.attempts(rows[len(rows)-1])
+	require.Len(t, last[0].Locks, 1, "the sponsor's alone")
+	f.noBrokenRules()
+	f.allSwept()
+}
+
+// Each of a customer's addresses is paid out by itself.
+func TestWithdrawFromTheAddressForTokens(t *testing.T) {
+	f := batched(t, func(o *bursartest.Options) {
+		edit := o.Edit
+		o.Edit = func(c *bursar.Config) {
+			edit(c)
+			public, _ := approver()
+			c.Approvers = []ed25519.PublicKey{public}
+		}
+	})
+	at, err := f.Gateway.CreateAddress(t.Context(), bursar.AddressRequest{Chain: f.Chain.Info().ID, Customer: "ann", TokensOnly: true})
+	require.NoError(t, err)
+	f.Chain.Pay("ann's", at.Address, f.USDC, units(t, f.USDC, "7"))
+	f.Settle()
+	_, err = f.draw("ann", some("3"))
+	require.ErrorIs(t, err, bursar.ErrNotFound)
+	p, err := f.draw("ann", func(r *bursar.WithdrawRequest) { some("3")(r); r.TokensOnly = true })
+	require.NoError(t, err)
+	require.Equal(t, at.ID, p.Parent)
+}
+
+// A key of a source signs something else while a batch is under way: the source is left
+// behind, and the others go.
+func TestThreat_F4_AForeignTransactionOfASource(t *testing.T) {
+	f := batched(t)
+	f.refuse(chaintest.MethodBroadcast)
+	payments := f.crowd("USDC", 3)
+	f.until(func() bool {
+		rows := f.payouts(bursar.PayoutSweep)
+		return len(rows) > 0 && rows[0].Status == bursar.PayoutBroadcast
+	})
+	f.Chain.Fund(payments[1].Address, chain.NewAmount(1e16))
+	f.Mine(1)
+	batch := f.only(bursar.PayoutSweep)
+	account := batch.Sources[slices.IndexFunc(batch.Sources, func(s bursar.PayoutSource) bool { return s.Account.Address == payments[1].Address })].Account
+	f.steal(account, f.USDC, units(t, f.USDC, "1"), f.Treasury)
+	f.Mine(12)
+	require.Equal(t, 1, f.count(bursar.AlertKeyCompromised, string(f.Chain.Info().ID)))
+	require.Equal(t, bursar.PayoutBroadcast, f.payout(batch).Status, "its own nonce is unused")
+	f.Chain.Fail(nil)
+	f.AdvanceTime(time.Hour)
+	f.until(func() bool { return f.payout(batch).Status == bursar.PayoutConfirmed })
+	require.Equal(t, units(t, f.USDC, "20"), f.payout(batch).Moved)
+	f.noBrokenRules()
 }

@@ -355,7 +355,7 @@ func (c *creation) fill(b *Batch) {
 	c.payment[0].Seq = 1
 	row, event := &c.address[0], &c.event[0]
 	*row = c.it.row(RolePayment)
-	row.PaymentID, row.Customer, row.CreatedAt = p.ID, p.Customer, p.CreatedAt
+	row.PaymentID, row.Customer, row.CreatedAt, row.TokensOnly = p.ID, p.Customer, p.CreatedAt, !p.Asset.Native()
 	*event = Event{
 		ID: hashID("evt_", p.ID, string(PaymentCreated), "create"), Kind: PaymentCreated, Subject: p.ID, Seq: 1,
 		Time: p.CreatedAt, Livemode: c.gw.live, Data: paymentData(*p),

@@ -21,8 +21,14 @@ type AddressRequest struct {
 	// configured chains of the family.
 	Chain ChainID
 	// Customer is whose address it is. Required; a customer has one address per
-	// family, and asking again returns it.
+	// family, or two by TokensOnly, and asking again returns it.
 	Customer string
+	// TokensOnly asks for the customer's address for tokens, which is another one than
+	// that for everything. Tokens at it are swept together with others', which costs a
+	// third of the gas and less at the second time (Chain.MaxBatch); from then on the
+	// address has code, and a payment in coin that offers it no more than 21,000 gas, as
+	// wallets and exchanges do, fails: its sender keeps the coin. Only offer it for tokens.
+	TokensOnly bool
 	// Metadata are the host's own pairs; see PaymentRequest.Metadata.
 	Metadata map[string]string
 }
@@ -70,7 +76,7 @@ func (g *Gateway) CreateAddress(ctx context.Context, req AddressRequest) (Addres
 }
 
 func (g *Gateway) storeAddress(ctx context.Context, req AddressRequest, net *network, it issued) (row Address, fresh bool, err error) {
-	key := permanentKey(net, req.Customer)
+	key := permanentKey(net, req.Customer, req.TokensOnly)
 	print := metadataPrint(req.Metadata)
 	err = g.store.Write(ctx, func(tx Tx) error {
 		row, fresh = Address{}, false
@@ -87,7 +93,7 @@ func (g *Gateway) storeAddress(ctx context.Context, req AddressRequest, net *net
 		fresh = true
 		row = it.row(RolePermanent)
 		row.Customer, row.Metadata, row.IdempotencyKey, row.Fingerprint = req.Customer, maps.Clone(req.Metadata), key, print
-		row.CreatedAt = tx.Now()
+		row.CreatedAt, row.TokensOnly = tx.Now(), req.TokensOnly
 		return tx.Apply(ctx, Batch{Addresses: []Address{row}})
 	})
 	if err != nil {
@@ -100,9 +106,13 @@ func (g *Gateway) storeAddress(ctx context.Context, req AddressRequest, net *net
 }
 
 // permanentKey is the idempotency key of a customer's permanent address: one for each
-// family of chains.
-func permanentKey(net *network, customer string) string {
-	return fmt.Sprintf("permanent/%d/%s", net.info.CoinType, customer)
+// family of chains, and one more for tokens.
+func permanentKey(net *network, customer string, tokensOnly bool) string {
+	name := "permanent"
+	if tokensOnly {
+		name = "tokens"
+	}
+	return fmt.Sprintf("%s/%d/%s", name, net.info.CoinType, customer)
 }
 
 func metadataPrint(m map[string]string) string {

@@ -61,6 +61,7 @@ type walk struct {
 	beforeAt uint64
 	journal  []string // what was done, for the report of a failure
 	reorged  bool
+	batches  bool
 	deep     bool // something final may have left the chain
 }
 
@@ -74,9 +75,9 @@ func newWalk(t testing.TB, seed uint64) *walk {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	opts := chaintest.Options{Finalized: rnd.IntN(2) == 0}
 	w := &walk{rnd: rnd, of: map[chain.Address]*ordered{}, seen: map[string]seenTransfer{}}
-	batches := seed%2 == 1
-	w.flow = newFlow(t, bursartest.Options{Chain: opts, Batches: batches, Edit: func(c *bursar.Config) {
-		if batches {
+	w.batches = seed%2 == 1
+	w.flow = newFlow(t, bursartest.Options{Chain: opts, Batches: w.batches, Edit: func(c *bursar.Config) {
+		if w.batches {
 			c.Chains[0].Gather = []time.Duration{-1, time.Hour}[seed/2%2]
 		}
 		eth := c.Chains[0].Client.Info().Native
@@ -276,7 +277,7 @@ func (w *walk) act() {
 		w.did("%s pass", d)
 		w.Chain.AdvanceTime(d)
 	case n < 92:
-		a, err := w.Gateway.CreateAddress(w.ctx(), bursar.AddressRequest{Chain: w.Chain.Info().ID, Customer: fmt.Sprint("c", w.rnd.IntN(3))})
+		a, err := w.Gateway.CreateAddress(w.ctx(), bursar.AddressRequest{Chain: w.Chain.Info().ID, Customer: fmt.Sprint("c", w.rnd.IntN(3)), TokensOnly: w.batches && w.rnd.IntN(2) == 0})
 		require.NoError(w.t, err)
 		w.deposits = append(w.deposits, a.Address)
 	default:

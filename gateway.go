@@ -154,9 +154,11 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 			use = nil
 		}
 		work := &journal{g, net}
+		policy := net.cfg.sweepPolicy(sponsor.account(), floats)
+		net.batches = policy.MaxBatch
 		net.sweeper, err = sweeper.New(sweeper.Config{
 			Client: net.client, Journal: work, Holds: work.holds, Known: work.known, Signer: use, Logger: g.log, Interval: net.cfg.Poll,
-			Policy: net.cfg.sweepPolicy(sponsor.account(), floats),
+			Policy: policy,
 		})
 		if err != nil {
 			return sweepErr(path, err)

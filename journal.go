@@ -113,6 +113,10 @@ func (j *journal) holdings(ctx context.Context, r Reader) ([]sweeper.Holding, er
 		return nil, err
 	}
 	order, groups := j.groups(rows)
+	tokensOnly, err := j.tokensOnly(ctx, r, groups)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]sweeper.Holding, 0, len(order))
 	for _, name := range order {
 		group := groups[name]
@@ -122,6 +126,7 @@ func (j *journal) holdings(ctx context.Context, r Reader) ([]sweeper.Holding, er
 			continue // no longer configured: it stays in the ledger as held
 		}
 		h := sweeper.Holding{Ref: holdingRef(group), Account: it.account(), Asset: asset, Since: group[0].ConfirmedAt}
+		h.Plain = !tokensOnly[group[0].AddressID]
 		for _, t := range group {
 			h.Amount, h.Missed = sum(h.Amount, uncovered(t)), max(h.Missed, t.Missed)
 		}
@@ -263,20 +268,6 @@ func (j *journal) job(p Payout, attempts []Attempt) (sweeper.Job, bool) {
 	}
 	job.Urgent = p.Urged > 0 && p.Urged == len(job.Attempts)
 	return job, true
-}
-
-// intent is what a payout is to do on the chain.
-func (p Payout) intent() chain.Intent {
-	in := chain.Intent{Purpose: purposeOf(p.Kind), MaxFee: p.MaxFee, Approval: p.Approval}
-	if len(p.Sources) == 0 {
-		in.Moves = []chain.Move{{From: p.From, To: p.To, Own: p.Own, Asset: p.Asset, Amount: p.Amount, All: p.LessFee}}
-		return in
-	}
-	in.FeePayer = p.From
-	for _, s := range p.Sources {
-		in.Moves = append(in.Moves, chain.Move{From: s.Account, To: p.To, Asset: p.Asset, Amount: s.Amount})
-	}
-	return in
 }
 
 // Plan implements sweeper.Journal.

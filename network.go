@@ -21,6 +21,7 @@ type network struct {
 	tokens  atomic.Pointer[tokenSet]
 	scanner *scanner.Scanner
 	sweeper *sweeper.Sweeper // nil where nothing is swept
+	batches int              // how many addresses are swept together at most; 0: none
 	heads   chan struct{}    // a hint that the node has a new head
 	alarms  alarms
 

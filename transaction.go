@@ -167,6 +167,10 @@ type Address struct {
 	PaymentID string            `json:"payment_id,omitempty"` // PaymentID is the payment.
 	Customer  string            `json:"customer,omitempty"`   // Customer is the host's name of the payer.
 	Metadata  map[string]string `json:"metadata,omitempty"`   // Metadata are the host's own pairs.
+	// TokensOnly says that it is not given to anybody to be paid in coin: as that of a
+	// payment in a token, or by AddressRequest.TokensOnly. What tokens it gets may be
+	// swept together with others', see Chain.MaxBatch.
+	TokensOnly bool `json:"tokens_only,omitempty"`
 	// IdempotencyKey and Fingerprint are those of CreateAddress.
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
 	Fingerprint    string `json:"fingerprint,omitempty"` // Fingerprint is the hash of the request that the key was used with.

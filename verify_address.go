@@ -175,6 +175,7 @@ func (a *auditor) addressRole(row auditRow, at Address, payments map[string]Paym
 	if ok {
 		row.same(ruleAddressRole, "PaymentID", p.AddressID, at.ID, "is the address of", p.ID)
 		row.same(ruleAddressRole, "Customer", p.Customer, at.Customer)
+		row.holds(ruleAddressRole, "TokensOnly", !at.TokensOnly || !p.Asset.Native(), "of payment %s, which is in coin", p.ID)
 	}
 }
 

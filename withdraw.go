@@ -15,6 +15,9 @@ import (
 type WithdrawRequest struct {
 	// Customer is whose deposits they are, as in AddressRequest. Required.
 	Customer string
+	// TokensOnly says that the deposits are those of the customer's address for tokens, as
+	// in AddressRequest. Each address is paid out by itself.
+	TokensOnly bool
 	// Asset is what is to go, as in PaymentRequest: the id or an alias. Required.
 	Asset string
 	// To is the receiver, as the customer gave it. Required; with mixed case on EVM
@@ -56,7 +59,7 @@ func (g *Gateway) Withdraw(ctx context.Context, req WithdrawRequest) (Payout, er
 	if err != nil {
 		return Payout{}, err
 	}
-	at, err := g.permanent(ctx, net, req.Customer)
+	at, err := g.permanent(ctx, net, permanentKey(net, req.Customer, req.TokensOnly))
 	if err != nil {
 		return Payout{}, err
 	}
@@ -93,11 +96,11 @@ func (req WithdrawRequest) check() error {
 }
 
 // permanent finds a customer's permanent address.
-func (g *Gateway) permanent(ctx context.Context, net *network, customer string) (at Address, err error) {
+func (g *Gateway) permanent(ctx context.Context, net *network, key string) (at Address, err error) {
 	err = g.store.Read(ctx, func(r Reader) error {
-		rows, err := r.Addresses(ctx, AddressQuery{IdempotencyKeys: []string{permanentKey(net, customer)}})
+		rows, err := r.Addresses(ctx, AddressQuery{IdempotencyKeys: []string{key}})
 		if err == nil && len(rows) == 0 {
-			err = fmt.Errorf("%w: customer %q has no permanent address on %s", ErrNotFound, customer, net.info.ID)
+			err = fmt.Errorf("%w: the customer has no such permanent address on %s", ErrNotFound, net.info.ID)
 		}
 		if err == nil {
 			at = rows[0]

@@ -18,7 +18,7 @@ func (p Policy) batches(a chain.Asset) bool { return p.MaxBatch > 0 && !a.Native
 
 // joins reports whether a holding goes with others. One that a batch was to move and
 // did not goes by itself, where what is wrong with it is seen and holds up nobody.
-func (p Policy) joins(h Holding) bool { return p.batches(h.Asset) && h.Missed == 0 }
+func (p Policy) joins(h Holding) bool { return p.batches(h.Asset) && !h.Plain && h.Missed == 0 }
 
 // gathering are the assets of which a planned batch waits to be signed: what else there
 // is of them waits for the next one, instead of going in a small one of its own.

@@ -106,12 +106,15 @@ func TestDecide_BatchLeavesOut(t *testing.T) {
 	p := Policy{Treasury: treasury, Sponsor: sponsor, MaxBatch: 10, Gather: -1}
 	missed := holding("m", "m", usdc, 100, 1)
 	missed.Missed = 1
+	plain := holding("p", "p", usdc, 100, 0)
+	plain.Plain = true
 	got := Decide(Work{Now: t0, Holdings: []Holding{
-		holding("r", "a", usdc, 100, 3), holding("q", "b", usdc, 100, 2), missed, holding("n", "c", native, 100, 1), holding("o", "busy", usdc, 100, 1),
+		holding("r", "a", usdc, 100, 3), holding("q", "b", usdc, 100, 2), missed, plain, holding("n", "c", native, 100, 1), holding("o", "busy", usdc, 100, 1),
 	}, Jobs: []Job{sweepJob("j", "busy", usdt, Planned)}}, p)
-	require.Equal(t, [][]chain.Address{{"a", "b"}, {"c"}, {"m"}}, gathered(got))
+	require.Equal(t, [][]chain.Address{{"a", "b"}, {"c"}, {"m"}, {"p"}}, gathered(got))
 	require.Zero(t, got[1].Intent.FeePayer, "coin pays for itself")
 	require.Zero(t, got[2].Intent.FeePayer, "what a batch did not move goes by itself")
+	require.Zero(t, got[3].Intent.FeePayer, "so does what must stay without code")
 
 	for _, c := range []struct {
 		name string

@@ -91,6 +91,10 @@ type Holding struct {
 	Amount chain.Amount
 	// Since is when the oldest of the transfers became final.
 	Since time.Time
+	// Plain says that the address must stay an account without code, because coin is
+	// paid to it: it is in no batch. A payment that offers 21,000 gas fails where there
+	// is code.
+	Plain bool
 	// Missed is how many batches that are final were to move some of it and did not.
 	Missed int
 }
