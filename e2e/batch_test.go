@@ -234,14 +234,14 @@ func batches(t *testing.T, n *node.Network, percent uint64) {
 	require.Equal(t, d.Locks, status.Locks, "whose nonces it used up is seen on the chain")
 	require.Nil(t, status.Unswept)
 	require.False(t, d.Fee.Less(status.Fee))
-	costs(status, 10, 31_878)
+	costs(status, 10, 31_897)
 
 	f.pay(first...)
 	d, s = f.signed(f.collect(first...))
 	require.Len(t, d.Locks, 1, "they delegate already")
 	status = f.lands(s)
 	f.swept(status, first...)
-	costs(status, 10, 11_342)
+	costs(status, 10, 11_359)
 
 	mixed := append(f.fresh(5), first[:5]...)
 	f.pay(mixed...)
@@ -250,7 +250,7 @@ func batches(t *testing.T, n *node.Network, percent uint64) {
 	f.swept(f.lands(s), mixed...)
 
 	hundred := f.fresh(100)
-	for _, most := range []uint64{29_219, 9_215} {
+	for _, most := range []uint64{29_244, 9_235} {
 		f.pay(hundred...)
 		_, s = f.signed(f.collect(hundred...))
 		status = f.lands(s)
