@@ -29,14 +29,16 @@ const entryGas = 150_000
 type sweeps struct {
 	node *running
 	// sponsor is the node's own account: it deploys forwarders, mints and pays.
-	sponsor         string
-	client          *evm.Client
-	account         *hdwallet.Account
-	signer          *hdwallet.Signer
-	sweeper         *contracts.Sweeper
-	float, treasury chain.Account // float pays for what the client sends
-	tokens          map[string]*minted
-	made            uint32 // accounts and salts
+	sponsor string
+	client  *evm.Client
+	account *hdwallet.Account
+	signer  *hdwallet.Signer
+	// sweeper is the contract of what the client sends, which is the float's; forwards
+	// that of the forwarders, which are the node's account's.
+	sweeper, forwards *contracts.Sweeper
+	float, treasury   chain.Account
+	tokens            map[string]*minted
+	made              uint32 // accounts and salts
 }
 
 // minted is a token of which everybody may have as much as he wants.
@@ -102,7 +104,8 @@ func (s *sweeps) at(change, index uint32) (chain.Account, error) {
 	return chain.Account{Address: address, Key: s.account.KeyRef(change, index)}, err
 }
 
-// planSweeper makes the contract, which is not on the chain yet.
+// planSweeper makes the contracts, which are not on the chain yet. Each sweeps in its
+// sponsor's transactions alone.
 func (s *sweeps) planSweeper() error {
 	var accounts []string
 	if err := s.node.ask(&accounts, "eth_accounts"); err != nil {
@@ -116,9 +119,12 @@ func (s *sweeps) planSweeper() error {
 	if err != nil {
 		return err
 	}
-	s.sweeper, err = contracts.New(contracts.Params{
-		Treasury: rawAddress(string(s.treasury.Address)), Owner: rawAddress(string(owner.Address)), Sponsor: rawAddress(s.sponsor),
-	})
+	p := contracts.Params{Treasury: rawAddress(string(s.treasury.Address)), Owner: rawAddress(string(owner.Address)), Sponsor: rawAddress(s.sponsor)}
+	if s.forwards, err = contracts.New(p); err != nil {
+		return err
+	}
+	p.Sponsor = rawAddress(string(s.float.Address))
+	s.sweeper, err = contracts.New(p)
 	return err
 }
 
@@ -198,7 +204,8 @@ func (s *sweeps) fund() error {
 	return nil
 }
 
-// deploy puts the proxy and then, by the client, the sweeper on the chain.
+// deploy puts the proxy on the chain, the forwarders' contract and then, by the client,
+// the sweeper.
 func (s *sweeps) deploy() error {
 	half, _ := new(big.Int).SetString(proxySignature, 16) // it is a constant
 	raw, err := rlp.EncodeToBytes([]any{
@@ -215,6 +222,10 @@ func (s *sweeps) deploy() error {
 		return err
 	}
 	if _, err := s.receipt(hash); err != nil {
+		return err
+	}
+	to, data := s.forwards.Deployment()
+	if _, err := s.send(&to, data, 0, 2_000_000); err != nil {
 		return err
 	}
 	d, err := s.client.DeploySweeper(context.Background(), s.float)
@@ -348,7 +359,7 @@ func (s *sweeps) receipt(hash string) (minedTx, error) {
 	}); err != nil {
 		return minedTx{}, err
 	}
-	if err := r.check(s.sweeper.Address()); err != nil {
+	if err := r.check(s.forwards.Address()); err != nil {
 		return minedTx{}, fmt.Errorf("%s: %w", hash, err)
 	}
 	return *r, nil

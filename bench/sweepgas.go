@@ -193,7 +193,7 @@ func (s *sweeps) paidBySalt(token *minted, salts []contracts.Salt, op contracts.
 	var at []contracts.Address
 	batch := contracts.Batch{Op: op, Asset: token.contract, Gas: entryGas}
 	for _, salt := range salts {
-		at = append(at, s.sweeper.Forwarder(salt))
+		at = append(at, s.forwards.Forwarder(salt))
 		batch.Entries = append(batch.Entries, contracts.Entry{Salt: salt, Amount: chain.NewAmount(deposit)})
 	}
 	cost, err := contracts.CostOf(way, token.class)
@@ -208,7 +208,7 @@ func (s *sweeps) paidBySalt(token *minted, salts []contracts.Salt, op contracts.
 		return nil, err
 	}
 	return func() (uint64, error) {
-		to := s.sweeper.Address()
+		to := s.forwards.Address()
 		r, err := s.send(&to, data, 0, cost.Limit(len(salts), entryGas))
 		return uint64(r.GasUsed), err
 	}, nil

@@ -128,7 +128,9 @@ type Draft struct {
 	// Intent is what it was made for, with the amounts that were fixed.
 	Intent Intent
 	// Locks are unique per attempt group in the store. At least one where Needs
-	// is empty.
+	// is empty. The first is the one that the transaction itself consumes, such as its
+	// sender's nonce, whatever becomes of it; others follow that it may consume, such
+	// as nonces of accounts that delegate by it.
 	Locks []Lock
 	// After are the locks that are consumed before these can be: where transactions
 	// of an account are numbered, that of the number before. Empty for an account's
@@ -155,6 +157,6 @@ type Signed struct {
 	ID TxID
 	// Raw is what a node accepts.
 	Raw []byte
-	// Locks are those of the draft.
+	// Locks are those of the draft, in its order.
 	Locks []Lock
 }

@@ -128,7 +128,9 @@ type TxStatus struct {
 	TxIndex uint32
 	// From is who signed it and paid the fee.
 	From Address
-	// Locks are what it consumed: its nonce, its outpoints.
+	// Locks are what it consumed: its nonce, its outpoints. As in Draft.Locks the first
+	// is the transaction's own; of an authorisation in it that did not count, the
+	// nonce may be named and not be used up by it.
 	Locks []Lock
 	// Fee is what it cost, in base units of the native coin; on rollups with
 	// the share for the layer below.

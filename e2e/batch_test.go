@@ -37,7 +37,10 @@ type fleet struct {
 
 const devWords = "test test test test test test test test test test test junk"
 
-func newFleet(t *testing.T, n *node.Network) *fleet {
+func newFleet(t *testing.T, n *node.Network) *fleet { return newFleetOf(t, n, "OzLike") }
+
+// newFleetOf is a fleet whose deposits are of one of the tokens of sweeptokens.
+func newFleetOf(t *testing.T, n *node.Network, kind string) *fleet {
 	f := &fleet{t: t, n: n}
 	var err error
 	f.wallet, err = hdwallet.FromMnemonic(devWords, t.Name()) // addresses that no other test uses
@@ -48,7 +51,7 @@ func newFleet(t *testing.T, n *node.Network) *fleet {
 	treasury, owner := common.HexToAddress(string(f.to)), crypto.CreateAddress(n.Stranger(), 1<<40)
 	f.sweeper, err = sweeping.New(sweeping.Params{Treasury: treasury, Owner: owner, Sponsor: common.HexToAddress(string(f.sponsor().Address))})
 	require.NoError(t, err)
-	token := n.Deploy(sweeptokens.Init("OzLike"))
+	token := n.Deploy(sweeptokens.Init(kind))
 	n.Mine(1)
 	id := evm.Local(n.ChainID).Info.ID
 	f.usd, err = evm.Token(id, token.Hex(), "USD", 6)
@@ -213,6 +216,29 @@ func TestBatchGeth(t *testing.T)      { batches(t, nodes.Geth(t), 102) }
 // cheaper.
 func TestBatchAnvil(t *testing.T) { batches(t, nodes.Anvil(t), 102) }
 
+// As many addresses as Batching says fit one transaction, all of them fresh and of the
+// dearest token that is known, and their sweep moves all of them.
+func TestBatchOfTheMost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hundreds of accounts")
+	}
+	f := newFleetOf(t, nodes.Simulated(t), "UsdtLike")
+	f.deploy()
+	bound := f.client.Batching()
+	require.Equal(t, f.to, bound.Treasury)
+	require.Equal(t, f.sponsor().Address, bound.FeePayer)
+	require.Equal(t, 424, bound.MaxMoves)
+	of := f.fresh(bound.MaxMoves)
+	for from := 0; from < len(of); from += 100 {
+		f.pay(of[from:min(from+100, len(of))]...)
+	}
+	d, s := f.signed(f.collect(of...))
+	require.Len(t, d.Locks, 1+len(of))
+	status := f.lands(s)
+	f.swept(status, of...)
+	require.Nil(t, status.Unswept)
+}
+
 // batches sweeps fresh and used addresses; gas is bounded in percent of what
 // docs/contracts.md says.
 func batches(t *testing.T, n *node.Network, percent uint64) {
@@ -234,14 +260,14 @@ func batches(t *testing.T, n *node.Network, percent uint64) {
 	require.Equal(t, d.Locks, status.Locks, "whose nonces it used up is seen on the chain")
 	require.Nil(t, status.Unswept)
 	require.False(t, d.Fee.Less(status.Fee))
-	costs(status, 10, 31_878)
+	costs(status, 10, 31_897)
 
 	f.pay(first...)
 	d, s = f.signed(f.collect(first...))
 	require.Len(t, d.Locks, 1, "they delegate already")
 	status = f.lands(s)
 	f.swept(status, first...)
-	costs(status, 10, 11_342)
+	costs(status, 10, 11_359)
 
 	mixed := append(f.fresh(5), first[:5]...)
 	f.pay(mixed...)
@@ -250,7 +276,7 @@ func batches(t *testing.T, n *node.Network, percent uint64) {
 	f.swept(f.lands(s), mixed...)
 
 	hundred := f.fresh(100)
-	for _, most := range []uint64{29_219, 9_215} {
+	for _, most := range []uint64{29_244, 9_235} {
 		f.pay(hundred...)
 		_, s = f.signed(f.collect(hundred...))
 		status = f.lands(s)
@@ -258,20 +284,49 @@ func batches(t *testing.T, n *node.Network, percent uint64) {
 		costs(status, 100, most)
 	}
 
+	f.strangers(first)
 	f.badEntry(first)
 	f.wrongNonce()
 	f.inTheWay(first)
 	f.replaced()
 }
 
-// badEntry: somebody sweeps one address first, and the others are swept all the same.
+// strangers: somebody sweeps addresses before our batch does, which moves nothing; nor
+// is a batch of anybody but the sponsor made.
+func (f *fleet) strangers(used []chain.Account) {
+	of := used[:2]
+	f.pay(of...)
+	in := f.collect(of...)
+	in.FeePayer = f.at(1, 3)
+	_, err := f.client.Prepare(f.t.Context(), in)
+	var bad *chain.FormatError
+	require.ErrorAs(f.t, err, &bad)
+	require.Equal(f.t, "intent's fee payer", bad.What)
+
+	_, s := f.signed(f.collect(of...))
+	at, usd := common.HexToAddress(string(of[1].Address)), common.HexToAddress(string(f.usd.Contract))
+	call, err := sweeping.Batch{Op: sweeping.OpSweep, Asset: usd, Gas: 100_000, Entries: []sweeping.Entry{{Account: common.HexToAddress(string(of[0].Address))}, {Account: at}}}.Encode()
+	require.NoError(f.t, err)
+	f.n.Send(&at, nil, sweeping.Sweep(usd, chain.Amount{}), 200_000)
+	all := common.Address(f.sweeper.Address())
+	f.n.Send(&all, nil, call, 400_000)
+	f.n.Mine(1)
+	status := f.lands(s)
+	f.swept(status, of...)
+	require.Nil(f.t, status.Unswept)
+}
+
+// badEntry: one address pays by itself first, and the others are swept all the same.
 func (f *fleet) badEntry(used []chain.Account) {
 	of := used[:3]
 	f.pay(of...)
 	_, s := f.signed(f.collect(of...))
-	at := common.HexToAddress(string(of[1].Address))
-	f.n.Send(&at, nil, sweeping.Sweep(common.HexToAddress(string(f.usd.Contract)), chain.Amount{}), 200_000)
+	f.n.Fund(common.HexToAddress(string(of[1].Address)), big.NewInt(1e18))
 	f.n.Mine(1)
+	own := f.collect(of[1])
+	own.FeePayer = chain.Account{}
+	_, first := f.signed(own)
+	f.swept(f.lands(first), of[1])
 	status := f.lands(s)
 	f.swept(status, of[0], of[2])
 	require.Equal(f.t, &chain.Unswept{Tried: 3, Failed: []chain.UnsweptMove{{Account: of[1].Address, Amount: chain.NewAmount(deposit)}}}, status.Unswept)

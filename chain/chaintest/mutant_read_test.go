@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/bursar-go/bursar/chain"
@@ -159,6 +160,40 @@ func wrongReaders() []wrongClient {
 		}},
 		{"every dry run succeeds", []string{"DryRun/TellsFailure"}, func(m *mutant) {
 			m.dryRun = func(error) error { return nil }
+		}},
+		{"batches of one", []string{"Batching/Coherent"}, func(m *mutant) {
+			m.batching = func(b chain.Batching) chain.Batching { b.MaxMoves = 1; return b }
+		}},
+		{"no batches, and a treasury", []string{"Batching/Coherent"}, func(m *mutant) {
+			m.batching = func(b chain.Batching) chain.Batching { b.MaxMoves = 0; return b }
+		}},
+		{"batches by nobody", []string{"Batching/Coherent"}, func(m *mutant) {
+			m.batching = func(b chain.Batching) chain.Batching { b.FeePayer = ""; return b }
+		}},
+		{"the treasury pays for batches", []string{"Batching/Coherent"}, func(m *mutant) {
+			m.batching = func(b chain.Batching) chain.Batching { b.FeePayer = b.Treasury; return b }
+		}},
+		{"a treasury in small letters", []string{"Batching/Coherent"}, func(m *mutant) {
+			m.batching = func(b chain.Batching) chain.Batching {
+				b.Treasury = chain.Address(strings.ToLower(string(b.Treasury)))
+				return b
+			}
+		}},
+		{"batches that shrink", []string{"Batching/Coherent"}, func(m *mutant) {
+			left := 400
+			m.batching = func(b chain.Batching) chain.Batching { left--; b.MaxMoves = left; return b }
+		}},
+		{"batches of any fee payer", []string{"Batching/Coherent"}, func(m *mutant) {
+			m.bounds = func(in chain.Intent, b chain.Batching) error {
+				b.FeePayer = in.FeePayer.Address
+				return outOfBounds(in, b)
+			}
+		}},
+		{"batches to anybody", []string{"Batching/Coherent"}, func(m *mutant) {
+			m.bounds = func(in chain.Intent, b chain.Batching) error {
+				in.Moves = in.Moves[:1]
+				return outOfBounds(in, b)
+			}
 		}},
 		{"claims capabilities it has not", []string{"As/ThroughWrapper"}, func(m *mutant) {
 			m.as = func(target any) bool {

@@ -68,6 +68,8 @@ type mutant struct {
 	bump      func(context.Context, chain.Intent, chain.Signed) (chain.Draft, error)
 	as        func(any) bool
 	codec     chain.Codec
+	batching  func(chain.Batching) chain.Batching
+	bounds    func(in chain.Intent, b chain.Batching) error
 }
 
 func (m *mutant) Info() chain.Info {
@@ -106,7 +108,43 @@ func (m *mutant) Status(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatu
 	return m.Client.Status(ctx, ids...)
 }
 
+// Batching is of batches that nobody can make: they are refused for what they are, or
+// as more than the client does.
+func (m *mutant) Batching() chain.Batching {
+	b := m.bound()
+	if m.batching != nil {
+		return m.batching(b)
+	}
+	return b
+}
+
+func (m *mutant) bound() chain.Batching {
+	return chain.Batching{Treasury: m.chain.Payer("batching's treasury"), FeePayer: m.chain.Payer("batching's payer"), MaxMoves: 400}
+}
+
+// outOfBounds is why a batch is none that Batching tells of.
+func outOfBounds(in chain.Intent, b chain.Batching) error {
+	if in.FeePayer.Address != b.FeePayer {
+		return &chain.FormatError{What: "fee payer"}
+	}
+	for _, x := range in.Moves {
+		if x.To != b.Treasury {
+			return &chain.FormatError{What: "destination"}
+		}
+	}
+	return nil
+}
+
 func (m *mutant) Prepare(ctx context.Context, in chain.Intent) (chain.Draft, error) {
+	if in.Purpose == chain.PurposeCollection && in.FeePayer.Address != "" {
+		bounds := m.bounds
+		if bounds == nil {
+			bounds = outOfBounds
+		}
+		if err := bounds(in, m.bound()); err != nil {
+			return chain.Draft{}, err
+		}
+	}
 	if m.prepare != nil {
 		return m.prepare(ctx, in)
 	}

@@ -41,7 +41,7 @@ func RunBatches(t *testing.T, open func(t *testing.T) BatchHarness) {
 
 func batchChecks() []batchCheck {
 	return []batchCheck{
-		{"Batch/Batching", checkBatching},
+		{"Batch/Batching", checkBatchBound},
 		{"Batch/Sweeps", checkBatchSweeps},
 		{"Batch/AmountsAreFixed", checkBatchAmounts},
 		{"Batch/RequestsAreComplete", checkBatchRequests},
@@ -140,7 +140,7 @@ func (s *batchSuite) lands(x chain.Signed) chain.TxStatus {
 	return s.status(x.ID)
 }
 
-func checkBatching(s *batchSuite) {
+func checkBatchBound(s *batchSuite) {
 	b, ok := chain.As[chain.Batcher](s.Client)
 	s.need(ok, "the client is no Batcher")
 	got := b.Batching()

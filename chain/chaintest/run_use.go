@@ -22,6 +22,7 @@ func capabilityChecks() []check {
 		{"Identify/ThisChain", checkIdentify},
 		{"Inspect/Token", checkInspect},
 		{"DryRun/TellsFailure", checkDryRun},
+		{"Batching/Coherent", checkBatching},
 	}
 }
 
@@ -97,6 +98,44 @@ func checkBalancesUnknown(s *suite) {
 	s.need(ok, "the client is no BalanceReader")
 	_, err := reader.Balances(s.ctx, chain.BlockHash(nowhere), []chain.Holding{{Address: s.account("a").Address, Asset: s.info.Native}})
 	require.Error(s, err, "an unknown block is never answered by another one")
+}
+
+// checkBatching checks what a client says of batches, and that it makes none that are
+// otherwise. Sources that could be collected are more than a harness knows of.
+func checkBatching(s *suite) {
+	batcher, ok := chain.As[chain.Batcher](s.Client)
+	s.need(ok, "the client is no Batcher")
+	b := batcher.Batching()
+	require.Equal(s, b, batcher.Batching(), "it does not change")
+	if b.MaxMoves == 0 {
+		require.Zero(s, b, "who is not set up for it says nothing")
+		return
+	}
+	require.Greater(s, b.MaxMoves, 1, "many moves")
+	require.NotEqual(s, b.Treasury, b.FeePayer)
+	for _, a := range []chain.Address{b.Treasury, b.FeePayer} {
+		is, err := s.Client.Codec().Parse(string(a))
+		require.NoError(s, err)
+		require.Equal(s, a, is, "canonical")
+	}
+	good := chain.Intent{Purpose: chain.PurposeCollection, FeePayer: chain.Account{Address: b.FeePayer}}
+	for _, name := range []string{"a", "b"} {
+		from := s.account(name)
+		s.PayToken(TokenPlain, from.Address, units(100))
+		good.Moves = append(good.Moves, chain.Move{From: from, To: b.Treasury, Asset: s.Tokens[TokenPlain], Amount: units(100)})
+	}
+	s.Mine(1)
+	for name, spoil := range map[string]func(in *chain.Intent){
+		"another fee payer": func(in *chain.Intent) { in.FeePayer = s.account("payer") },
+		"another treasury":  func(in *chain.Intent) { in.Moves[1].To = s.account("elsewhere").Address },
+	} {
+		bad := good
+		bad.Moves = append([]chain.Move{}, good.Moves...)
+		spoil(&bad)
+		_, err := s.Client.Prepare(s.ctx, bad)
+		var wrong *chain.FormatError
+		require.ErrorAs(s, err, &wrong, name)
+	}
 }
 
 func checkIdentify(s *suite) {

@@ -19,6 +19,32 @@ const (
 	authorisationGas = 25_000
 )
 
+// Batching says that one transaction of the sponsor of Config.Sweeper collects from
+// many sources. MaxMoves is for sources that all delegate in it, of the dearest
+// tokens that package contracts knows (contracts.Checked), with the gas that a dry
+// run shows: 424. In the transaction itself an authorisation makes its account
+// cheaper to call, so that some more would fit, and could not be tried before. Of
+// cheaper tokens, and where sources delegate already, Prepare takes more.
+//
+// It is zero without Config.Sweeper, and where that has no sponsor: there anybody
+// could sweep before each transaction of ours. Prepare makes batches of any fee
+// payer then, for who books all that arrives at the treasury.
+func (c *Client) Batching() chain.Batching {
+	s := c.cfg.Sweeper
+	if s == nil || s.Params().Sponsor == (contracts.Address{}) {
+		return chain.Batching{}
+	}
+	_, dearest := (&batch{contract: s.Address()}).classes()
+	cost, err := contracts.CostOf(contracts.Reused, dearest)
+	if err != nil {
+		return chain.Batching{}
+	}
+	cost.Entry += authorisationGas
+	return chain.Batching{
+		Treasury: checksummed(s.Params().Treasury), FeePayer: checksummed(s.Params().Sponsor), MaxMoves: cost.Fit(entryGas),
+	}
+}
+
 // batch is a checked intent of many sources.
 type batch struct {
 	in       chain.Intent
@@ -50,6 +76,9 @@ func (w writer) batch(in chain.Intent) (batch, error) {
 		return batch{}, err
 	}
 	b.sponsor.Address = checksummed(sponsor)
+	if p := w.sweeper.Params(); p.Sponsor != (contracts.Address{}) && p.Sponsor != sponsor {
+		return batch{}, badIntent("fee payer", string(in.FeePayer.Address), "the sweeper does nothing but for "+string(checksummed(p.Sponsor)))
+	}
 	treasury := w.sweeper.Params().Treasury
 	seen := make(map[[addressLength]byte]bool, len(in.Moves))
 	for _, m := range in.Moves {

@@ -3,6 +3,7 @@ package evm
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -150,6 +151,7 @@ func TestBatchIntentsRefused(t *testing.T) {
 		"the treasury":         {func(_ *field, in *chain.Intent) { in.Moves[1].From.Address = bob }, "intent's destination"},
 		"no address":           {func(_ *field, in *chain.Intent) { in.Moves[1].From.Address = "0x1" }, "address"},
 		"no sponsor's address": {func(_ *field, in *chain.Intent) { in.FeePayer.Address = "0x1" }, "address"},
+		"another fee payer":    {func(f *field, in *chain.Intent) { in.FeePayer = f.source(5) }, "intent's fee payer"},
 		"locks of others":      {func(_ *field, in *chain.Intent) { in.Reuse = []chain.Lock{nonceLock(bob, 5)} }, "intent's reused lock"},
 		"another asset":        {func(_ *field, in *chain.Intent) { in.Moves[1].Asset = nativeAsset(1) }, ""},
 		"coins":                {func(_ *field, in *chain.Intent) { in.Coins = []chain.Coin{{}} }, ""},
@@ -169,6 +171,65 @@ func TestBatchIntentsRefused(t *testing.T) {
 		}
 		require.Empty(t, f.asked, "%s: before any question", name)
 	}
+}
+
+// Nobody but the sponsor has anything swept: what another one would send is never
+// drafted, and never signed where it was.
+func TestThreat_F4_BatchesAreTheSponsors(t *testing.T) {
+	f := newField(t)
+	in := f.token(1, 1)
+	d, err := f.prepare(in)
+	require.NoError(t, err)
+	other := f.source(5)
+	sponsor, payer := f.sweeper.Params().Sponsor, in.FeePayer
+	in.FeePayer, d.Intent.FeePayer = other, other
+	for name, refused := range map[string]error{
+		"prepare": func() error { _, err := f.prepare(in); return err }(),
+		"sign":    func() error { _, err := f.writer().sign(t.Context(), d, &keyring{f: f}); return err }(),
+	} {
+		var bad *chain.FormatError
+		require.ErrorAs(t, refused, &bad, name)
+		require.Equal(t, "intent's fee payer", bad.What)
+		require.Equal(t, string(other.Address), bad.Text)
+		require.Contains(t, bad.Reason, string(checksummed(sponsor)))
+	}
+	in.FeePayer, in.FeePayer.Address = payer, chain.Address(strings.ToLower(string(payer.Address)))
+	_, err = f.prepare(in)
+	require.NoError(t, err, "however the address is written")
+
+	// Of a contract without a sponsor anybody is.
+	in = f.open().token(1, 1)
+	in.FeePayer = other
+	_, err = f.prepare(in)
+	require.NoError(t, err)
+}
+
+func TestBatching(t *testing.T) {
+	client := func(s *contracts.Sweeper) *Client {
+		c, err := New(Config{Preset: Local(1), URL: "http://127.0.0.1:1", Sweeper: s})
+		require.NoError(t, err)
+		return c
+	}
+	f := newField(t)
+	batcher, ok := chain.As[chain.Batcher](client(f.sweeper))
+	require.True(t, ok)
+	b := batcher.Batching()
+	require.Equal(t, chain.Batching{Treasury: bob, FeePayer: alice, MaxMoves: 424}, b)
+	// Of the dearest tokens so many fit, all of them fresh, by a node as by the model,
+	// which has a little more room.
+	f.each = 14_050
+	_, err := f.prepare(f.token(b.MaxMoves, 0))
+	require.NoError(t, err)
+	_, err = f.prepare(f.token(b.MaxMoves+10, 0))
+	var many *chain.TooManyMovesError
+	require.ErrorAs(t, err, &many)
+	require.GreaterOrEqual(t, many.Fit, b.MaxMoves)
+	f.old = true
+	_, err = f.prepare(f.token(b.MaxMoves, 0))
+	require.NoError(t, err)
+
+	require.Zero(t, client(nil).Batching(), "no contract")
+	require.Zero(t, client(f.open().sweeper).Batching(), "anybody sweeps")
 }
 
 // A transaction never asks for more gas than EIP-7825 lets it.

@@ -61,6 +61,16 @@ func newField(t testing.TB) *field {
 	return f
 }
 
+// open takes the sponsor away: the contract is one of which anybody sweeps.
+func (f *field) open() *field {
+	p := f.sweeper.Params()
+	p.Sponsor = contracts.Address{}
+	s, err := contracts.New(p)
+	require.NoError(f.t, err)
+	f.sweeper, f.code = s, s.Code()
+	return f
+}
+
 func (f *field) writer() writer {
 	w := f.figures.writer()
 	w.node, w.sweeper = f, f.sweeper
@@ -190,6 +200,8 @@ func (f *field) sweep(method string, args map[string]any, data []byte, more []an
 		f.lentTo = append(f.lentTo, name)
 	}
 	limit := uint256.MustFromHex(args["gas"].(string)).Uint64()
+	sponsor := f.sweeper.Params().Sponsor
+	barred := sponsor != (contracts.Address{}) && args["from"] != string(checksummed(sponsor))
 	tried, failed := uint64(0), []byte{}
 	for i, e := range batch.Entries {
 		if limit < 30_000+uint64(i)*f.each+(contracts.Cost{}).Limit(0, batch.Gas) {
@@ -198,7 +210,7 @@ func (f *field) sweep(method string, args map[string]any, data []byte, more []an
 		tried++
 		name := checksummed(e.Account)
 		s := f.sources[name]
-		if ours := bytes.Equal(s.code, f.sweeper.Delegation()) || lent[string(name)] != nil; !ours || s.frozen || chain.NewAmount(s.holding).Less(e.Amount) {
+		if ours := bytes.Equal(s.code, f.sweeper.Delegation()) || lent[string(name)] != nil; !ours || barred || s.frozen || chain.NewAmount(s.holding).Less(e.Amount) {
 			word := e.Amount.Bytes32()
 			failed = append(append(failed, e.Account[:]...), word[20:]...)
 		}

@@ -92,8 +92,9 @@ type Config struct {
 	MaxGasPrice chain.Amount
 	// Sweeper is the installation's contract on this chain, made by contracts.New from
 	// the treasury, the owner and the sponsor. With it an intent of many sources, one
-	// treasury and a fee payer becomes one transaction (see Prepare), and Identify
-	// checks that the contract is there. Nil: each source pays for itself.
+	// treasury and the sponsor as fee payer becomes one transaction (see Prepare and
+	// Batching), and Identify checks that the contract is there. Nil: each source pays
+	// for itself.
 	Sweeper *contracts.Sweeper
 }
 

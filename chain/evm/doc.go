@@ -1,7 +1,7 @@
 // Package evm reaches any EVM chain through the JSON-RPC interface of one node
 // or provider, over HTTP. It implements chain.Client and a few of its optional
 // capabilities: chain.Identifier, chain.BalanceReader, chain.TokenInspector,
-// chain.DryRunner, chain.FeeBumper and chain.FeeEstimator.
+// chain.DryRunner, chain.FeeBumper, chain.FeeEstimator and chain.Batcher.
 //
 // # What counts as money that came in
 //
@@ -67,8 +67,8 @@
 // knows the transaction, in its pool or in a block, is success.
 //
 // With Config.Sweeper, a contract of package contracts, a collection of many sources
-// is one transaction of a fee payer, in which sources that were not swept before
-// delegate to the contract:
+// is one transaction of a fee payer, the contract's sponsor, in which sources that were
+// not swept before delegate to the contract:
 //
 //	what stands ──► amounts, authorisations ──► estimate ──► dry run of all ──► draft
 //	draft ──► authorisations signed ──► transaction signed ──► broadcast

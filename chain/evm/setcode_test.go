@@ -235,7 +235,6 @@ func TestBumpBatchRefuses(t *testing.T) {
 		"fewer moves":  func(in *chain.Intent) { in.Moves = in.Moves[:2] },
 		"other order":  func(in *chain.Intent) { in.Moves = []chain.Move{in.Moves[1], in.Moves[0], in.Moves[2]} },
 		"other source": func(in *chain.Intent) { in.Moves[2].From = f.source(1000) },
-		"other payer":  func(in *chain.Intent) { in.FeePayer.Address = checksummed([20]byte{7}) },
 	} {
 		changed := in
 		changed.Moves = append([]chain.Move{}, in.Moves...)
@@ -249,6 +248,16 @@ func TestBumpBatchRefuses(t *testing.T) {
 	requireFormat(t, err, "signed transaction")
 	one := payAll(nativeAsset(1))
 	_, err = bumpField(f, one, s)
+	requireFormat(t, err, "signed transaction")
+
+	in.FeePayer.Address = checksummed([20]byte{7})
+	_, err = bumpField(f, in, s)
+	requireFormat(t, err, "intent's fee payer")
+	f = newField(t).open()
+	in = f.token(2, 1)
+	_, s = signedBatch(t, f, in)
+	in.FeePayer.Address = checksummed([20]byte{7})
+	_, err = bumpField(f, in, s)
 	requireFormat(t, err, "signed transaction")
 }
 

@@ -21,6 +21,7 @@ var (
 	_ chain.FeeBumper    = (*Client)(nil)
 	_ chain.FeeEstimator = (*Client)(nil)
 	_ chain.DryRunner    = (*Client)(nil)
+	_ chain.Batcher      = (*Client)(nil)
 )
 
 // caller makes one JSON-RPC call and decodes its result into out. A refusal by
@@ -123,7 +124,8 @@ func (c Config) highestPrice() uint256.Int {
 //
 // An intent of PurposeCollection whose FeePayer is none of its sources becomes one
 // call of Config.Sweeper, sent by the fee payer: each move to its treasury, all of
-// one asset, each source once, amounts below 2^96. Sources that do not delegate to
+// one asset, each source once, amounts below 2^96. Where the contract has a sponsor,
+// that is the fee payer, and Batching tells it. Sources that do not delegate to
 // the contract yet do so in the same transaction (EIP-7702); their nonces are locks
 // of the draft, behind the fee payer's. A source with another delegation or code, one
 // that has too little, whose nonce another attempt holds (Intent.Taken), or that a

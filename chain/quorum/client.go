@@ -62,7 +62,8 @@ func (q *Client) String() string { return fmt.Sprintf("quorum.Client{%s}", q.cfg
 func (q *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, q.String()) }
 
 // As hands out a capability where enough operators for Config.Agree have it,
-// wrapped so that the rules of the quorum hold for it too.
+// wrapped so that the rules of the quorum hold for it too. A chain.Batcher there is
+// where all clients are one and say the same: whoever drafts, the first one signs.
 func (q *Client) As(target any) bool {
 	switch t := target.(type) {
 	case *chain.BalanceReader:
@@ -84,6 +85,12 @@ func (q *Client) As(target any) bool {
 		return true
 	case *chain.MempoolWatcher:
 		return grant[chain.MempoolWatcher](q, t, mempool{q})
+	case *chain.Batcher:
+		b, ok := batching(q)
+		if ok {
+			*t = b
+		}
+		return ok
 	case *chain.HeadSubscriber:
 		// Heads that are pushed are hints: one provider is enough.
 		for _, p := range q.providers {

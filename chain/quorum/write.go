@@ -30,6 +30,30 @@ func (b bumper) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (ch
 	return b.q.draft(ctx, mBump, capable(func(ctx context.Context, c chain.FeeBumper) (chain.Draft, error) { return c.Bump(ctx, in, old) }))
 }
 
+// batcher is chain.Batcher of clients that agree.
+type batcher struct{ bound chain.Batching }
+
+// Batching says what all of them say.
+func (b batcher) Batching() chain.Batching { return b.bound }
+
+// batching asks all clients, whatever their operators: it is their configuration,
+// which no node has a say in, and one that differs is a mistake of ours.
+func batching(q *Client) (batcher, bool) {
+	var out batcher
+	for i, p := range q.providers {
+		c, ok := chain.As[chain.Batcher](p.Client)
+		if !ok {
+			return batcher{}, false
+		}
+		bound := c.Batching()
+		if i > 0 && bound != out.bound {
+			return batcher{}, false
+		}
+		out.bound = bound
+	}
+	return out, true
+}
+
 // estimator is chain.FeeEstimator under the rules of the quorum.
 type estimator struct{ q *Client }
 

@@ -137,6 +137,52 @@ func TestPrepareAsksTheUpToDate(t *testing.T) {
 	require.NotEqual(t, s.Locks, d.Locks, "although the two behind are more")
 }
 
+// batches is a provider that moves many at once.
+type batches struct {
+	chain.Client
+	bound chain.Batching
+}
+
+func (b batches) Batching() chain.Batching { return b.bound }
+
+// One client that is configured otherwise, or cannot do it, is enough for none to do
+// it: what one drafts another one signs.
+func TestThreat_F1_BatchesWhereAllClientsAgree(t *testing.T) {
+	same := chain.Batching{Treasury: "t", FeePayer: "p", MaxMoves: 400}
+	ask := func(agree int, third any) (chain.Batching, bool) {
+		w := newWorld(t, chaintest.Options{}, func(_ *world, c *quorum.Config) {
+			c.Agree = agree
+			for i := range c.Providers {
+				if i < 2 {
+					c.Providers[i].Client = batches{c.Providers[i].Client, same}
+				} else if bound, ok := third.(chain.Batching); ok {
+					c.Providers[i].Client = batches{c.Providers[i].Client, bound}
+				}
+			}
+		})
+		b, ok := chain.As[chain.Batcher](w.q)
+		if !ok {
+			return chain.Batching{}, false
+		}
+		return b.Batching(), true
+	}
+	for _, agree := range []int{1, 2} {
+		got, ok := ask(agree, same)
+		require.True(t, ok)
+		require.Equal(t, same, got)
+		for name, third := range map[string]any{
+			"no batcher":       nil,
+			"not set up":       chain.Batching{},
+			"another treasury": chain.Batching{Treasury: "x", FeePayer: "p", MaxMoves: 400},
+			"another payer":    chain.Batching{Treasury: "t", FeePayer: "x", MaxMoves: 400},
+			"fewer moves":      chain.Batching{Treasury: "t", FeePayer: "p", MaxMoves: 399},
+		} {
+			_, ok := ask(agree, third)
+			require.False(t, ok, name)
+		}
+	}
+}
+
 // market is a provider with a view of the market.
 type market struct {
 	chain.Client

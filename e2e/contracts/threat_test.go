@@ -32,7 +32,11 @@ func (w *world) kinds() map[string]common.Address {
 	at := common.Address(w.sweeper.Forwarder(salt[0]))
 	token := w.token("oz")
 	w.mint(token, at)
-	w.ok(w.send(w.sponsor, w.at, w.salted(contracts.OpDeploy, token, payment, salt...)))
+	by := w.sponsor
+	if w.sweeper.Params().Sponsor == (common.Address{}) {
+		by = w.owner
+	}
+	require.Nil(w.t, w.unswept(contracts.OpDeploy, w.ok(w.send(by, w.at, w.salted(contracts.OpDeploy, token, payment, salt...)))))
 	require.Equal(w.t, w.sweeper.ForwarderCode(), w.code(at))
 	return map[string]common.Address{"delegated account": a.at, "forwarder": at}
 }
@@ -58,14 +62,21 @@ func failures(u *contracts.Unswept) (out []common.Address) {
 	return out
 }
 
-// Anybody may sweep, and whoever does pays the treasury. Amounts are exact, or
-// all there is.
+// Whoever may sweep pays the treasury by it. Amounts are exact, or all there is.
 func TestThreat_F1_WhoeverSweepsPaysTheTreasury(t *testing.T) {
 	w := newWorld(t)
+	w.maySweep(w.sponsor)
+	open := newOpenWorld(t)
+	open.maySweep(open.stranger, open.sponsor, open.owner)
+}
+
+// maySweep requires that each of some can sweep, and how.
+func (w *world) maySweep(each ...account) {
+	t := w.t
 	for name, at := range w.kinds() {
 		for _, asset := range []string{"oz", "usdt", "usdc", "coin"} {
 			token := w.token(asset)
-			for _, who := range []account{w.stranger, w.sponsor, w.owner} {
+			for _, who := range each {
 				before := w.balance(token, w.treasury.at)
 				w.mint(token, at)
 				w.ok(w.send(who, at, contracts.Sweep(token, chain.NewAmount(23))))
@@ -87,10 +98,10 @@ func TestThreat_F13_AmountsThatAreNotThere(t *testing.T) {
 	for name, at := range w.kinds() {
 		for _, asset := range []string{"oz", "usdt", "usdc", "coin"} {
 			token := w.token(asset)
-			r := w.ok(w.send(w.stranger, w.at, w.batch(token, 0, at)))
+			r := w.ok(w.send(w.sponsor, w.at, w.batch(token, 0, at)))
 			require.Equal(t, []common.Address{at}, failures(w.unswept(contracts.OpSweep, r)), "%s %s: nothing", name, asset)
 			w.mint(token, at)
-			r = w.ok(w.send(w.stranger, w.at, w.batch(token, payment+1, at)))
+			r = w.ok(w.send(w.sponsor, w.at, w.batch(token, payment+1, at)))
 			require.Equal(t, []common.Address{at}, failures(w.unswept(contracts.OpSweep, r)), "%s %s: too much", name, asset)
 			require.EqualValues(t, payment, w.balance(token, at))
 		}
@@ -142,6 +153,7 @@ func TestThreat_F11_AnAccountIsNotItsOwner(t *testing.T) {
 	w.failed(w.send(a, a.at, contracts.Execute(w.stranger.at, chain.NewAmount(1), nil)))
 }
 
+// The owner deploys, and where there is a sponsor the sponsor alone sweeps by it.
 func TestThreat_F11_OnlySponsorAndOwnerDeploy(t *testing.T) {
 	w := newWorld(t)
 	token := w.token("oz")
@@ -151,6 +163,7 @@ func TestThreat_F11_OnlySponsorAndOwnerDeploy(t *testing.T) {
 		r := w.send(who, w.at, w.salted(contracts.OpDeploy, token, payment, salt...))
 		require.Equal(t, i >= 2, r.Status == types.ReceiptStatusSuccessful)
 		require.Equal(t, i >= 2, len(w.code(w.sweeper.Forwarder(salt[0]))) > 0)
+		require.Equal(t, who == w.sponsor, w.transferred(r, token) == 1)
 		// The step inside of it is for the contract itself.
 		salt = w.salts(1)
 		w.mint(token, w.forwarders(salt)...)
@@ -180,7 +193,7 @@ func TestThreat_F7_ABatchOfForwardersThatRanAlready(t *testing.T) {
 	require.Less(t, r.GasUsed, uint64(3*entryGas+2*60_000+40_000))
 	require.Empty(t, w.code(w.sweeper.Forwarder(salts[4])), "nothing there: not deployed")
 
-	r = w.ok(w.send(w.stranger, w.at, w.salted(contracts.OpFlush, token, payment, salts...)))
+	r = w.ok(w.send(w.sponsor, w.at, w.salted(contracts.OpFlush, token, payment, salts...)))
 	u = w.unswept(contracts.OpFlush, r)
 	require.NotNil(t, u)
 	require.Equal(t, []contracts.Entry{{Salt: salts[2], Amount: amount}, {Salt: salts[3], Amount: amount}, {Salt: salts[4], Amount: amount}}, u.Failed)
@@ -325,15 +338,17 @@ func TestThreat_F11_WhatIsNoToken(t *testing.T) {
 			require.NotNil(t, w.unswept(contracts.OpSweep, r), "%s", name)
 		}
 	}
-	// No batch of accounts runs at a deposit address: it would call for a stranger
-	// whom the stranger names.
+	// No batch of accounts runs at a deposit address: it would call for its sender
+	// whom the sender names.
 	token := w.token("oz")
 	victim := w.account()
 	w.delegate(victim)
 	w.mint(token, victim.at)
 	for name, at := range kinds {
-		w.send(w.stranger, at, w.batch(token, payment, victim.at))
-		require.EqualValues(t, payment, w.balance(token, victim.at), "%s", name)
+		for _, who := range []account{w.stranger, w.sponsor} {
+			w.send(who, at, w.batch(token, payment, victim.at))
+			require.EqualValues(t, payment, w.balance(token, victim.at), "%s", name)
+		}
 	}
 }
 
@@ -343,8 +358,8 @@ func TestThreat_F11_NothingIsStuckInTheSweeper(t *testing.T) {
 	token := w.token("oz")
 	w.mint(token, w.at)
 	w.mint(common.Address{}, w.at)
-	w.ok(w.send(w.stranger, w.at, w.batch(token, 0, w.at)))
-	w.ok(w.send(w.stranger, w.at, contracts.Sweep(common.Address{}, chain.Amount{})))
+	w.ok(w.send(w.sponsor, w.at, w.batch(token, 0, w.at)))
+	w.ok(w.send(w.sponsor, w.at, contracts.Sweep(common.Address{}, chain.Amount{})))
 	require.EqualValues(t, payment, w.balance(token, w.treasury.at))
 	require.EqualValues(t, payment, w.balance(common.Address{}, w.treasury.at))
 	w.failed(w.send(w.sponsor, w.at, w.batch(token, 1, w.stranger.at), value(1)))
@@ -355,7 +370,7 @@ func TestThreat_F11_NothingIsStuckInTheSweeper(t *testing.T) {
 func TestThreat_F2_ATreasuryThatIsAContract(t *testing.T) {
 	w := newWorld(t)
 	treasury := w.contract("Treasury")
-	w.use(treasury)
+	w.use(treasury, w.sponsor.at)
 	for name, at := range w.kinds() {
 		w.mint(common.Address{}, at)
 		w.do(treasury, "refuse(bool)", true)
@@ -370,14 +385,21 @@ func TestThreat_F2_ATreasuryThatIsAContract(t *testing.T) {
 	}
 }
 
-// Whoever uses an authorisation first has paid for it: the sweep works the same.
+// Whoever uses an authorisation first has paid for it and can do no more: the sweep
+// works the same.
 func TestThreat_F15_AuthorisationsUsedByAStranger(t *testing.T) {
 	w := newWorld(t)
 	token, of := w.token("oz"), w.accounts(3)
 	w.mint(token, addresses(of)...)
 	auths := w.authorisations(of)
-	w.ok(w.send(w.stranger, w.stranger.at, nil, with(auths...)))
-	r := w.ok(w.send(w.sponsor, w.at, w.batch(token, payment, addresses(of)...), with(auths...)))
+	r := w.ok(w.send(w.stranger, w.at, w.batch(token, payment, addresses(of)...), with(auths...)))
+	require.Equal(t, addresses(of), failures(w.unswept(contracts.OpSweep, r)))
+	for _, a := range of {
+		require.Equal(t, w.sweeper.Delegation(), w.code(a.at), "it delegates")
+		w.failed(w.send(w.stranger, a.at, contracts.Sweep(token, chain.Amount{})))
+		require.EqualValues(t, payment, w.balance(token, a.at))
+	}
+	r = w.ok(w.send(w.sponsor, w.at, w.batch(token, payment, addresses(of)...), with(auths...)))
 	require.Nil(t, w.unswept(contracts.OpSweep, r))
 	require.EqualValues(t, 3*payment, w.balance(token, w.treasury.at))
 }

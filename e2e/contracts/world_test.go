@@ -29,6 +29,9 @@ const payment = 123_456_789
 // entryGas is the limit of an entry in most tests.
 const entryGas = 150_000
 
+// blocks is how many a transaction may take.
+const blocks = 50
+
 // account is one with a key.
 type account struct {
 	key *ecdsa.PrivateKey
@@ -62,7 +65,7 @@ func newWorld(t *testing.T) *world {
 		nonces: map[common.Address]uint64{},
 	}
 	coins := new(big.Int).Mul(big.NewInt(1e18), big.NewInt(1000))
-	proxy, _ := w.newSweeper(w.treasury.at).Deployment()
+	proxy, _ := w.newSweeper(w.treasury.at, w.sponsor.at).Deployment()
 	alloc := types.GenesisAlloc{proxy: {Code: contracts.DeployerCode(), Balance: new(big.Int)}}
 	for _, a := range []account{w.sponsor, w.owner, w.stranger, w.treasury} {
 		alloc[a.at] = types.Account{Balance: coins}
@@ -73,19 +76,26 @@ func newWorld(t *testing.T) *world {
 		c.Genesis.Config = &rules
 	})
 	t.Cleanup(func() { require.NoError(t, w.backend.Close()) })
-	w.use(w.treasury.at)
+	w.use(w.treasury.at, w.sponsor.at)
 	return w
 }
 
-func (w *world) newSweeper(treasury common.Address) *contracts.Sweeper {
-	s, err := contracts.New(contracts.Params{Treasury: treasury, Owner: w.owner.at, Sponsor: w.sponsor.at})
+// newOpenWorld is one without a sponsor, where anybody may sweep.
+func newOpenWorld(t *testing.T) *world {
+	w := newWorld(t)
+	w.use(w.treasury.at, common.Address{})
+	return w
+}
+
+func (w *world) newSweeper(treasury, sponsor common.Address) *contracts.Sweeper {
+	s, err := contracts.New(contracts.Params{Treasury: treasury, Owner: w.owner.at, Sponsor: sponsor})
 	require.NoError(w.t, err)
 	return s
 }
 
-// use deploys the Sweeper of a treasury, and makes it the world's.
-func (w *world) use(treasury common.Address) {
-	w.sweeper = w.newSweeper(treasury)
+// use deploys the Sweeper of a treasury and a sponsor, and makes it the world's.
+func (w *world) use(treasury, sponsor common.Address) {
+	w.sweeper = w.newSweeper(treasury, sponsor)
 	w.at = w.sweeper.Address()
 	to, data := w.sweeper.Deployment()
 	w.ok(w.send(w.stranger, to, data))
@@ -112,7 +122,7 @@ func (w *world) transact(from account, to *common.Address, data []byte, with ...
 		f(&x)
 	}
 	ctx, client := context.Background(), w.backend.Client()
-	nonce, err := client.PendingNonceAt(ctx, from.at)
+	nonce, err := client.NonceAt(ctx, from.at, nil) // the pool may not have heard of the last block
 	require.NoError(w.t, err)
 	id := big.NewInt(1337)
 	tip, most := big.NewInt(1e9), big.NewInt(20e9)
@@ -125,9 +135,17 @@ func (w *world) transact(from account, to *common.Address, data []byte, with ...
 	}
 	signed, err := types.SignNewTx(from.key, types.LatestSignerForChainID(id), inner)
 	require.NoError(w.t, err)
-	require.NoError(w.t, client.SendTransaction(ctx, signed))
-	w.backend.Commit()
-	receipt, err := client.TransactionReceipt(ctx, signed.Hash())
+	// The pool hears of a block a moment later. Until then it has the authorisations of
+	// the block before as waiting, and refuses the authority's transaction or drops it
+	// again; more blocks pass the time.
+	var receipt *types.Receipt
+	for i := 0; receipt == nil && i < blocks; i++ {
+		refused := client.SendTransaction(ctx, signed)
+		w.backend.Commit()
+		if receipt, err = client.TransactionReceipt(ctx, signed.Hash()); err != nil && refused != nil {
+			err = refused
+		}
+	}
 	require.NoError(w.t, err)
 	return receipt
 }

@@ -12,14 +12,16 @@ type Op uint8
 
 const (
 	// OpSweep sweeps accounts that delegate to the contract, or forwarders by their
-	// address. Anybody may send it.
+	// address. The sponsor signs it; of anybody else's transaction every entry fails,
+	// unless there is no sponsor.
 	OpSweep Op = iota + 1
-	// OpFlush sweeps deployed forwarders by salt, which is 12 bytes shorter. Anybody
-	// may send it.
+	// OpFlush sweeps deployed forwarders by salt, which is 12 bytes shorter. Who may
+	// is as for OpSweep.
 	OpFlush
 	// OpDeploy deploys forwarders and sweeps them. The sponsor or the owner sends
 	// it; to others it fails. An entry whose sweep fails is not deployed either, and
-	// one that is deployed already fails.
+	// one that is deployed already fails. Where there is a sponsor, the owner's
+	// deploys and sweeps nothing, which is no failure.
 	OpDeploy
 )
 

@@ -13,9 +13,9 @@ const (
 )
 
 // Sweep returns the data of a call to one deposit address that sweeps it; of all
-// where amount is zero. Anybody may send it. On a delegated account it fails where
-// the sweep does; a forwarder answers one byte if it went well and none otherwise,
-// and never fails.
+// where amount is zero. The sponsor signs it, or anybody where there is none. On a
+// delegated account it fails where the sweep does, or in another's transaction; a
+// forwarder answers one byte if it went well and none otherwise, and never fails.
 func Sweep(asset Address, amount chain.Amount) []byte {
 	value := amount.Bytes32()
 	return words(selectorSweep, leftPad(asset), value)
@@ -44,8 +44,9 @@ type Unswept struct {
 	// Tried is how many of the entries were tried, from the first on. Behind them
 	// the gas was short, and nothing was done.
 	Tried int
-	// Failed are those of them that failed: not delegated or not deployed, nothing
-	// there, frozen, refused, or out of the entry's gas. Amounts are as in the batch.
+	// Failed are those of them that failed: not the sponsor's to sweep, not delegated
+	// or not deployed, nothing there, frozen, refused, or out of the entry's gas.
+	// Amounts are as in the batch.
 	Failed []Entry
 }
 

@@ -6,17 +6,18 @@
 // One contract is three things, told apart by where it runs:
 //
 //	                    sweepBatch, flushBatch, deployBatch
-//	anybody, sponsor ──────────────► Sweeper ──────────────┐ sweep(asset, amount)
+//	sponsor ───────────────────────► Sweeper ──────────────┐ sweep(asset, amount)
 //	                                                       ▼
 //	                     account that delegates (EIP-7702), or forwarder (CREATE2)
 //	                                                       │ transfer
 //	                                                       ▼
 //	                                                    treasury
 //
-// The treasury and the owner are part of the code. Whoever calls, what a sweep
-// moves goes to the treasury; the owner alone can have an address do something
-// else (Execute). So it is no secret who may sweep, and losing the key that pays
-// the gas loses nothing.
+// The three addresses are part of the code. What a sweep moves goes to the treasury,
+// whoever calls, and only in transactions that the sponsor signed: what leaves a
+// deposit address does so in one of ours, and nobody empties one before us. Without a
+// sponsor anybody may sweep. The owner alone can have an address do something else
+// (Execute), which is also the way out where the sponsor's key is lost.
 //
 // A transaction of a batch that was included has not, for that, moved anything.
 // Count Transfer logs and balances; Unswept says which entries failed, so that

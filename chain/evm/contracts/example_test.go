@@ -22,8 +22,8 @@ func ExampleNew() {
 	_, err = contracts.New(contracts.Params{Owner: contracts.Address{0: 0xbb}})
 	fmt.Println(err)
 	// Output:
-	// send 1483 bytes to 4e59b44847b379578588920ca78fbf26c0b4956c
-	// then 1439 bytes of code are at 4bb344a94e7e62a366835d1b6f48169af8a8a4a7
+	// send 1931 bytes to 4e59b44847b379578588920ca78fbf26c0b4956c
+	// then 1887 bytes of code are at d49a66530ca52692aba2a15b73281297e5f4b8cb
 	// contracts: Params.Treasury: is required
 }
 

@@ -53,9 +53,11 @@ type Params struct {
 	// kept as well as the treasury's, or a multi-signature contract. It may be the
 	// treasury itself.
 	Owner Address
-	// Sponsor may deploy forwarders, beside the owner. Zero where there are none:
-	// then only the owner may, and the address does not depend on a key that
-	// changes.
+	// Sponsor signs the transactions that sweep, and deploy forwarders beside the
+	// owner: an account with a key of its own, kept for as long as the installation is
+	// used. In nobody else's transactions is anything swept. Zero: anybody may sweep
+	// to the treasury, also before each sweep of ours, and only the owner deploys;
+	// then nothing depends on a key that changes.
 	Sponsor Address
 }
 

@@ -21,8 +21,10 @@ function compile(language, file, settings) {
   return output.contracts[name];
 }
 
+// Without the optimizer of constants: it would have addresses that are there several
+// times read from one place, which costs gas and is no operand of a PUSH20.
 const yul = compile("Yul", "sweeper.yul", {
-  optimizer: { enabled: true, runs: 1000000, details: { yul: true } },
+  optimizer: { enabled: true, runs: 1000000, details: { yul: true, constantOptimizer: false } },
   outputSelection: { "*": { "*": ["evm.bytecode.object"] } },
 });
 fs.writeFileSync(path.join(out, "sweeper.hex"), yul.Sweeper.evm.bytecode.object + "\n");

@@ -5,9 +5,11 @@
 //   - as the code of an account that delegates to it (EIP-7702);
 //   - behind a forwarder, 33 bytes that delegate every call to it.
 //
-// What a stranger can make any of them do is to pay the treasury. Only the owner
-// can make them do anything else. There is no storage, so that nothing can be
-// initialised, upgraded, or found as another delegate of the account left it.
+// What a sweep moves goes to the treasury. It runs in the sponsor's transactions
+// only, so that what leaves a deposit address does so when a ledger knows of it;
+// where there is no sponsor, in anybody's. Only the owner can make any of them do
+// anything else. There is no storage, so that nothing can be initialised, upgraded,
+// or found as another delegate of the account left it.
 //
 // The three addresses below are placeholders. Package contracts writes those of
 // an installation over them, in the init code as in the runtime code.
@@ -24,8 +26,13 @@ object "Sweeper" {
 
             let selector := shr(224, calldataload(0))
 
-            // sweep(address asset, uint256 amount) returns (uint256): anybody.
-            if eq(selector, 0x6ea056a9) { sweep(calldataload(4), calldataload(36)) }
+            // sweep(address asset, uint256 amount) returns (uint256): whoever may.
+            if eq(selector, 0x6ea056a9) {
+                if xor(origin(), sponsor()) {
+                    if sponsored() { revert(0, 0) }
+                }
+                sweep(calldataload(4), calldataload(36))
+            }
 
             // deploy(bytes32 salt, address asset, uint256 amount) returns (uint256):
             // deployBatch alone, so that an entry has a limit of gas to itself.
@@ -54,6 +61,13 @@ object "Sweeper" {
             // ERC-1155) among it.
             if callvalue() { stop() }
             revert(0, 0)
+
+            // sponsored tells whether there is a sponsor, in whose transactions alone
+            // there are sweeps then. Whose it is goes by who signed it, not by who calls:
+            // a deposit address does not know the Sweeper, nor the Sweeper whether a
+            // contract calls it. It is asked before any other call, where returndatasize
+            // is zero: a literal would let the compiler decide by the placeholder.
+            function sponsored() -> s { s := gt(sponsor(), returndatasize()) }
 
             // sweep pays the treasury from the account that runs this: an amount of an
             // asset, zero for all of it. Asset zero is the coin. It returns the
@@ -102,8 +116,9 @@ object "Sweeper" {
                 return(0, returndatasize())
             }
 
-            // sweepBatch takes entries of 32 bytes, account (20) and amount (12):
-            // anybody.
+            // sweepBatch takes entries of 32 bytes, account (20) and amount (12). Each
+            // account looks for itself whether the transaction may sweep it: of a
+            // batch that may not, every entry fails.
             function sweepBatch() {
                 // This batch calls whom its sender names. An account must not do so for
                 // a stranger: its code is a delegation of 23 bytes, or a forwarder's 33.
@@ -131,7 +146,7 @@ object "Sweeper" {
             }
 
             // flushBatch takes entries of 20 bytes, salt (8) and amount (12), of
-            // forwarders that exist: anybody.
+            // forwarders that exist, which look for themselves.
             function flushBatch() {
                 let least := begin(20)
                 let cap := gasOf()
@@ -161,7 +176,9 @@ object "Sweeper" {
 
             // deployBatch takes the same entries of forwarders that do not exist yet:
             // the sponsor or the owner. A stranger who deployed one first would make
-            // the batch's own attempt burn the entry's gas.
+            // the batch's own attempt burn the entry's gas. In a transaction that may
+            // not sweep, which is the owner's then, it deploys and does no more: what
+            // was paid to a forwarder stays within reach if the sponsor's key is lost.
             function deployBatch() {
                 if iszero(or(eq(caller(), sponsor()), eq(caller(), owner()))) { revert(0, 0) }
                 let least := begin(20)
@@ -184,10 +201,16 @@ object "Sweeper" {
                 end(div(sub(at, 32), 20), list, at)
             }
 
-            // deploy makes the forwarder of a salt and sweeps it. Both happen or
-            // neither.
+            // deploy makes the forwarder of a salt and, where this transaction may,
+            // sweeps it. Both happen or neither.
             function deploy() {
                 forwarderInit()
+                if xor(origin(), sponsor()) {
+                    if sponsored() {
+                        if iszero(create2(0, 0x80, 42, calldataload(4))) { revert(0, 0) }
+                        stop()
+                    }
+                }
                 let forwarder := create2(0, 0x80, 42, calldataload(4))
                 mstore(0, 0x6ea056a9)
                 calldatacopy(0x20, 36, 0x40)
