@@ -44,7 +44,11 @@ func (c *Client) SubscribeHeads(ctx context.Context, wake chan<- struct{}) error
 }
 
 func (c *Client) subscribe(ctx context.Context, wake chan<- struct{}, p pace) error {
-	return (&stream{
+	return c.headStream(wake, p).run(ctx)
+}
+
+func (c *Client) headStream(wake chan<- struct{}, p pace) *stream {
+	return &stream{
 		client: c, pace: p, topics: []string{`"newHeads"`}, pongs: c.Info().OnDemandBlocks, limit: maxHeadMessage,
 		// What a head says is not looked at: it is a hint, and the scanner asks for
 		// itself. Hints that come while one is waiting are one.
@@ -54,5 +58,5 @@ func (c *Client) subscribe(ctx context.Context, wake chan<- struct{}, p pace) er
 			default:
 			}
 		},
-	}).run(ctx)
+	}
 }

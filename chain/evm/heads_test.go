@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -25,19 +27,24 @@ type pusher struct {
 	send    chan string
 	pongs   chan struct{} // an answer to a ping, each
 	deaf    bool          // pings are not answered
-	calls   chan string
+	calls   chan string   // what was answered
 	// plain: parameters of a subscription are refused beyond the first.
 	plain bool
 }
 
 func newPusher(t *testing.T) *pusher {
-	p := &pusher{
+	p := unservedPusher()
+	p.Server = httptest.NewServer(http.HandlerFunc(p.serve))
+	t.Cleanup(p.Close)
+	return p
+}
+
+// unservedPusher listens nowhere.
+func unservedPusher() *pusher {
+	return &pusher{
 		answers: map[string]string{"eth_chainId": `"result":"0x539"`, "eth_subscribe": `"result":"0xcd0c"`},
 		send:    make(chan string, 100), pongs: make(chan struct{}, 100), calls: make(chan string, 100),
 	}
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r) }))
-	t.Cleanup(p.Close)
-	return p
 }
 
 func (p *pusher) serve(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +54,8 @@ func (p *pusher) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.Close()
 	gone := make(chan struct{})
-	answers := make(chan string, 10)
+	type reply struct{ call, text string }
+	answers := make(chan reply, 10)
 	answer := conn.PingHandler()
 	conn.SetPingHandler(func(text string) error {
 		if p.deaf {
@@ -67,18 +75,19 @@ func (p *pusher) serve(w http.ResponseWriter, r *http.Request) {
 			if conn.ReadJSON(&call) != nil {
 				return
 			}
-			p.calls <- call.Method + " " + r.Header.Get("X-Key")
+			rest := p.answers[call.Method]
 			if p.plain && len(call.Params) > 1 {
-				answers <- fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":{"code":-32602,"message":"too many arguments"}}`, call.ID)
-				continue
+				rest = `"error":{"code":-32602,"message":"too many arguments"}`
 			}
-			answers <- fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,%s}`, call.ID, p.answers[call.Method])
+			answers <- reply{call.Method + " " + r.Header.Get("X-Key"), fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,%s}`, call.ID, rest)}
 		}
 	}()
 	for {
 		select {
-		case text := <-answers:
-			_ = conn.WriteMessage(websocket.TextMessage, []byte(text))
+		case a := <-answers:
+			// The call shows after its answer: what a test sends then comes behind it.
+			_ = conn.WriteMessage(websocket.TextMessage, []byte(a.text))
+			p.calls <- a.call
 		case text := <-p.send:
 			_ = conn.WriteMessage(websocket.TextMessage, []byte(text))
 		case <-gone:
@@ -93,7 +102,10 @@ func head(subscription string) string {
 
 func (p *pusher) client(t *testing.T, edit func(*Config)) *Client {
 	t.Helper()
-	cfg := Config{Preset: Local(1337), URL: "http://127.0.0.1:1/", WebSocket: "ws" + strings.TrimPrefix(p.URL, "http") + "/v3/canary-of-a-key", Headers: http.Header{"X-Key": {"canary-of-a-header"}}}
+	cfg := Config{Preset: Local(1337), URL: "http://127.0.0.1:1/", Headers: http.Header{"X-Key": {"canary-of-a-header"}}}
+	if p.Server != nil {
+		cfg.WebSocket = "ws" + strings.TrimPrefix(p.URL, "http") + "/v3/canary-of-a-key"
+	}
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -143,39 +155,103 @@ func TestHeadsOfAnotherSubscription(t *testing.T) {
 	require.Empty(t, wake)
 }
 
+// waiting is a listener with one connection.
+type waiting struct {
+	conn chan net.Conn
+	gone chan struct{}
+}
+
+func (l waiting) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conn:
+		return conn, nil
+	case <-l.gone:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l waiting) Close() error { close(l.gone); return nil }
+
+func (waiting) Addr() net.Addr { return &net.TCPAddr{} }
+
+// piped runs a subscription over a pipe, so that in a bubble nothing but the pace
+// takes time; stop ends it and returns its error.
+func (p *pusher) piped(t *testing.T, c *Client, by pace) (wake chan struct{}, ended chan error, stop func() error) {
+	t.Helper()
+	near, far := net.Pipe()
+	l := waiting{make(chan net.Conn, 1), make(chan struct{})}
+	l.conn <- far
+	server := &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: time.Hour}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+	dialer := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }}
+	conn, resp, err := dialer.DialContext(t.Context(), "ws://node/", nil)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	ctx, cancel := context.WithCancel(t.Context())
+	wake, ended = make(chan struct{}, 1), make(chan error, 1)
+	go func() { ended <- c.headStream(wake, by).on(ctx, conn) }()
+	return wake, ended, func() error { cancel(); return <-ended }
+}
+
 // TestThreat_C13_ASilentSubscriptionEnds: by heads that do not come, or where a
 // chain may make none for long, by pings without an answer.
 func TestThreat_C13_ASilentSubscriptionEnds(t *testing.T) {
+	slow := (&Client{cfg: Config{Preset: Ethereum()}}).pace()
+	require.Equal(t, pace{10 * time.Second, 36 * time.Second}, slow)
+	onDemand := func(yes bool) func(*Config) {
+		return func(c *Config) { c.URL, c.WebSocket, c.Preset.Info.OnDemandBlocks = "http://node/", "ws://node/", yes }
+	}
 	t.Run("no head", func(t *testing.T) {
-		p := newPusher(t)
-		c := p.client(t, func(cfg *Config) { cfg.Preset.Info.OnDemandBlocks = false })
-		wake, ended, _ := subscribed(t, c, pace{beat: 5 * time.Millisecond, silence: 200 * time.Millisecond})
-		<-wake
-		for range 3 {
-			<-p.pongs // it is not that the connection were dead
-		}
-		var failed *TransportError
-		require.ErrorAs(t, <-ended, &failed)
-		require.ErrorIs(t, failed, chain.ErrTransient)
+		synctest.Test(t, func(t *testing.T) {
+			p, began := unservedPusher(), time.Now()
+			wake, ended, _ := p.piped(t, p.client(t, onDemand(false)), slow)
+			<-wake
+			for range 3 {
+				<-p.pongs // it is not that the connection were dead
+			}
+			var failed *TransportError
+			require.ErrorAs(t, <-ended, &failed)
+			require.ErrorIs(t, failed, chain.ErrTransient)
+			require.Equal(t, slow.silence, time.Since(began))
+		})
+	})
+	t.Run("heads", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := unservedPusher()
+			wake, ended, stop := p.piped(t, p.client(t, onDemand(false)), slow)
+			<-wake
+			for range 12 {
+				time.Sleep(slow.silence - time.Second) // in the bubble of the test
+				p.send <- head("0xcd0c")
+				<-wake
+			}
+			require.Empty(t, ended)
+			require.ErrorIs(t, stop(), context.Canceled)
+		})
 	})
 	t.Run("no answer to a ping", func(t *testing.T) {
-		p := newPusher(t)
-		p.deaf = true
-		wake, ended, _ := subscribed(t, p.client(t, nil), pace{beat: 5 * time.Millisecond, silence: 100 * time.Millisecond})
-		<-wake
-		require.ErrorIs(t, <-ended, chain.ErrTransient)
+		synctest.Test(t, func(t *testing.T) {
+			p, began := unservedPusher(), time.Now()
+			p.deaf = true
+			wake, ended, _ := p.piped(t, p.client(t, onDemand(true)), slow)
+			<-wake
+			require.ErrorIs(t, <-ended, chain.ErrTransient)
+			require.Equal(t, slow.silence, time.Since(began))
+		})
 	})
 	t.Run("answers to pings are enough for a chain that makes blocks on demand", func(t *testing.T) {
-		p := newPusher(t)
-		wake, ended, stop := subscribed(t, p.client(t, nil), pace{beat: 10 * time.Millisecond, silence: time.Second})
-		<-wake
-		for range 120 { // longer than the silence
-			<-p.pongs
-		}
-		require.Empty(t, ended)
-		require.ErrorIs(t, stop(), context.Canceled)
+		synctest.Test(t, func(t *testing.T) {
+			p := unservedPusher()
+			wake, ended, stop := p.piped(t, p.client(t, onDemand(true)), slow)
+			<-wake
+			for range 120 { // longer than the silence
+				<-p.pongs
+			}
+			require.Empty(t, ended)
+			require.ErrorIs(t, stop(), context.Canceled)
+		})
 	})
-	require.Equal(t, pace{10 * time.Second, 36 * time.Second}, (&Client{cfg: Config{Preset: Ethereum()}}).pace())
 }
 
 func TestHeadsThatCannotBeHad(t *testing.T) {

@@ -1,11 +1,16 @@
 package evm
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -282,5 +287,43 @@ func FuzzTraces(f *testing.F) {
 				require.Contains(t, string(data), fmt.Sprintf("%x", traces[i].to[19:]))
 			}
 		}
+	})
+}
+
+// tardy hands requests to a node without a network between, so that in a bubble
+// nothing takes time; of many calls at once the answer never comes.
+type tardy struct {
+	node http.HandlerFunc
+	most int
+}
+
+func (d tardy) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Count(body, []byte("method")) > d.most {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	w := httptest.NewRecorder()
+	d.node(w, r)
+	return w.Result(), nil
+}
+
+// A node that needs too long for many blocks may have the time for few.
+func TestPageShrinksWhenLate(t *testing.T) {
+	n, w := limitedChain(t)
+	synctest.Test(t, func(t *testing.T) {
+		c := n.client(t, func(c *Config) {
+			c.HTTP, c.Timeout, c.PageBlocks = &http.Client{Transport: tardy{n.handle, 8}}, 20*time.Second, 10
+		})
+		began := time.Now()
+		p, err := c.Transfers(t.Context(), 1, 10, w)
+		require.NoError(t, err)
+		require.Len(t, p.Blocks, 5)
+		require.Equal(t, 20*time.Second, time.Since(began))
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/ethereum/go-ethereum/rlp"
 	"github.com/stretchr/testify/require"
@@ -535,21 +534,6 @@ func TestRawBlocksThatAreNoUse(t *testing.T) {
 	require.Len(t, p.Transfers, 120)
 	require.Len(t, p.Spends, 120)
 	require.LessOrEqual(t, n.asked["debug_getRawBlock"], 61)
-}
-
-// A node that needs too long for many blocks may have the time for few.
-func TestPageShrinksWhenLate(t *testing.T) {
-	n, w := limitedChain(t)
-	n.serve = func(_ http.ResponseWriter, body []byte) bool {
-		if bytes.Count(body, []byte("method")) > 8 {
-			<-t.Context().Done()
-		}
-		return false
-	}
-	c := n.client(t, func(c *Config) { c.Timeout = 500 * time.Millisecond; c.PageBlocks = 10 })
-	p, err := c.Transfers(t.Context(), 1, 10, w)
-	require.NoError(t, err)
-	require.Len(t, p.Blocks, 5)
 }
 
 // A provider may refuse a whole request because it does not like a method.

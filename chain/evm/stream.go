@@ -41,13 +41,18 @@ func (h *stream) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return h.on(ctx, conn)
+}
+
+// on follows over a connection, and closes it.
+func (h *stream) on(ctx context.Context, conn *websocket.Conn) error {
 	conn.SetReadLimit(h.limit)
 	h.conn = conn
 	defer func() { _ = conn.Close() }() // nothing is written that could be lost
 	// A read ends by its deadline or by this.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	err = h.follow(ctx)
+	err := h.follow(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
