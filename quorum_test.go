@@ -26,6 +26,7 @@ type choir struct {
 func newChoir(t *testing.T, n int, cfg quorum.Config, o bursartest.Options) *choir {
 	t.Helper()
 	c := &choir{}
+	cfg.HedgeLeast, cfg.HedgeMost = time.Hour, time.Hour // nobody is slow here but by the machine's doing
 	o.Client = func(first chain.Client) chain.Client {
 		network := first.(*chaintest.Client).Network()
 		for i := range n {
