@@ -358,7 +358,7 @@ func TestRunWorksUntilItsContextEnds(t *testing.T) {
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() { done <- gw.Run(ctx) }()
-	require.Eventually(t, func() bool { return gw.Health(t.Context()).Ready }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return gw.Health(t.Context()).Ready }, time.Minute, time.Millisecond)
 	p, err := gw.CreatePayment(t.Context(), bursar.PaymentRequest{Asset: "local/ETH", Amount: decimal.NewFromInt(1)})
 	require.NoError(t, err)
 	c.Pay("payer", p.Address, p.Asset, p.Amount)
@@ -366,7 +366,7 @@ func TestRunWorksUntilItsContextEnds(t *testing.T) {
 	select {
 	case id := <-confirmed:
 		require.Equal(t, p.ID, id)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("not confirmed")
 	}
 	cancel()

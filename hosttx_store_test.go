@@ -233,7 +233,7 @@ func onSQL(s bursar.Store) bursar.Store { return newSQLStore(s) }
 
 // host runs a transaction of the host's.
 func (k *till) host(fn func(ctx context.Context, tx bursar.Tx) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return k.store.Write(ctx, func(tx bursar.Tx) error { return fn(ctx, tx) })
 }

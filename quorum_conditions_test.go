@@ -141,7 +141,7 @@ func TestProviderComesBack(t *testing.T) {
 	require.Eventually(t, func() bool {
 		c.Mine(1)
 		return len(c.conditionEvents()) == 2
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	require.Equal(t, []string{"chain.provider_down c", "chain.provider_back c"}, c.conditionEvents())
 	require.Empty(t, c.health().Conditions)
 }

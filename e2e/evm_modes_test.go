@@ -172,7 +172,7 @@ func (w *modesWorld) inAndOut(t *testing.T, to common.Address, wei int64) *ecdsa
 		require.Eventually(t, func() bool {
 			_, err := w.n.Eth.TransactionReceipt(t.Context(), tx.Hash())
 			return err == nil
-		}, 10e9, 5e6)
+		}, patience, tick)
 	}
 	return key
 }
@@ -198,7 +198,7 @@ func (w *modesWorld) signed(t *testing.T, key *ecdsa.PrivateKey, nonce uint64, t
 		require.Eventually(t, func() bool {
 			_, err := w.n.Eth.TransactionReceipt(t.Context(), tx.Hash())
 			return err == nil
-		}, 10e9, 5e6)
+		}, patience, tick)
 	}
 }
 

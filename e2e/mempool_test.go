@@ -38,7 +38,7 @@ func streams(t *testing.T, n *node.Network) {
 	client := pushing(t, n, usdc)
 	to := common.HexToAddress("0x00000000000000000000000000000000005ee123")
 	watch := chaintest.NewWatch(client.Codec(), []chain.Asset{usdc}, chain.Address(to.Hex()))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	out, ended := make(chan chain.Sight, 1000), make(chan error, 1)
 	go func() { ended <- client.WatchMempool(ctx, watch, out) }()
@@ -110,7 +110,7 @@ func seenPending(t *testing.T, n *node.Network) {
 	require.Eventually(t, func() bool {
 		p, err = gw.CreatePayment(t.Context(), bursar.PaymentRequest{Asset: "local/ETH", Amount: decimal.NewFromInt(1)})
 		return err == nil
-	}, 30*time.Second, 50*time.Millisecond, "%v", err)
+	}, patience, tick, "%v", err)
 	rows := func() []bursar.Transaction {
 		page, err := gw.Transactions(t.Context(), bursar.TransactionFilter{PaymentID: p.ID}, bursar.MaxPage, "")
 		require.NoError(t, err)

@@ -351,6 +351,6 @@ func vault(t *testing.T, n *node.Network) chain.Address {
 
 // patience and tick bound the waits for what a node does by itself.
 const (
-	patience = 10 * time.Second
+	patience = time.Minute
 	tick     = 5 * time.Millisecond
 )

@@ -304,7 +304,7 @@ func checkAs(s *suite) {
 }
 
 // prompt is how soon a call returns whose context has ended.
-const prompt = 5 * time.Second
+const prompt = 30 * time.Second
 
 func checkCancelled(s *suite) {
 	w := s.watch(s.account("a").Address)

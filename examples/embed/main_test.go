@@ -75,13 +75,13 @@ func (p *payer) send(to *common.Address, data []byte) {
 	require.NoError(p.t, err)
 	require.Eventually(p.t, func() bool {
 		return p.backend.Client().SendTransaction(p.t.Context(), tx) == nil
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	p.nonce++
 	require.Eventually(p.t, func() bool {
 		p.backend.Commit()
 		receipt, err := p.backend.Client().TransactionReceipt(p.t.Context(), tx.Hash())
 		return err == nil && receipt.Status == types.ReceiptStatusSuccessful
-	}, 10*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }
 
 // settings are the environment of a host on that chain.
@@ -141,13 +141,14 @@ func TestHost(t *testing.T) {
 	var seen []bursar.Kind
 	beat := time.NewTicker(50 * time.Millisecond)
 	defer beat.Stop()
+	late := time.After(time.Minute)
 	for !slices.Contains(seen, bursar.PaymentConfirmed) {
 		select {
 		case kind := <-events:
 			seen = append(seen, kind)
 		case <-beat.C:
 			p.backend.Commit()
-		case <-time.After(30 * time.Second):
+		case <-late:
 			t.Fatalf("the host has heard only %v", seen)
 		}
 	}

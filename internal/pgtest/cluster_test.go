@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	waitFor = 20 * time.Second
+	waitFor = time.Minute
 	tick    = 5 * time.Millisecond
 )
 
@@ -197,8 +197,8 @@ func TestTCP(t *testing.T) {
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 }
 
-// crash kills c while a client is in the middle of a statement that would commit
-// half a second later, and returns once everything is dead.
+// crash kills c while a client is in the middle of a transaction that has written and
+// is far from its end, and returns once everything is dead.
 func crash(t *testing.T, c *pgtest.Cluster) {
 	t.Helper()
 	busy := make(chan error, 1)
@@ -206,8 +206,8 @@ func crash(t *testing.T, c *pgtest.Cluster) {
 		// Computes, and so never waits for anything that would tell it of its
 		// parent's death.
 		_, err := c.Query(context.Background(), "postgres", `DO $$ BEGIN
-			FOR i IN 1..20000000 LOOP PERFORM 1; END LOOP;
-			INSERT INTO kept VALUES (99); END $$`)
+			INSERT INTO kept VALUES (99);
+			FOR i IN 1..2000000000 LOOP PERFORM 1; END LOOP; END $$`)
 		busy <- err
 	}()
 	require.Eventually(t, func() bool {
