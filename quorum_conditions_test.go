@@ -185,7 +185,7 @@ func TestConditionsOfTwoInstances(t *testing.T) {
 	c.Mine(1)
 	require.Equal(t, []string{"chain.provider_down c"}, c.conditionEvents())
 	cfg := c.standby()
-	other := quorum.Config{Agree: 2, FailAfter: 1}
+	other := quorum.Config{Agree: 2, FailAfter: 1, HedgeLeast: time.Hour, HedgeMost: time.Hour}
 	for i, n := range c.nodes {
 		other.Providers = append(other.Providers, quorum.Provider{Name: string(rune('a' + i)), Client: n})
 	}

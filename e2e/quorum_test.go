@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -50,10 +51,11 @@ func conformQuorum(t *testing.T, open func(testing.TB) *node.Network) {
 	})
 }
 
-// three is a quorum of which two must agree.
+// three is a quorum of which two must agree. It waits for all of them: who is slow is
+// so by the machine's doing.
 func three(t *testing.T, clients ...chain.Client) *quorum.Client {
 	t.Helper()
-	cfg := quorum.Config{Agree: 2}
+	cfg := quorum.Config{Agree: 2, HedgeLeast: time.Minute, HedgeMost: time.Minute}
 	for i, c := range clients {
 		cfg.Providers = append(cfg.Providers, quorum.Provider{Name: string(rune('a' + i)), Client: c})
 	}

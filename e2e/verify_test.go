@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -91,7 +92,7 @@ func TestThreat_C8_ARealBlockWithAnotherAmount(t *testing.T) {
 			lie := rewriting{fmt.Sprintf("0x%064x", 12), fmt.Sprintf("0x%064x", 12_000_000)}
 			_, err := w.verifying(t, evm.NativeFull, lie).Transfers(t.Context(), w.from, w.to, w.watch)
 			require.ErrorIs(t, err, chain.ErrForged)
-			q, err := quorum.New(quorum.Config{Providers: []quorum.Provider{
+			q, err := quorum.New(quorum.Config{HedgeLeast: time.Minute, HedgeMost: time.Minute, Providers: []quorum.Provider{
 				{Name: "liar", Client: w.verifying(t, evm.NativeFull, lie)}, {Name: "honest", Client: w.verifying(t, evm.NativeFull, http.DefaultTransport)},
 			}})
 			require.NoError(t, err)

@@ -3,6 +3,7 @@ package quorum_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,7 +25,7 @@ func TestConformance(t *testing.T) {
 				chaintest.Run(t, func(t *testing.T) chaintest.Harness {
 					sim := chaintest.New(o)
 					h := sim.Harness()
-					cfg := quorum.Config{Agree: agree}
+					cfg := quorum.Config{Agree: agree, HedgeLeast: time.Hour, HedgeMost: time.Hour}
 					for _, name := range []string{"a", "b", "c"} {
 						cfg.Providers = append(cfg.Providers, quorum.Provider{Name: name, Client: sim.Client()})
 					}

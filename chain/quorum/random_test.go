@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -26,7 +27,7 @@ func TestFewerLiarsThanVotesChangeNothing(t *testing.T) {
 		lying := rapid.Permutation(slices.Repeat([]bool{true}, liars)).Draw(r, "none")
 		lying = append(lying, slices.Repeat([]bool{false}, n-liars)...)
 		lying = rapid.Permutation(lying).Draw(r, "who lies")
-		cfg := quorum.Config{Agree: k}
+		cfg := quorum.Config{Agree: k, HedgeLeast: time.Hour, HedgeMost: time.Hour}
 		var clients []*chaintest.Client
 		for i := range n {
 			c := sim.Client()
