@@ -84,7 +84,7 @@ func TestThreat_B10_DustDoesNotStopAPayment(t *testing.T) {
 	f.Pay(p)
 	start := time.Now()
 	f.Mine(4)
-	require.Less(t, time.Since(start), 30*time.Second)
+	require.Less(t, time.Since(start), 5*time.Minute) // seconds, also under the race detector, unless the machine is busy
 	require.Equal(t, bursar.StatusConfirmed, f.Payment(p).Status)
 	require.Equal(t, chain.NewAmount(1_000), f.Payment(p).Excess)
 	f.noBrokenRules()
