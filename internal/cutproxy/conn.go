@@ -239,6 +239,7 @@ func (c *conn) hold() {
 	c.proxy.mu.Lock()
 	defer c.proxy.mu.Unlock()
 	c.held = c.proxy.resume
+	c.proxy.stats.Held++
 }
 
 // wasCut reports whether the connection was cut or must end.

@@ -41,6 +41,9 @@ type Stats struct {
 	Accepted, Refused, Open int64
 	// Cut is how many connections a plan or CutAll has cut.
 	Cut int64
+	// Held is how often a plan has stalled a connection. What is counted ends with the
+	// next Resume.
+	Held int64
 	// Commits counts messages of clients that commit, passed on or not; Committed
 	// the server's answers that it did, passed on or not.
 	Commits, Committed int64

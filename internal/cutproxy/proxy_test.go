@@ -191,13 +191,11 @@ func TestStall(t *testing.T) {
 
 func TestStallCommit(t *testing.T) {
 	f := serve(t)
-	stalled := make(chan struct{})
-	pick := func() bool { close(stalled); return true }
-	p := proxied(t, f, cutproxy.Options{Plan: cutproxy.StallCommit(pick)})
+	p := proxied(t, f, cutproxy.Options{Plan: cutproxy.StallCommit(cutproxy.Always)})
 	c, other := login(t, p), login(t, p)
 	c.query("insert")
 	c.says(query("commit"))
-	<-stalled
+	require.Eventually(t, func() bool { return p.Stats().Held == 1 }, waitFor, tick)
 	other.query("others go on")
 	require.NotContains(t, f.all(t, 0), "Q commit")
 	p.Resume()
@@ -209,11 +207,10 @@ func TestStallCommit(t *testing.T) {
 // the stall ends.
 func TestCutWhileStalled(t *testing.T) {
 	f := serve(t)
-	stalled := make(chan struct{})
-	p := proxied(t, f, cutproxy.Options{Plan: cutproxy.StallCommit(func() bool { close(stalled); return true })})
+	p := proxied(t, f, cutproxy.Options{Plan: cutproxy.StallCommit(cutproxy.Always)})
 	c := login(t, p)
 	c.says(query("commit"))
-	<-stalled
+	require.Eventually(t, func() bool { return p.Stats().Held == 1 }, waitFor, tick)
 	require.Equal(t, 1, p.CutAll())
 	c.ended()
 	require.Empty(t, f.all(t, 1))
