@@ -82,6 +82,7 @@ type world struct {
 	sent    map[chain.TxID]string
 	trouble []string
 	over    []time.Duration // how long take-overs took
+	looked  []time.Duration // the same by the world's own looks; see takenOver
 	lead    time.Duration   // see closeIn
 }
 
@@ -386,16 +387,21 @@ func (w *world) await(what string, ok func() bool) {
 }
 
 // takenOver waits until another host than the victim has the lease, and notes
-// how long that took since.
+// how long that took since: by the clock, and by how often the world looked
+// meanwhile. A machine that is too busy for the one look is so for those of the
+// hosts too.
 func (w *world) takenOver(victim string, since time.Time) {
 	w.t.Helper()
+	looks := 0
 	w.await("nobody takes the chain over from "+victim, func() bool {
+		looks++
 		who, _ := w.holder()
 		return who != "" && who != victim
 	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = append(w.over, time.Since(since))
+	w.looked = append(w.looked, time.Duration(looks)*tick)
 }
 
 // litePath is a place for an SQLite database.
