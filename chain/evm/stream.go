@@ -216,7 +216,8 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 		return conn, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case bounded.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+	case bounded.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		// The dialer has a timer of its own, which may be ahead of the context.
 		err = errors.New("no connection within " + c.cfg.Timeout.String())
 	case resp != nil && resp.StatusCode != http.StatusSwitchingProtocols:
 		err := c.refused(resp)
