@@ -3,6 +3,7 @@ package chaintest_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,6 +124,11 @@ func named(t *testing.T, err error) map[chain.Address]string {
 	return out
 }
 
+// contract is the sweeper's address.
+func (f *field) contract() chain.Address {
+	return chain.Address(common.Address(f.sweeper.Address()).Hex())
+}
+
 func lock(a chain.Account, nonce int) chain.Lock {
 	return chain.Lock(fmt.Sprintf("nonce:%s:%d", a.Address, nonce))
 }
@@ -184,7 +190,7 @@ func TestBatchSweeps(t *testing.T) {
 	require.Greater(t, first, uint64(21_000+3*(25_000+9_000)))
 	for n := range 3 {
 		require.Equal(t, amount(900-uint64(n)), f.BalanceOf(f.source(n).Address, f.token))
-		require.Equal(t, chain.Address(common.Address(f.sweeper.Address()).Hex()), f.Delegate(f.source(n).Address))
+		require.Equal(t, f.contract(), f.Delegate(f.source(n).Address))
 		require.Equal(t, uint64(1), f.Nonce(f.source(n).Address))
 	}
 	require.Empty(t, f.Delegate(f.source(3).Address))
@@ -238,6 +244,8 @@ func TestBatchRefusesIntents(t *testing.T) {
 		"fee payer":   func(in *chain.Intent) { in.FeePayer = f.signer.Account("other") },
 		"destination": func(in *chain.Intent) { in.Moves[1].To = f.own.Address },
 		"source":      func(in *chain.Intent) { in.Moves[1].From = in.Moves[0].From },
+		"source ":     func(in *chain.Intent) { in.Moves[1].From.Address = f.token.Contract },
+		" source":     func(in *chain.Intent) { in.Moves[1].From.Address = f.contract() },
 		"amount":      func(in *chain.Intent) { in.Moves[1].Amount = chain.Amount{} },
 		"reused lock": func(in *chain.Intent) { in.Reuse = []chain.Lock{lock(f.source(0), 0)} },
 	} {
@@ -247,7 +255,7 @@ func TestBatchRefusesIntents(t *testing.T) {
 		_, err := f.client.Prepare(t.Context(), in)
 		var bad *chain.FormatError
 		require.ErrorAs(t, err, &bad, field)
-		require.Equal(t, "intent's "+field, bad.What)
+		require.Equal(t, "intent's "+strings.TrimSpace(field), bad.What)
 	}
 	mixed := good
 	mixed.Moves = append([]chain.Move(nil), good.Moves...)
@@ -260,10 +268,16 @@ func TestBatchRefusesIntents(t *testing.T) {
 	require.ErrorIs(t, err, chain.ErrUnsupported)
 	over := good
 	over.Moves = append([]chain.Move(nil), good.Moves...)
-	over.Moves[0].Amount, err = chain.ParseAmount("79228162514264337593543950336", 0) // 2^96
+	huge, err := chain.ParseAmount("79228162514264337593543950336", 0) // 2^96
 	require.NoError(t, err)
+	over.Moves[0].Amount = huge
 	_, err = f.client.Prepare(t.Context(), over)
 	require.ErrorContains(t, err, "2^96")
+	f.Grant(f.source(0).Address, f.token, huge)
+	f.Mine(1)
+	over.Moves[0].All = true
+	_, err = f.client.Prepare(t.Context(), over)
+	require.Contains(t, named(t, err)[f.source(0).Address], "2^96")
 }
 
 // TestBatchNamesSourcesInTheWay: all at once, so that the others can go.
@@ -292,6 +306,12 @@ func TestBatchNamesSourcesInTheWay(t *testing.T) {
 	_, err = f.client.Prepare(t.Context(), in)
 	require.Equal(t, map[chain.Address]string{f.source(4).Address: "a dry run does not sweep it"}, named(t, err))
 
+	f.Grant(f.Rejecter(), f.token, amount(1000))
+	f.Mine(1)
+	in.Moves[1].From.Address = f.Rejecter()
+	_, err = f.client.Prepare(t.Context(), in)
+	require.Equal(t, map[chain.Address]string{f.Rejecter(): "has code"}, named(t, err))
+
 	no := f.DeployToken(chaintest.TokenSpec{Kind: chaintest.TokenFalse})
 	_, err = f.client.Prepare(t.Context(), f.collect(no, 0, 2))
 	require.Len(t, named(t, err), 2)
@@ -319,6 +339,11 @@ func TestTooManyMoves(t *testing.T) {
 	_, err = f.client.Prepare(t.Context(), f.collect(f.token, 0, 2))
 	require.ErrorAs(t, err, &many)
 	require.Zero(t, many.Fit)
+	f = newField(t, chaintest.Options{BatchGas: 60_000})
+	in = f.collect(f.token, 0, 4)
+	in.Moves[0].Amount = amount(5000)
+	_, err = f.client.Prepare(t.Context(), in)
+	require.ErrorAs(t, err, &many, "where they can never fit, nobody looks at the sources")
 }
 
 // TestBatchNeedsGasOfTheSponsor: sources need no coin, and what the sponsor lacks is a
@@ -395,11 +420,14 @@ func TestBatchBump(t *testing.T) {
 	require.ErrorIs(t, err, chain.ErrLockSpent)
 
 	fresh := f.collect(f.token, 3, 5)
+	others := []chain.Intent{in, f.collect(f.token, 4, 6), f.collect(f.usd, 3, 5)}
 	old = f.sent(f.prepare(fresh))
-	_, err = f.client.Bump(t.Context(), in, old)
-	var bad *chain.FormatError
-	require.ErrorAs(t, err, &bad)
-	require.Equal(t, "signed transaction", bad.What)
+	for _, other := range others {
+		_, err = f.client.Bump(t.Context(), other, old)
+		var bad *chain.FormatError
+		require.ErrorAs(t, err, &bad)
+		require.Equal(t, "signed transaction", bad.What)
+	}
 	cancel := chain.Intent{Purpose: chain.PurposeCancel, Moves: []chain.Move{{From: f.sponsor, To: f.sponsor.Address, Asset: f.eth}}}
 	c, err := f.client.Bump(t.Context(), cancel, old)
 	require.NoError(t, err)
@@ -415,14 +443,20 @@ func TestBatchBump(t *testing.T) {
 // of somebody else taken.
 func TestBatchIsSignedAsMeant(t *testing.T) {
 	f := newField(t, chaintest.Options{})
-	good := f.prepare(f.collect(f.token, 0, 2))
+	good, others := f.prepare(f.collect(f.token, 0, 2)), f.prepare(f.collect(f.token, 2, 4))
+	// An account that is not in it authorises the contract on the side.
+	more := chaintest.WithAuthorisation(good.Payload, f.own.Address)
 	for name, spoil := range map[string]func(d *chain.Draft){
+		"authority": func(d *chain.Draft) {
+			d.Payload, d.Locks = more, append(slices.Clone(d.Locks), lock(f.own, 0))
+		},
 		"amount":  func(d *chain.Draft) { d.Intent.Moves[0].Amount = amount(99) },
 		"a move":  func(d *chain.Draft) { d.Intent.Moves = d.Intent.Moves[:1] },
 		"locks":   func(d *chain.Draft) { d.Locks = d.Locks[:2] },
 		"fee":     func(d *chain.Draft) { d.Fee = amount(1) },
 		"cut":     func(d *chain.Draft) { d.Payload = d.Payload[:len(d.Payload)-1] },
 		"nothing": func(d *chain.Draft) { d.Payload = nil },
+		"others":  func(d *chain.Draft) { d.Payload, d.Locks = others.Payload, others.Locks },
 		"chain":   func(d *chain.Draft) { d.Chain = "eip155:1" },
 	} {
 		d := good

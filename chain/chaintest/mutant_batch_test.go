@@ -156,7 +156,7 @@ func wrongBatchers() []wrongClient {
 		})},
 		{"counts what it meant to move", []string{"Batch/StaleAuthorisationKeepsNothingElseBack"}, statusOf(func(s *chain.TxStatus) {
 			if s.Unswept != nil {
-				s.Transfers = append(s.Transfers, s.Transfers[0])
+				s.Transfers = append(s.Transfers, s.Transfers[:min(1, len(s.Transfers))]...)
 			}
 		})},
 		{"bumps with the sponsor's lock alone", []string{"Batch/BumpKeepsLocks"}, func(m *mutant) {

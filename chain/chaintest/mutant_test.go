@@ -108,8 +108,8 @@ func (m *mutant) Status(ctx context.Context, ids ...chain.TxID) ([]chain.TxStatu
 	return m.Client.Status(ctx, ids...)
 }
 
-// Batching is of batches that nobody can make: they are refused for what they are, or
-// as more than the client does.
+// Batching is, where the client makes none, of batches that nobody can make: they are
+// refused for what they are, or as more than the client does.
 func (m *mutant) Batching() chain.Batching {
 	b := m.bound()
 	if m.batching != nil {
@@ -119,6 +119,9 @@ func (m *mutant) Batching() chain.Batching {
 }
 
 func (m *mutant) bound() chain.Batching {
+	if b := m.Client.Batching(); b.MaxMoves > 0 {
+		return b
+	}
 	return chain.Batching{Treasury: m.chain.Payer("batching's treasury"), FeePayer: m.chain.Payer("batching's payer"), MaxMoves: 400}
 }
 
@@ -136,7 +139,7 @@ func outOfBounds(in chain.Intent, b chain.Batching) error {
 }
 
 func (m *mutant) Prepare(ctx context.Context, in chain.Intent) (chain.Draft, error) {
-	if in.Purpose == chain.PurposeCollection && in.FeePayer.Address != "" {
+	if m.Client.Batching().MaxMoves == 0 && in.Purpose == chain.PurposeCollection && in.FeePayer.Address != "" {
 		bounds := m.bounds
 		if bounds == nil {
 			bounds = outOfBounds

@@ -167,7 +167,7 @@ func checkBatchSweeps(s *batchSuite) {
 	require.False(s, d.Fee.Less(st.Fee))
 	require.Len(s, s.scan(s.watch(s.treasury)).Transfers, 3)
 
-	more := append(of, s.sources(1)...)
+	more := slices.Concat(of, s.sources(1))
 	d = s.prepare(s.collect(more...))
 	require.Len(s, d.Locks, 2, "only who does not delegate yet")
 	s.nonce(d.Locks[1:], more[3], 0)

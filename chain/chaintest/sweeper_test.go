@@ -109,8 +109,7 @@ func TestBatchOfAStrangerSweepsNothing(t *testing.T) {
 	}
 	data, err := call.Encode()
 	require.NoError(t, err)
-	to := chain.Address(common.Address(f.sweeper.Address()).Hex())
-	require.NoError(t, o.send(o.legacy(0, to, 0, 400_000, data)))
+	require.NoError(t, o.send(o.legacy(0, f.contract(), 0, 400_000, data)))
 	f.Mine(1)
 	s := f.last()
 	require.Equal(t, chain.TxIncluded, s.State)
@@ -155,6 +154,20 @@ func TestBatchWithTooLittleGasStops(t *testing.T) {
 		}
 		require.Less(t, s.GasUsed, c.gas)
 	}
+
+	// An entry has a limit of its own too: the receiver's first one costs more.
+	fresh := w.DeployToken(chaintest.TokenSpec{})
+	call.Asset, call.Gas = common.HexToAddress(string(fresh.Contract)), contracts.MinEntryGas
+	call.Entries = call.Entries[:1]
+	w.Grant(w.signer.Account("0").Address, fresh, amount(9))
+	w.Mine(1)
+	data, err = call.Encode()
+	require.NoError(t, err)
+	require.NoError(t, o.send(o.legacy(w.Nonce(sponsor), chain.Address(common.Address(to).Hex()), 0, 300_000, data)))
+	w.Mine(1)
+	require.Empty(t, w.last().Transfers)
+	require.Len(t, w.last().Unswept.Failed, 1)
+	require.Less(t, w.last().GasUsed, uint64(60_000))
 }
 
 // TestDelegatedAccountsLiveOn: they take coin, and send what they sign themselves.
@@ -222,7 +235,14 @@ func TestSetCodeNeedsASweeper(t *testing.T) {
 	require.NoError(t, err, "what nobody signed is skipped")
 	f.Mine(1)
 	require.Len(t, f.status(id).Locks, 1)
-	tx.AuthList, tx.Nonce = nil, 1
+	elsewhere, err := types.SignSetCode(o.key, types.SetCodeAuthorization{ChainID: *uint256.NewInt(1), Address: common.Address{0: 0xcc}, Nonce: 2})
+	require.NoError(t, err)
+	tx.AuthList, tx.Nonce = []types.SetCodeAuthorization{elsewhere}, 1
+	require.NoError(t, o.send(o.sign(tx)))
+	f.Mine(1)
+	require.Empty(t, f.Delegate(o.address()), "nor does one for another chain count")
+	require.Len(t, f.last().Locks, 1)
+	tx.AuthList, tx.Nonce = nil, 2
 	require.ErrorContains(t, o.send(o.sign(tx)), "without authorisations")
 	tx.AuthList, tx.Gas = make([]types.SetCodeAuthorization, 2), 21_000+2*25_000-1
 	require.ErrorContains(t, o.send(o.sign(tx)), "intrinsic gas too low")
