@@ -354,3 +354,27 @@ func TestThreat_F4_AForeignTransactionOfASource(t *testing.T) {
 	require.Equal(t, units(t, f.USDC, "20"), f.payout(batch).Moved)
 	f.noBrokenRules()
 }
+
+// A token that moves from nobody is one payout that waits, and not as many as there are
+// addresses; it goes on by itself.
+func TestThreat_F11_AFrozenTokenIsOnePayout(t *testing.T) {
+	f := batched(t)
+	token := f.list(f.Chain.DeployToken(chaintest.TokenSpec{Kind: chaintest.TokenPausable, Symbol: "PSE", Decimals: 6}))
+	f.honest = append(f.honest, token.ID)
+	payments := f.crowd("PSE", 3)
+	f.Chain.Pause(token, true)
+	f.Mine(20)
+	batch := f.only(bursar.PayoutSweep)
+	require.Equal(t, bursar.PayoutPlanned, batch.Status)
+	require.Len(t, batch.Sources, 3)
+	require.Equal(t, 1, f.count(bursar.PayoutDeferred, batch.ID))
+	f.Chain.Pause(token, false)
+	f.AdvanceTime(2 * time.Hour)
+	f.Settle()
+	for _, p := range payments {
+		require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)
+	}
+	f.only(bursar.PayoutSweep)
+	f.noBrokenRules()
+	f.allSwept()
+}

@@ -86,8 +86,8 @@ type SourceError struct {
 	Account Address
 	// Reason says why: "delegates to 0x…", "has code".
 	Reason string
-	// Err is the cause where it has a type: *InsufficientFundsError, *RevertError; nil
-	// otherwise.
+	// Err is the cause where it has a type: *InsufficientFundsError, *RevertError where
+	// the movement would fail; nil otherwise.
 	Err error
 }
 

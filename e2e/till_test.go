@@ -19,6 +19,7 @@ import (
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/evm"
+	sweeping "github.com/bursar-go/bursar/chain/evm/contracts"
 	"github.com/bursar-go/bursar/chain/evm/evmtest/tokens"
 	"github.com/bursar-go/bursar/e2e/node"
 	"github.com/bursar-go/bursar/hdwallet"
@@ -34,6 +35,8 @@ type tillOptions struct {
 	assets []chain.Asset
 	// treasury is where money is swept to; empty: it stays.
 	treasury chain.Address
+	// together has tokens swept from many addresses in one transaction.
+	together bool
 	// tag is how the node says what is final; empty: by depth.
 	tag string
 	// over sends the requests to the node; nil: as usual.
@@ -56,6 +59,7 @@ type till struct {
 	payer    *node.Account
 	// passphrase is that of the wallet.
 	passphrase string
+	sweeper    *sweeping.Sweeper
 	// ahead is how far the store's clock is ahead of the real one.
 	ahead atomic.Int64
 
@@ -78,8 +82,11 @@ func newTill(t *testing.T, n *node.Network, wrap func(*evm.Client) chain.Client)
 func openTill(t *testing.T, n *node.Network, o tillOptions) *till {
 	t.Helper()
 	x := &till{t: t, n: n, treasury: common.HexToAddress(string(o.treasury)), payer: n.Account("payer")}
-	x.client = x.node(o)
 	x.passphrase = fmt.Sprint(t.Name(), n.Head())
+	if o.together {
+		x.sweeper = x.installed(o.treasury)
+	}
+	x.client = x.node(o)
 	on := bursar.Chain{Client: x.client, Assets: o.assets, Treasury: o.treasury, Confirmations: 2}
 	if o.treasury == "" {
 		on.Sweep = bursar.SweepOff
@@ -115,7 +122,7 @@ func (x *till) node(o tillOptions) chain.Client {
 	x.t.Helper()
 	preset := evm.Local(x.n.ChainID)
 	preset.FinalityTag = o.tag
-	cfg := evm.Config{Preset: preset, URL: x.n.URL, Native: evm.NativeFull}
+	cfg := evm.Config{Preset: preset, URL: x.n.URL, Native: evm.NativeFull, Sweeper: x.sweeper}
 	if o.over != nil {
 		cfg.HTTP = &http.Client{Transport: o.over}
 	}

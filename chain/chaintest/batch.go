@@ -292,7 +292,8 @@ func (c *Chain) rehearse(w world, b *batch, auths []authorisation, data []byte) 
 	if len(u.Failed) > 0 {
 		bad := make([]*chain.SourceError, len(u.Failed))
 		for i, e := range u.Failed {
-			bad[i] = &chain.SourceError{Account: textAddress(e.Account), Reason: "a dry run does not sweep it"}
+			why := "a dry run does not sweep it"
+			bad[i] = &chain.SourceError{Account: textAddress(e.Account), Reason: why, Err: &chain.RevertError{Reason: why}}
 		}
 		return 0, &chain.SourcesError{Sources: bad}
 	}

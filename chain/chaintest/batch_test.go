@@ -305,6 +305,8 @@ func TestBatchNamesSourcesInTheWay(t *testing.T) {
 	f.Mine(1)
 	_, err = f.client.Prepare(t.Context(), in)
 	require.Equal(t, map[chain.Address]string{f.source(4).Address: "a dry run does not sweep it"}, named(t, err))
+	var revert *chain.RevertError
+	require.ErrorAs(t, err, &revert)
 
 	f.Grant(f.Rejecter(), f.token, amount(1000))
 	f.Mine(1)

@@ -288,9 +288,15 @@ func (b *batch) outcome(out []byte) (tried int, err error) {
 	}
 	bad := make([]*chain.SourceError, len(u.Failed))
 	for i, e := range u.Failed {
-		bad[i] = &chain.SourceError{Account: checksummed(e.Account), Reason: "a dry run does not sweep it"}
+		bad[i] = unsweepable(checksummed(e.Account))
 	}
 	return 0, &chain.SourcesError{Sources: bad}
+}
+
+// unsweepable is a source whose entry fails in a dry run.
+func unsweepable(a chain.Address) *chain.SourceError {
+	const why = "a dry run does not sweep it"
+	return &chain.SourceError{Account: a, Reason: why, Err: &chain.RevertError{Reason: why}}
 }
 
 // tryEach tries the transfer of each account without code by itself, on nodes that

@@ -130,6 +130,8 @@ func TestThreat_B21_SourcesInTheWayAreNamed(t *testing.T) {
 	f.sources[in.Moves[0].From.Address].frozen = true
 	_, err = f.prepare(in)
 	require.Equal(t, map[chain.Address]string{in.Moves[0].From.Address: "a dry run does not sweep it"}, named(t, err))
+	var revert *chain.RevertError
+	require.ErrorAs(t, err, &revert)
 }
 
 func TestBatchIntentsRefused(t *testing.T) {
