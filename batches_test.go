@@ -378,3 +378,32 @@ func TestThreat_F11_AFrozenTokenIsOnePayout(t *testing.T) {
 	f.noBrokenRules()
 	f.allSwept()
 }
+
+// What a former sponsor was to pay for is given up and planned anew.
+func TestThreat_F1_ABatchIsPaidForByTheSponsor(t *testing.T) {
+	f := batched(t)
+	f.refuse(chaintest.MethodPrepare)
+	payments := f.crowd("USDC", 3)
+	f.until(func() bool { return len(f.payouts(bursar.PayoutSweep)) > 0 })
+	old := f.only(bursar.PayoutSweep)
+	old.From = f.account(1, 1, f.float())
+	require.NoError(t, f.Store.Write(t.Context(), func(tx bursar.Tx) error {
+		return tx.Apply(t.Context(), bursar.Batch{Payouts: []bursar.Payout{old}})
+	}))
+	f.Chain.Fail(nil)
+	f.AdvanceTime(time.Hour)
+	f.Settle()
+	require.Equal(t, bursar.PayoutCanceled, f.payout(old).Status)
+	require.Empty(t, f.attempts(old))
+	for _, p := range payments {
+		require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)
+	}
+	require.Empty(t, f.logs.broken())
+}
+
+func TestExplainABatch(t *testing.T) {
+	f := batched(t)
+	p := f.crowd("USDC", 3)[1]
+	f.Settle()
+	require.Contains(t, f.explain(p.ID).String(), "from 3 addresses, by "+string(f.Sponsor)+", to")
+}

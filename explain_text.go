@@ -126,7 +126,11 @@ func (t ExplainedTx) seenAs() string {
 }
 
 func (m ExplainedMove) write(w *textWriter) {
-	w.line("  %s %s of %s from %s to %s: %s%s", m.ID, m.Kind, m.Units, m.From.Address, m.To, m.Status, because(m.Payout))
+	from := string(m.From.Address)
+	if n := len(m.Sources); n > 0 {
+		from = fmt.Sprintf("%d addresses, by %s,", n, from)
+	}
+	w.line("  %s %s of %s from %s to %s: %s%s", m.ID, m.Kind, m.Units, from, m.To, m.Status, because(m.Payout))
 	for _, a := range m.Attempts {
 		state := "closed"
 		if a.Open {

@@ -529,10 +529,11 @@ func (d *desk) gasLow(p *payoutFile, cause error) {
 }
 
 // hopeless reports whether a planned payout can never go on as it is: a top-up
-// that nobody needs any more, or a sweep to what is no longer the treasury.
+// that nobody needs any more, or a sweep to what is no longer the treasury, or paid for
+// by who is no longer the sponsor.
 func hopeless(cause error) bool {
 	var refused *sweeper.RefusedError
-	return errors.Is(cause, sweeper.ErrTopUpObsolete) || errors.As(cause, &refused) && refused.Field == "move.to"
+	return errors.Is(cause, sweeper.ErrTopUpObsolete) || errors.As(cause, &refused) && (refused.Field == "move.to" || refused.Field == "intent.fee_payer")
 }
 
 // unsigned reports whether nothing that was signed for the payout can still be

@@ -89,9 +89,10 @@ func (p Policy) batchCap(moves []chain.Move) chain.Amount {
 //
 //   - Sources that are in the way of the others go by themselves. If every one of them
 //     reverts it is the asset that is at fault, and nothing is gained.
+//   - Where the client makes no batches, any more or of these, each goes by itself.
 //   - What does not fit one transaction is divided, and so is a batch that has been too
 //     dear for long: the cap on a transaction's fee may be too low for so many.
-func (p Policy) parts(j Job, cause error) []Plan {
+func (p Policy) parts(j Job, cause error) (parts []Plan) {
 	moves := j.Intent.Moves
 	var sources *chain.SourcesError
 	var many *chain.TooManyMovesError
@@ -101,6 +102,11 @@ func (p Policy) parts(j Job, cause error) []Plan {
 		return nil
 	case errors.As(cause, &sources):
 		return p.without(j, sources)
+	case errors.Is(cause, chain.ErrUnsupported):
+		for _, m := range moves {
+			parts = append(parts, p.alone(j, m))
+		}
+		return parts
 	case errors.As(cause, &many) && len(moves) > 1:
 		fit := min(max(many.Fit, 1), len(moves)-1)
 		return []Plan{p.part(j, moves[:fit]), p.part(j, moves[fit:])}
@@ -128,8 +134,7 @@ func (p Policy) without(j Job, out *chain.SourcesError) (parts []Plan) {
 			rest = append(rest, m)
 			continue
 		}
-		alone := chain.Intent{Purpose: chain.PurposeCollection, Moves: []chain.Move{m}, MaxFee: p.feeCap(m.Asset.MaxSweepFee)}
-		parts = append(parts, Plan{Key: partKey(j, m), Intent: alone})
+		parts = append(parts, p.alone(j, m))
 	}
 	switch {
 	case len(bad) == 0 || len(rest) == 0 && reverting == len(bad) && len(bad) > 1:
@@ -138,6 +143,12 @@ func (p Policy) without(j Job, out *chain.SourcesError) (parts []Plan) {
 		parts = append(parts, p.part(j, rest))
 	}
 	return parts
+}
+
+// alone is a move of a batch by itself, which its source pays for.
+func (p Policy) alone(j Job, m chain.Move) Plan {
+	in := chain.Intent{Purpose: chain.PurposeCollection, Moves: []chain.Move{m}, MaxFee: p.feeCap(m.Asset.MaxSweepFee)}
+	return Plan{Key: partKey(j, m), Intent: in}
 }
 
 // part is a batch of some moves of another one.

@@ -173,6 +173,7 @@ func TestParts(t *testing.T) {
 		{"and another", batchJob("a", "b", "c"), &chain.TooManyMovesError{Moves: 3, Fit: -1}, [][]chain.Address{{"a"}, {"b", "c"}}},
 		{"one is too many", batchJob("a"), &chain.TooManyMovesError{Moves: 1}, nil},
 		{"dear, at first", batchJob("a", "b", "c"), dear, nil},
+		{"a client that makes none", batchJob("a", "b"), chain.ErrUnsupported, [][]chain.Address{{"a"}, {"b"}}},
 		{"the node", batchJob("a", "b"), chain.ErrTransient, nil},
 		{"not a batch", sweepJob("j", "a", usdc, Planned), sources(nil, "a"), nil},
 	} {
