@@ -407,3 +407,39 @@ func TestExplainABatch(t *testing.T) {
 	f.Settle()
 	require.Contains(t, f.explain(p.ID).String(), "from 3 addresses, by "+string(f.Sponsor)+", to")
 }
+
+// A foreign transaction of the sponsor's key kills a batch before any of its sources
+// delegated. What they had signed is used by nobody, and their nonces are free for the
+// next one.
+func TestThreat_F4_ABatchWhoseNonceWasTaken(t *testing.T) {
+	for _, how := range []string{"retried", "canceled"} {
+		t.Run(how, func(t *testing.T) {
+			f := batched(t)
+			f.refuse(chaintest.MethodBroadcast)
+			payments := f.crowd("USDC", 3)
+			f.until(func() bool {
+				rows := f.payouts(bursar.PayoutSweep)
+				return len(rows) > 0 && rows[0].Status == bursar.PayoutBroadcast
+			})
+			batch := f.only(bursar.PayoutSweep)
+			f.steal(f.account(1, 0, f.Sponsor), f.ETH, chain.NewAmount(1e9), f.Treasury)
+			f.until(func() bool { return f.payout(batch).Status == bursar.PayoutHalted })
+			f.Chain.Fail(nil)
+			var err error
+			if how == "retried" {
+				_, err = f.Gateway.RetryPayout(t.Context(), batch.ID)
+			} else {
+				_, err = f.Gateway.CancelPayout(t.Context(), batch.ID)
+			}
+			require.NoError(t, err)
+			f.AdvanceTime(time.Hour)
+			f.Settle()
+			for _, p := range payments {
+				require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)
+			}
+			require.Equal(t, how == "retried", f.payout(batch).Status == bursar.PayoutConfirmed)
+			f.noBrokenRules()
+			f.allSwept()
+		})
+	}
+}

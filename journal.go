@@ -452,6 +452,9 @@ func (j *journal) lockable(d *desk, p *payoutFile, draft chain.Draft, s chain.Si
 		return err
 	}
 	for _, a := range held {
+		if !a.Open && a.Locks[0] != s.Locks[0] {
+			continue // it can never be mined, and did not consume what it only delegated with
+		}
 		if a.PayoutID != p.ID || a.Group != p.Group {
 			return fmt.Errorf("%w: a lock of %s belongs to payout %s", ErrConflict, s.ID, a.PayoutID)
 		}
