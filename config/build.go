@@ -29,7 +29,7 @@ func (f *File) Build(store bursar.Store) (bursar.Config, error) {
 	if store == nil {
 		r.add("store", bursar.CodeRequired, "the host opens the store and gives it to Build")
 	}
-	cfg := f.assemble(r, store)
+	cfg, _ := f.assemble(r, store)
 	if err := r.err(); err != nil {
 		return bursar.Config{}, err
 	}
@@ -37,8 +37,8 @@ func (f *File) Build(store bursar.Store) (bursar.Config, error) {
 }
 
 // assemble checks all fields and makes the configuration of those that are
-// right.
-func (f *File) assemble(r *report, store bursar.Store) (cfg bursar.Config) {
+// right, and the contracts in it.
+func (f *File) assemble(r *report, store bursar.Store) (cfg bursar.Config, installed []Installation) {
 	f.Store.check(r)
 	f.checkPlain(r)
 	cfg = bursar.Config{
@@ -54,8 +54,11 @@ func (f *File) assemble(r *report, store bursar.Store) (cfg bursar.Config) {
 		r.add("chains", bursar.CodeRequired, "at least one")
 	}
 	for _, name := range sorted(f.Chains) {
-		b := &chainBuilder{report: r, name: name, path: join("chains", shown(name)), from: f.Chains[name]}
+		b := &chainBuilder{report: r, name: name, path: join("chains", shown(name)), from: f.Chains[name], wallet: cfg.Wallet}
 		cfg.Chains = append(cfg.Chains, b.build())
+		if b.contract != nil {
+			installed = append(installed, Installation{Name: name, Chain: b.id, Contract: b.contract, Nodes: b.nodes})
+		}
 	}
 	for _, name := range sorted(f.Webhooks) {
 		if n := f.Webhooks[name].build(r, name); n != nil {
@@ -65,7 +68,7 @@ func (f *File) assemble(r *report, store bursar.Store) (cfg bursar.Config) {
 	if len(r.errs) == 0 {
 		crossCheck(r, cfg, sorted(f.Chains))
 	}
-	return cfg
+	return cfg, installed
 }
 
 // crossCheck asks the library for what concerns several fields at once, and
@@ -96,8 +99,11 @@ func filePath(field string, chains []string) string {
 		return "chains"
 	}
 	path := join("chains", shown(chains[i]))
-	if parts[2] == "" || parts[2] == "Client" {
+	switch parts[2] {
+	case "", "Client":
 		return path
+	case "MaxBatch", "Gather":
+		path = join(path, "sweeper") // max_batch of a chain is that of requests
 	}
 	return join(path, snake(parts[2]))
 }

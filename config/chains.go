@@ -13,6 +13,8 @@ import (
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/evm"
+	"github.com/bursar-go/bursar/chain/evm/contracts"
+	"github.com/bursar-go/bursar/hdwallet"
 )
 
 const (
@@ -65,6 +67,9 @@ type chainBuilder struct {
 	tiers      []bursar.Tier
 	exposure   []bursar.Exposure
 	limits     []bursar.PayoutLimit
+	wallet     *hdwallet.Wallet   // nil where it could not be opened
+	contract   *contracts.Sweeper // nil where the chain has none
+	nodes      []Node
 }
 
 func (b *chainBuilder) at(field string) string { return join(b.path, field) }
@@ -87,6 +92,7 @@ func (b *chainBuilder) build() bursar.Chain {
 		SweepDeadline: c.SweepDeadline, LowFee: b.units(b.at("low_fee"), c.LowFee, gweiDecimals), LowFeePercent: c.LowFeePercent, SweepWait: c.SweepWait,
 	}
 	b.mempool()
+	b.sweeper(&out)
 	price := b.units(b.at("max_gas_price"), c.MaxGasPrice, gweiDecimals)
 	if chain.NewAmount(maxGasPrice).Less(price) {
 		b.add(b.at("max_gas_price"), bursar.CodeOutOfRange, "want at most 50000 gwei")
@@ -104,6 +110,7 @@ func (b *chainBuilder) build() bursar.Chain {
 		Verify: verify,
 		Preset: preset, Genesis: chain.BlockHash(c.Genesis), Tokens: out.Assets, MaxGasPrice: price,
 		MaxResponse: c.MaxResponse, Timeout: c.Timeout, MaxBatch: c.MaxBatch, PageBlocks: c.PageBlocks, Native: evm.NativeSource(c.Native),
+		Sweeper: b.contract,
 	})
 	return out
 }
@@ -197,19 +204,23 @@ func flag(field, value *bool) {
 // treasury checks the address by itself, so that a typing error stands beside
 // the other errors.
 func (b *chainBuilder) treasury() chain.Address {
-	text := b.from.Treasury
-	if text == "" {
+	if b.from.Treasury == "" {
 		if b.from.Sweep != string(bursar.SweepOff) {
 			b.add(b.at("treasury"), bursar.CodeRequired, "an address to sweep to, or sweep: off")
 		}
 		return ""
 	}
+	return b.address("treasury", b.from.Treasury)
+}
+
+// address reads an address that is written just as it must be.
+func (b *chainBuilder) address(field, text string) chain.Address {
 	parsed, err := evm.Codec().Parse(text)
 	switch {
 	case err != nil:
-		b.add(b.at("treasury"), bursar.CodeInvalid, "not an address: %s", formatReason(err))
+		b.add(b.at(field), bursar.CodeInvalid, "not an address: %s", formatReason(err))
 	case string(parsed) != text:
-		b.add(b.at("treasury"), bursar.CodeInvalid, "want its canonical form, with checksum")
+		b.add(b.at(field), bursar.CodeInvalid, "want its canonical form, with checksum")
 	}
 	return parsed
 }

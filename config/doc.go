@@ -32,6 +32,13 @@
 // A chain has one node, url, or several providers, of which the quorum section says
 // how many must tell the same. Its client is then a *quorum.Client.
 //
+// # Sweeping many addresses together
+//
+// A chain's sweeper section makes the contract that sweeps many addresses by one
+// transaction, of the chain's treasury, the wallet's sponsor and an owner, and every
+// client of the chain gets it. File.Installations tells it before there is a gateway,
+// which does not start until it is deployed.
+//
 // # Secrets
 //
 // Mnemonics, passphrases, passwords and webhook secrets never stand in the

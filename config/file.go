@@ -153,6 +153,11 @@ type Chain struct {
 	// MaxTopUp caps the gas given to one address for one sweep, in units of the
 	// native coin. Default: no cap beside max_fee.
 	MaxTopUp Units `yaml:"max_top_up"`
+	// Sweeper has the tokens of many addresses swept by one transaction, by a contract
+	// that is made of the treasury, the wallet's sponsor and the owner named there.
+	// Without the section each address pays for its own sweep. A gateway starts once
+	// the contract is on the chain: see docs/operations.md and bursar sweeper.
+	Sweeper *Sweeper `yaml:"sweeper"`
 	// SweepDeadline is how long a sweep may take from its first signature until it
 	// offers all that it may cost, a duration, 1m to 720h, on most chains at least
 	// 5m. It begins at the lowest price that is still mined and rises to the budget.
@@ -184,6 +189,21 @@ type Chain struct {
 	// Assets are the accepted tokens by symbol, and the native coin where its
 	// minimums matter. Default: the native coin alone.
 	Assets map[string]Asset `yaml:"assets" env:"upper"`
+}
+
+// Sweeper is the contract that sweeps many addresses at once, and how it is used.
+type Sweeper struct {
+	// Owner alone can have a deposit address make any call, and so take what is not
+	// swept yet: an address, with its checksum, of a key that is kept as well as the
+	// treasury's or of a multi-signature contract; it may be the treasury. Another owner
+	// makes another contract. Required.
+	Owner string `yaml:"owner"`
+	// MaxBatch is the most addresses in one transaction, from 1 to what the chain's
+	// transactions have room for. Default: that, 424.
+	MaxBatch int `yaml:"max_batch"`
+	// Gather is how long a token waits for others to be swept with, from when it is
+	// final, where fewer than max_batch are ready. A duration, 0s to 720h. Default: 10m.
+	Gather *time.Duration `yaml:"gather"`
 }
 
 // Provider is one of several nodes of a chain.

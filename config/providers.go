@@ -115,6 +115,7 @@ func (b *chainBuilder) connect(shared evm.Config) bursar.ChainClient {
 		b.refused(err, b.path, nil)
 		return nil
 	}
+	b.nodes = []Node{{Client: client}}
 	return client
 }
 
@@ -133,7 +134,9 @@ func (b *chainBuilder) quorum(shared evm.Config) bursar.ChainClient {
 	before := len(b.errs)
 	for _, name := range names {
 		p := b.from.Providers[name]
-		cfg.Providers = append(cfg.Providers, quorum.Provider{Name: name, Operator: p.Operator, Client: b.provider(name, shared), Rate: p.Rate, Burst: p.Burst})
+		client := b.provider(name, shared)
+		b.nodes = append(b.nodes, Node{Name: name, Client: client})
+		cfg.Providers = append(cfg.Providers, quorum.Provider{Name: name, Operator: p.Operator, Client: client, Rate: p.Rate, Burst: p.Burst})
 	}
 	if len(b.errs) > before {
 		return nil

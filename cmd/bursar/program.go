@@ -42,7 +42,7 @@ type program struct {
 func standard() *program {
 	return &program{
 		commands: []*command{
-			verifyCommand(), explainCommand(), preflightCommand(), migrateCommand(), backupCommand(), recoverCommand(), addressesCommand(),
+			verifyCommand(), explainCommand(), preflightCommand(), migrateCommand(), backupCommand(), recoverCommand(), addressesCommand(), sweeperCommand(),
 		},
 		build: (*config.File).Build,
 	}
