@@ -17,7 +17,7 @@ func title(out io.Writer, payments int, all []way) {
 	fmt.Fprintf(out, `%d payments of %s %s, each to an address of its own, on an EVM in this process
 with the rules of Osaka and gas at 1 gwei. Three gateways sweep them:
 
-`, payments, paid(1).Format(decimals), symbol)
+`, payments, holding(0, 1).Format(decimals), symbol)
 	for _, w := range all {
 		fmt.Fprintf(out, "   %-*s   %s\n", nameWidth, w.name, w.about)
 	}
@@ -34,18 +34,17 @@ func table(out io.Writer, all []outcome) error {
 		// The names alone are on the left.
 		fmt.Fprintf(t, "%-*s\t%s\t\n", nameWidth, name, strings.Join(cells, "\t"))
 	}
-	row("", "transactions", "gas", "per payment", "saved", "fee, ETH", "left behind, ETH", "treasury, "+symbol)
+	row("", "transactions", "gas", "per payment", "saved", "fee, ETH", "left behind, ETH", "treasury had", "has, "+symbol)
 	for _, o := range all {
-		row(o.name, strconv.Itoa(o.txs), grouped(o.gas), grouped(o.each()), saving(all[0], o), coins(o.fee), coins(o.left), o.balance.Format(decimals))
+		row(o.name, strconv.Itoa(o.txs), grouped(o.gas), grouped(o.each()), saving(all[0], o), coins(o.fee), coins(o.left), o.before.Format(decimals), o.after.Format(decimals))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	_, err := io.WriteString(out, `
 gas           of all transactions, those that send gas with them, from their receipts
-left behind   coin that an address was sent for gas and did not use
-treasury      what its customers paid, to the unit; the last way's paid twice, and the
-              table has what the second sweep cost
+left behind   coin that addresses were sent for gas and did not use
+treasury      by the chain; what it has more is what its customers paid, to the unit
 `)
 	return err
 }
@@ -97,7 +96,7 @@ func (o outcome) faults() (wrong []string) {
 		what  string
 	}{
 		{o.swept == o.asked, fmt.Sprintf("%d of %d payments are in the treasury", o.swept, o.asked)},
-		{o.balance == o.paid, fmt.Sprintf("the treasury has %s, and %s were paid", o.balance.Format(decimals), o.paid.Format(decimals))},
+		{o.after == o.due, fmt.Sprintf("the treasury has %s, and %s is due", o.after.Format(decimals), o.due.Format(decimals))},
 		{o.txs == o.minedTxs, fmt.Sprintf("the gateway tells of %d transactions, the blocks of %d", o.txs, o.minedTxs)},
 		{o.gas == o.minedGas, fmt.Sprintf("the gateway tells of %d gas, the blocks of %d", o.gas, o.minedGas)},
 		{o.audit.Clean() && len(o.audit.Skipped) == 0, "the gateway's audit: " + o.audit.String()},

@@ -35,6 +35,10 @@ type till struct {
 	ahead atomic.Int64
 }
 
+// opening is what a treasury has of the token before anything is swept, in base units.
+// The very first token at an address costs more gas, which no way is to bear alone.
+const opening = 1_000_000_000
+
 // sponsorCoin is what the sponsor is given, in wei: 100 of the chain's coin.
 func sponsorCoin() *big.Int { return new(big.Int).Mul(big.NewInt(1e18), big.NewInt(100)) }
 
@@ -55,7 +59,7 @@ func openTill(ctx context.Context, c *localChain, together bool, log io.Writer) 
 	if t.treasury, err = cold(); err != nil {
 		return nil, err
 	}
-	calls := []call{{to: &t.sponsor, value: sponsorCoin()}}
+	calls := append(c.deposits(opening, []common.Address{t.treasury}), call{to: &t.sponsor, value: sponsorCoin()})
 	settings := evm.Config{Preset: local(), URL: c.url}
 	on := bursar.Chain{Assets: []chain.Asset{c.token}, Treasury: chain.Address(t.treasury.Hex()), MaxBatch: -1}
 	if together {
@@ -74,7 +78,7 @@ func openTill(ctx context.Context, c *localChain, together bool, log io.Writer) 
 		on.MaxBatch, on.Gather = 0, gather // as many as fit
 	}
 	if err := c.pay(ctx, calls...); err != nil {
-		return nil, fmt.Errorf("funding the sponsor: %w", err)
+		return nil, fmt.Errorf("preparing the chain: %w", err)
 	}
 	if t.client, err = evm.New(settings); err != nil {
 		return nil, err

@@ -16,12 +16,14 @@ import (
 // price is what each payment is of, in millionths of the token.
 const price = 25_000_000
 
-// paid is what so many payments are together, in base units of the token.
-func paid(payments int) chain.Amount {
-	sum := big.NewInt(int64(payments))
-	out, err := chain.AmountFromBig(sum.Mul(sum, big.NewInt(price)))
+// holding is what an account has that got so many payments, in base units of the token,
+// and had some before.
+func holding(before int64, payments int) chain.Amount {
+	sum := big.NewInt(price)
+	sum.Mul(sum, big.NewInt(int64(payments)))
+	out, err := chain.AmountFromBig(sum.Add(sum, big.NewInt(before)))
 	if err != nil {
-		return chain.Amount{} // that many were not paid
+		return chain.Amount{} // nobody has less than nothing
 	}
 	return out
 }
@@ -67,9 +69,9 @@ type outcome struct {
 	// minedTxs and minedGas are what the blocks say.
 	minedTxs int
 	minedGas uint64
-	// paid is what all customers of the way paid, earlier payments with them, and balance
-	// what its treasury has, in base units of the token.
-	paid, balance chain.Amount
+	// before is what the treasury had before these payments, after what it has now, by the
+	// chain, and due what it must have, in base units of the token.
+	before, after, due chain.Amount
 	// left is what the addresses have of the coin.
 	left chain.Amount
 	// audit is the gateway's own, of its books and of the chain.
@@ -114,7 +116,14 @@ func (s *scene) try(ctx context.Context, c *localChain, w way) (o outcome, err e
 			return o, fmt.Errorf("the deposits before: %w", err)
 		}
 	}
-	before, err := t.payouts(ctx)
+	o = outcome{way: w, asked: s.payments, due: holding(opening, s.payments)}
+	if w.again {
+		o.due = holding(opening, 2*s.payments)
+	}
+	if o.before, err = t.has(ctx, c.token, t.treasury); err != nil {
+		return o, err
+	}
+	sent, err := t.payouts(ctx)
 	if err != nil {
 		return o, err
 	}
@@ -126,14 +135,11 @@ func (s *scene) try(ctx context.Context, c *localChain, w way) (o outcome, err e
 	if err != nil {
 		return o, err
 	}
-	o = outcome{way: w, asked: s.payments, swept: swept - earlier, paid: paid(s.payments)}
-	if w.again {
-		o.paid = paid(2 * s.payments)
-	}
+	o.swept = swept - earlier
 	if o.minedTxs, o.minedGas, err = c.spent(ctx, start); err != nil {
 		return o, err
 	}
-	return o, t.tell(ctx, &o, len(before), shown)
+	return o, t.tell(ctx, &o, len(sent), shown)
 }
 
 // addresses are where the customers are shown to pay, one each.
@@ -213,7 +219,7 @@ func (t *till) tell(ctx context.Context, o *outcome, earlier int, shown []common
 			return err
 		}
 	}
-	if o.balance, err = t.has(ctx, t.chain.token, t.treasury); err != nil {
+	if o.after, err = t.has(ctx, t.chain.token, t.treasury); err != nil {
 		return err
 	}
 	if o.left, err = t.has(ctx, local().Info.Native, shown...); err != nil {
