@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/big"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,6 +62,25 @@ func TestWhatIsMeasured(t *testing.T) {
 		most := new(big.Int).Mul(new(big.Int).SetUint64(o.gas), big.NewInt(gasPrice+gasPrice/100))
 		least := new(big.Int).Mul(new(big.Int).SetUint64(o.gas), big.NewInt(gasPrice))
 		require.True(t, o.fee.Big().Cmp(least) >= 0 && o.fee.Big().Cmp(most) < 0, "%s: gas costs 1 gwei: %s", o.name, o.fee)
+	}
+}
+
+// TestWhoseAddresses: payments have addresses of their own, and who pays again has a
+// permanent one.
+func TestWhoseAddresses(t *testing.T) {
+	c, err := newLocalChain(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, c.backend.Close()) }()
+	for _, w := range ways() {
+		x, err := openTill(t.Context(), c, w.together, io.Discard)
+		require.NoError(t, err)
+		shown, err := (&scene{payments: 3}).addresses(t.Context(), x, w)
+		require.NoError(t, err)
+		require.Len(t, slices.Compact(slices.SortedFunc(slices.Values(shown), common.Address.Cmp)), 3)
+		payments, err := x.gateway.Payments(t.Context(), bursar.PaymentFilter{}, bursar.MaxPage, "")
+		require.NoError(t, err)
+		require.Equal(t, w.again, len(payments.Items) == 0)
+		require.NoError(t, x.close(t.Context()))
 	}
 }
 
