@@ -24,10 +24,11 @@ type AddressRequest struct {
 	// family, or two by TokensOnly, and asking again returns it.
 	Customer string
 	// TokensOnly asks for the customer's address for tokens, which is another one than
-	// that for everything. Tokens at it are swept together with others', which costs a
-	// third of the gas and less at the second time (Chain.MaxBatch); from then on the
-	// address has code, and a payment in coin that offers it no more than 21,000 gas, as
-	// wallets and exchanges do, fails: its sender keeps the coin. Only offer it for tokens.
+	// that for everything. Tokens at it are swept together with others', which costs two
+	// fifths less gas and from the second time on four fifths less (Chain.MaxBatch). From
+	// then on the address has code, and a payment in coin that offers it no more than
+	// 21,000 gas, as wallets and exchanges do, fails: its sender keeps the coin. Only offer
+	// it for tokens.
 	TokensOnly bool
 	// Metadata are the host's own pairs; see PaymentRequest.Metadata.
 	Metadata map[string]string
