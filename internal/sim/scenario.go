@@ -26,6 +26,10 @@ type Scenario struct {
 	Blocks int
 	// Refunds gives the float what Stage.Refund pays.
 	Refunds bool
+	// Batches has tokens of many addresses swept by one transaction, which has room for
+	// BatchGas; 0 is a lot.
+	Batches  bool
+	BatchGas uint64
 }
 
 // Stage is what a scenario can do.

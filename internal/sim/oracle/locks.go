@@ -113,5 +113,5 @@ func (o *Oracle) signed(a *bursar.Attempt) error {
 	if tx.id != a.TxID {
 		return broken("S6", "attempt %s has the bytes of %s", a.ID, tx.id)
 	}
-	return nil
+	return o.replaces(a, p, tx)
 }
