@@ -29,25 +29,21 @@ func batchScenarios() []Scenario {
 	small := story("a batch that does not fit is divided", 24, nil)
 	small.BatchGas = 290_000
 	return []Scenario{
-		story("a batch of three", 22, nil),
 		story("a batch of three of which one is frozen", 34, map[int]func(*Stage){
 			8: func(s *Stage) { s.Freeze(1, true) }, 22: func(s *Stage) { s.Freeze(1, false) },
 		}),
-		story("a batch of which one is frozen once it is signed", 40, map[int]func(*Stage){
-			11: func(s *Stage) { s.Freeze(1, true) }, 24: func(s *Stage) { s.Freeze(1, false) },
-		}),
-		story("a batch all of which is frozen once it is signed", 40, map[int]func(*Stage){
+		story("a batch all of which is frozen once it is signed", 30, map[int]func(*Stage){
 			11: func(s *Stage) { s.FreezeAll(true) }, 13: func(s *Stage) { s.FreezeAll(false) },
 		}),
-		story("a batch leaves the chain and comes back", 30, map[int]func(*Stage){
+		story("a batch leaves the chain and comes back", 24, map[int]func(*Stage){
 			13: func(s *Stage) { s.Reorg(2, true) }, 14: func(s *Stage) { s.Back() },
 		}),
-		story("a final batch leaves the chain", 44, map[int]func(*Stage){
+		story("a final batch of which one was frozen leaves the chain", 36, map[int]func(*Stage){
 			11: func(s *Stage) { s.Freeze(1, true) }, 19: func(s *Stage) { s.Freeze(1, false) }, 20: func(s *Stage) { s.Reorg(10, false) },
 		}),
-		story("a batch that waits for too little gas", 50, map[int]func(*Stage){11: func(s *Stage) { s.Dear(50, 26) }}),
-		story("a stranger takes the authorisations of a batch", 30, map[int]func(*Stage){11: func(s *Stage) { s.FrontRun() }}),
-		story("a deposit is lost while its batch waits", 44, map[int]func(*Stage){
+		story("a batch that is stuck and replaced", 40, map[int]func(*Stage){11: func(s *Stage) { s.Dear(50, 26) }}),
+		story("a stranger takes the authorisations of a batch", 22, map[int]func(*Stage){11: func(s *Stage) { s.FrontRun() }}),
+		story("a deposit is lost while its batch waits", 32, map[int]func(*Stage){
 			9:  func(s *Stage) { s.Dear(15_000, 12) },
 			14: func(s *Stage) { s.Lose(11, 2) },
 		}),

@@ -292,3 +292,19 @@ func share(p *bursar.Payout, id string) (moved, whole chain.Amount, missed bool)
 	}
 	return moved, whole, missed
 }
+
+// stopped is S7 for a sweep that waits for an operator because a stranger's transaction
+// has its nonce: it cannot be mined any more. That somebody used up what a source has
+// signed keeps no batch from being mined.
+func (o *Oracle) stopped(old, p *bursar.Payout) error {
+	if p.Kind != bursar.PayoutSweep || p.Status != bursar.PayoutHalted || old.Status == bursar.PayoutHalted {
+		return nil
+	}
+	for _, id := range o.m.signed[p.ID] {
+		a := o.m.attempts[id]
+		if tx, err := o.decode(a.Raw); err == nil && a.Group == p.Group && o.cfg.Chain.Nonce(p.From.Address) <= tx.nonce {
+			return broken("S7", "payout %s is halted, and its transaction %s may still be mined", p.ID, a.TxID)
+		}
+	}
+	return nil
+}

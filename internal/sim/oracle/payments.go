@@ -154,6 +154,9 @@ func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 	if !p.MaxFee.IsZero() && p.MaxFee.Less(p.Fee) {
 		return broken("S9", "payout %s cost %s, at most %s may be spent", p.ID, p.Fee, p.MaxFee)
 	}
+	if err := o.stopped(old, p); err != nil {
+		return err
+	}
 	return o.carried(b, old, p)
 }
 

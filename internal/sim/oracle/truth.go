@@ -251,6 +251,9 @@ func (o *Oracle) isFinal(height uint64) bool {
 // what the payout says.
 func (o *Oracle) carried(_ *bursar.Batch, old, p *bursar.Payout) error {
 	if p.BlockHash == "" {
+		if !p.Moved.IsZero() {
+			return broken("S4", "payout %s lies in no block, and says that it moved %s", p.ID, p.Moved)
+		}
 		return nil
 	}
 	if p.BlockHash != old.BlockHash || p.TxID != old.TxID {
