@@ -41,6 +41,9 @@ func batchScenarios() []Scenario {
 		story("a final batch of which one was frozen leaves the chain", 36, map[int]func(*Stage){
 			11: func(s *Stage) { s.Freeze(1, true) }, 19: func(s *Stage) { s.Freeze(1, false) }, 20: func(s *Stage) { s.Reorg(10, false) },
 		}),
+		story("a batch and the sweep of what it left behind leave the chain", 38, map[int]func(*Stage){
+			11: func(s *Stage) { s.Freeze(1, true) }, 14: func(s *Stage) { s.Freeze(1, false) }, 22: func(s *Stage) { s.Reorg(12, false) },
+		}),
 		story("a batch that is stuck and replaced", 40, map[int]func(*Stage){11: func(s *Stage) { s.Dear(50, 26) }}),
 		story("a stranger takes the authorisations of a batch", 22, map[int]func(*Stage){11: func(s *Stage) { s.FrontRun() }}),
 		story("a deposit is lost while its batch waits", 32, map[int]func(*Stage){
