@@ -212,6 +212,16 @@ func TestABatchStopsOnlyForItsOwnNonce(t *testing.T) {
 	require.NoError(t, w.o.stopped(&old, &p), "the nonce is used up")
 }
 
+func TestALockOfASourceIsFreeOnceItsBatchIsDead(t *testing.T) {
+	w := newBatchWorld(t)
+	m := w.o.m
+	m.signed["po_1"], m.attempts["1"] = []string{"1"}, &w.attempt
+	require.False(t, m.unspent(intent{"po_1", 1}, w.attempt.Locks[1]))
+	w.attempt.Open = false
+	require.True(t, m.unspent(intent{"po_1", 1}, w.attempt.Locks[1]))
+	require.False(t, m.unspent(intent{"po_1", 1}, w.attempt.Locks[0]), "the nonce of the sponsor")
+}
+
 func TestAReplacementOfABatchSpendsTheNonceOfTheSponsor(t *testing.T) {
 	w := newBatchWorld(t)
 	second := w.attempt
