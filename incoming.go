@@ -182,7 +182,7 @@ func (d *desk) orphan(row Transaction) error {
 		what = txReturned
 	}
 	apply := func(t *Transaction) { d.turn(t, what) }
-	if err := d.unplan(f, row.ID); err != nil {
+	if err := d.unplan(f, row.ID, errDepositGone); err != nil {
 		return err
 	}
 	if f.payment && !row.Suspense {
@@ -204,10 +204,14 @@ func (d *desk) orphan(row Transaction) error {
 // errDepositGone is why a payout of which nothing is signed is given up.
 var errDepositGone = errors.New("bursar: a deposit that it covers left the chain")
 
-// unplan gives up the payouts that would sweep a transaction which leaves the
-// chain, as long as nothing is signed: they would take what comes to the address
-// later. Should the transaction return, it is planned anew.
-func (d *desk) unplan(f *file, id string) error {
+// errSweptTwice is why a payout is given up of which nothing is signed while another one
+// moves what it covers.
+var errSweptTwice = errors.New("bursar: another sweep, which a reorg opened again, moves what it covers")
+
+// unplan gives up the payouts that would sweep a transaction which leaves the chain, or
+// which others sweep, as long as nothing is signed: they would take what comes to the
+// address later. Should the transaction return, it is planned anew.
+func (d *desk) unplan(f *file, id string, cause error) error {
 	if f.tx(id).Reserved.IsZero() {
 		return nil
 	}
@@ -215,18 +219,23 @@ func (d *desk) unplan(f *file, id string) error {
 	if err != nil {
 		return err
 	}
+	covers := func(p Payout) bool {
+		return slices.ContainsFunc(p.Items, func(it PayoutItem) bool { return it.TransactionID == id })
+	}
 	for _, row := range rows {
-		if !slices.ContainsFunc(row.Items, func(it PayoutItem) bool { return it.TransactionID == id }) {
+		if !covers(row) {
 			continue
 		}
-		p, err := d.addPayout(row)
-		if err != nil {
+		if _, err := d.addPayout(row); err != nil {
 			return err
 		}
-		if !p.unsigned() {
+	}
+	// Those too that are planned again by this very commit.
+	for _, p := range slices.Clone(d.payoutOrder) {
+		if !covers(p.Payout) || !p.unsigned() {
 			continue
 		}
-		if err := d.giveUp(p, errDepositGone); err != nil {
+		if err := d.giveUp(p, cause); err != nil {
 			return err
 		}
 	}

@@ -337,33 +337,47 @@ func (d *desk) finalizePayout(p *payoutFile) error {
 	if err := d.move(p, payoutFinal, cause); err != nil {
 		return err
 	}
-	gone, err := d.lostItem(p)
-	if err != nil || !gone {
-		return err
-	}
-	return d.giveUp(p, errDepositGone)
+	return d.mayGiveUp(p)
 }
 
-// lostItem reports whether a deposit that a payout covers has left the chain:
-// what it failed to move is not there, and what comes later is another one's.
-func (d *desk) lostItem(p *payoutFile) (bool, error) {
+// mayGiveUp gives up a payout that is planned again where it must not go on.
+func (d *desk) mayGiveUp(p *payoutFile) error {
+	lost, err := d.lostItem(p)
+	if err != nil || lost == nil {
+		return err
+	}
+	return d.giveUp(p, lost)
+}
+
+// lostItem is why a payout must not go on, if there is such a cause: a deposit that it
+// covers has left the chain, or another sweep moves it. What it failed to move is not
+// there, and what comes later is another one's.
+func (d *desk) lostItem(p *payoutFile) (lost, err error) {
 	for _, it := range p.Items {
 		rows, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{it.TransactionID}})
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		for _, row := range rows {
 			f, err := d.file(row.To)
 			if err != nil {
-				return false, err
+				return nil, err
 			}
-			if t := f.tx(row.ID); t != nil && !t.Live() {
-				return true, nil
+			switch t := f.tx(row.ID); {
+			case t == nil:
+			case !t.Live():
+				return errDepositGone, nil
+			case t.overCovered():
+				return errSweptTwice, nil
 			}
 		}
 	}
-	return false, nil
+	return nil, nil
 }
+
+// overCovered reports whether sweeps move more of a transaction than there is. What a
+// batch left behind was planned anew, and a reorg lets the batch move it after all.
+func (t *Transaction) overCovered() bool { return t.Amount.Less(sum(t.Discharged, t.Reserved)) }
 
 // discharge gives a payout's items to the transactions that they cover, or takes them
 // back. A refund is of a payment.
@@ -407,14 +421,25 @@ func (d *desk) dischargeItem(a chain.Address, it PayoutItem, part chain.Amount, 
 	file.dirty[t.ID] = true
 	if !file.payment || t.Asset != file.kase.payment.Asset.ID {
 		apply(t)
-		return nil
+		return d.coverOnce(file, it.TransactionID)
 	}
 	if f == factDischarged {
 		file.kase.payment.SweepFee = sum(file.kase.payment.SweepFee, it.FeeShare)
 	} else {
 		file.kase.payment.SweepFee = file.kase.payment.SweepFee.SubFloor(it.FeeShare)
 	}
-	return d.decide(file, f, it.TransactionID, apply)
+	if err := d.decide(file, f, it.TransactionID, apply); err != nil {
+		return err
+	}
+	return d.coverOnce(file, it.TransactionID)
+}
+
+// coverOnce gives up what is planned for a transaction that other sweeps move.
+func (d *desk) coverOnce(file *file, id string) error {
+	if !file.tx(id).overCovered() {
+		return nil
+	}
+	return d.unplan(file, id, errSweptTwice)
 }
 
 // orphanPayouts takes back the payouts in a block that left the chain. Their

@@ -200,11 +200,7 @@ func (d *desk) resubmit(p *payoutFile) error {
 	if err := d.move(p, payoutResubmit, "retry"); err != nil {
 		return err
 	}
-	gone, err := d.lostItem(p)
-	if err != nil || !gone {
-		return err
-	}
-	return d.giveUp(p, errDepositGone)
+	return d.mayGiveUp(p)
 }
 
 // errSignedOff is why a payout is canceled that an operator did not want any more.

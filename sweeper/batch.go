@@ -91,7 +91,8 @@ func (p Policy) batchCap(moves []chain.Move) chain.Amount {
 //     reverts it is the asset that is at fault, and nothing is gained.
 //   - Where the client makes no batches, any more or of these, each goes by itself.
 //   - What does not fit one transaction is divided, and so is a batch that has been too
-//     dear for long: the cap on a transaction's fee may be too low for so many.
+//     dear for long: the cap on a transaction's fee may be too low for so many. What is
+//     left of one source goes by itself, which takes less than a batch of one.
 func (p Policy) parts(j Job, cause error) (parts []Plan) {
 	moves := j.Intent.Moves
 	var sources *chain.SourcesError
@@ -107,10 +108,15 @@ func (p Policy) parts(j Job, cause error) (parts []Plan) {
 			parts = append(parts, p.alone(j, m))
 		}
 		return parts
-	case errors.As(cause, &many) && len(moves) > 1:
+	case errors.As(cause, &many) && len(moves) == 1:
+		return []Plan{p.alone(j, moves[0])}
+	case errors.As(cause, &many):
 		fit := min(max(many.Fit, 1), len(moves)-1)
 		return []Plan{p.part(j, moves[:fit]), p.part(j, moves[fit:])}
-	case errors.As(cause, &dear) && len(moves) > 1 && j.Failures+1 >= p.QuarantineAfter:
+	case !errors.As(cause, &dear) || j.Failures+1 < p.QuarantineAfter:
+	case len(moves) == 1:
+		return []Plan{p.alone(j, moves[0])}
+	default:
 		return []Plan{p.part(j, moves[:len(moves)/2]), p.part(j, moves[len(moves)/2:])}
 	}
 	return nil

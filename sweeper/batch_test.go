@@ -171,7 +171,8 @@ func TestParts(t *testing.T) {
 		{"too many", batchJob("a", "b", "c"), &chain.TooManyMovesError{Moves: 3, Fit: 2}, [][]chain.Address{{"a", "b"}, {"c"}}},
 		{"a client that says nonsense", batchJob("a", "b", "c"), &chain.TooManyMovesError{Moves: 3, Fit: 7}, [][]chain.Address{{"a", "b"}, {"c"}}},
 		{"and another", batchJob("a", "b", "c"), &chain.TooManyMovesError{Moves: 3, Fit: -1}, [][]chain.Address{{"a"}, {"b", "c"}}},
-		{"one is too many", batchJob("a"), &chain.TooManyMovesError{Moves: 1}, nil},
+		{"one is too many", batchJob("a"), &chain.TooManyMovesError{Moves: 1}, [][]chain.Address{{"a"}}},
+		{"one is dear, at first", batchJob("a"), dear, nil},
 		{"dear, at first", batchJob("a", "b", "c"), dear, nil},
 		{"a client that makes none", batchJob("a", "b"), chain.ErrUnsupported, [][]chain.Address{{"a"}, {"b"}}},
 		{"the node", batchJob("a", "b"), chain.ErrTransient, nil},
@@ -197,6 +198,11 @@ func TestParts(t *testing.T) {
 	j := batchJob("a", "b", "c")
 	j.Failures = DefaultQuarantineAfter - 1
 	require.Equal(t, [][]chain.Address{{"a"}, {"b", "c"}}, gathered(p.parts(j, dear)), "dear for long")
+	one := batchJob("a")
+	one.Failures = DefaultQuarantineAfter - 1
+	got := p.parts(one, dear)
+	require.Equal(t, [][]chain.Address{{"a"}}, gathered(got), "a batch of one takes more than its sweep")
+	require.Empty(t, got[0].Intent.FeePayer.Address)
 	j.Attempts = []Attempt{{}}
 	require.Empty(t, p.parts(j, sources(nil, "a")), "something is signed")
 }

@@ -225,3 +225,36 @@ func (c *Chain) verifyBatch(b *batch, d chain.Draft, u unsigned, auths []authori
 	}
 	return nil
 }
+
+// FrontRun has the named payer use up the authorisations of a waiting transaction, as
+// anybody can who sees them: a transaction of its own with the same ones, which comes
+// before all that waits. It is false where that transaction does not wait, or has none.
+func (c *Chain) FrontRun(payer string, id chain.TxID) (chain.TxID, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.onDemand()
+	t := c.pool.find(id)
+	if t == nil || len(t.raw.SetCodeAuthorizations()) == 0 {
+		return "", false
+	}
+	p, offer := c.payer(payer), c.fees.ordinary()
+	u := unsigned{
+		ChainID: c.number, Nonce: c.pendingNonce(c.head().world, p.address), To: p.address, Value: new(big.Int),
+		Tip: offer.tip.Big(), Cap: offer.cap.Big(), Gas: payerGas(nil) + authorisationGas(t.raw),
+	}
+	_, own := u.authorised(t.raw.SetCodeAuthorizations())
+	signed, err := types.SignTx(own, c.signer, p.key)
+	if err != nil {
+		panic("chaintest: " + err.Error())
+	}
+	first, err := c.newTx(signed)
+	if err == nil {
+		err = c.submit(first)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("chaintest: FrontRun: payer %s: %v", payer, err))
+	}
+	c.pool.remove(func(o *tx) bool { return o == first })
+	c.pool.waiting = slices.Insert(c.pool.waiting, 0, first)
+	return first.id, true
+}

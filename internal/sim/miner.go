@@ -16,6 +16,7 @@ func (w *world) mine() {
 		fault = w.faults.draw(w.faults.block, "block", fmt.Sprint("block ", w.mined), w.canHappen)
 	}
 	w.misfortune(fault, &pause)
+	w.vex()
 	if !w.healing {
 		w.trade()
 		if s := w.o.Scenario; s != nil && s.Acts[w.mined] != nil {

@@ -48,6 +48,9 @@ func (w *world) sell() {
 		return
 	}
 	a := w.assets()[w.dice.IntN(3)]
+	if a.Native() && w.params.batches.on && w.dice.IntN(2) == 0 {
+		a = w.usdc
+	}
 	policy := bursar.AmountPolicy{}
 	if w.dice.IntN(4) == 0 {
 		policy.ToleranceBps = 500

@@ -51,6 +51,7 @@ func (w *world) heal() {
 			p.frozen = false
 		}
 	}
+	w.soothe()
 	w.resume()
 	goal := w.mined + 4*int(w.params.finality) + 10
 	w.until(time.Now().Add(24*time.Hour), func() bool { return w.mined >= goal })

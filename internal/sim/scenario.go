@@ -26,6 +26,10 @@ type Scenario struct {
 	Blocks int
 	// Refunds gives the float what Stage.Refund pays.
 	Refunds bool
+	// Batches has tokens of many addresses swept by one transaction, which has room for
+	// BatchGas; 0 is a lot.
+	Batches  bool
+	BatchGas uint64
 }
 
 // Stage is what a scenario can do.
@@ -52,7 +56,7 @@ func Scenarios() []Scenario {
 	story := func(name string, blocks int, acts map[int]func(*Stage)) Scenario {
 		return Scenario{Name: name, Blocks: blocks, Acts: acts}
 	}
-	return []Scenario{
+	return append([]Scenario{
 		story("coin paid in full", 16, map[int]func(*Stage){2: sell(eth), 4: pay(1, 1)}),
 		story("token paid in full", 18, map[int]func(*Stage){2: sell(usdc), 4: pay(1, 1)}),
 		story("token without a return value", 18, map[int]func(*Stage){2: sell(usdt), 4: pay(1, 1)}),
@@ -117,7 +121,7 @@ func Scenarios() []Scenario {
 			2: sell(usdc), 4: pay(1, 1), 11: func(s *Stage) { s.Refund(0) }, 20: func(s *Stage) { s.Unsign() },
 		}},
 		{Name: "two instances", Blocks: 18, Instances: 2, Acts: map[int]func(*Stage){2: sell(usdc), 4: pay(1, 1)}},
-	}
+	}, batchScenarios()...)
 }
 
 // up is an instance, or nil.
@@ -264,6 +268,10 @@ func (s *Stage) Renew(order int) {
 
 // Reorg replaces the newest blocks; drop loses what they held.
 func (s *Stage) Reorg(depth int, drop bool) {
+	s.reorg(depth, func(chain.TxID) bool { return drop })
+}
+
+func (s *Stage) reorg(depth int, drop func(chain.TxID) bool) {
 	w := s.w
 	waited := map[chain.TxID]bool{}
 	for _, id := range w.chain.Mempool() {
@@ -272,7 +280,7 @@ func (s *Stage) Reorg(depth int, drop bool) {
 	w.abandoned = append(w.abandoned, w.chain.Head().Hash)
 	w.chain.Rewind(depth)
 	for _, id := range w.chain.Mempool() {
-		if drop && !waited[id] {
+		if !waited[id] && drop(id) {
 			w.chain.Drop(id)
 		}
 	}

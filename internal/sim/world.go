@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/chaintest"
@@ -127,7 +129,8 @@ type world struct {
 	hostCancel       bool
 	lastReturnHeight uint64
 	rewound          bool // the store has forgotten commits
-	backup           int  // how many commits a backup of a scenario holds
+	frozen           []frozen
+	backup           int // how many commits a backup of a scenario holds
 }
 
 // params are what differs between seeds beside faults.
@@ -145,6 +148,7 @@ type params struct {
 	sights     bool // nodes stream what is pending
 	steers     bool // an operator interferes with payouts
 	refunds    bool // a clerk gives money back
+	batches    batching
 }
 
 func stream(seed uint64, name string) *rand.Rand {
@@ -178,6 +182,9 @@ func draw(rnd *rand.Rand, o Options) params {
 		p.refunds = o.Scenario.Refunds
 		p.blockTime, p.confirm, p.finality, p.tagged, p.lease, p.endpoints = 30*time.Second, 3, 6, false, 20*time.Second, p.endpoints[:1]
 	}
+	if p.batches = drawBatching(o, p.blockTime); p.batches.on {
+		p.orderEvery += 20 // more of them at a time
+	}
 	if o.Load.Open > 0 {
 		p.blockTime, p.confirm, p.finality, p.lease, p.endpoints = 12*time.Second, 3, 6, 30*time.Second, p.endpoints[:1]
 	}
@@ -193,10 +200,23 @@ func newWorld(o Options) (*world, error) {
 	w.result = Result{Seed: o.Seed, Marks: map[string]int{}}
 	w.params = draw(stream(o.Seed, "params"), o)
 	w.logs.w = w
-	w.chain = chaintest.New(chaintest.Options{
+	var err error
+	if w.wallet, err = wallet(); err != nil {
+		return nil, err
+	}
+	options := chaintest.Options{
 		Start: time.Now().Add(-history * w.params.blockTime), Finalized: w.params.tagged,
 		Info: chain.Info{BlockTime: w.params.blockTime, Confirmations: w.params.confirm, FinalityDepth: w.params.finality, InclusionSlack: 10 * time.Minute},
-	})
+	}
+	contract := chain.Address("")
+	if b := w.params.batches; b.on {
+		options.MaxMoves, options.BatchGas = b.room, b.gas
+		if options.Sweeper, err = w.sweeper(); err != nil {
+			return nil, err
+		}
+		contract = chain.Address(common.Address(options.Sweeper.Address()).Hex())
+	}
+	w.chain = chaintest.New(options)
 	w.fees = chaintest.Fees{BaseFee: chain.NewAmount(1e9), Tip: chain.NewAmount(1e8)}
 	w.eth = w.chain.Info().Native
 	w.eth.SweepMinimum = chain.NewAmount(1e15)
@@ -204,7 +224,11 @@ func newWorld(o Options) (*world, error) {
 	if o.Scenario != nil {
 		usdc.Kind = chaintest.TokenPausable
 	}
+	if w.params.batches.on {
+		usdc.Kind = w.params.batches.token
+	}
 	w.usdc = w.chain.DeployToken(usdc)
+	w.usdc.MaxSweepFee = w.params.batches.most
 	w.usdt = w.chain.DeployToken(chaintest.TokenSpec{Kind: chaintest.TokenNoReturn, Symbol: "USDT", Decimals: 6})
 	w.treasury = w.chain.Payer("treasury")
 	for range 3 {
@@ -213,10 +237,6 @@ func newWorld(o Options) (*world, error) {
 	w.views[2].Trace(false) // one of them is no archive that traces
 	w.db = newDatabase(w.params.remembers, o.Seed, func(b bursar.Batch) { w.judge(w.oracle.Committed(b)) })
 	w.db.leased = func(holder string, f bursar.Fence) { w.judge(w.oracle.Leased(holder, f)) }
-	var err error
-	if w.wallet, err = wallet(); err != nil {
-		return nil, err
-	}
 	first, err := bursar.New(w.config("first", 0, w.db.store, w.chain.Client()))
 	if err != nil {
 		return nil, err
@@ -224,7 +244,11 @@ func newWorld(o Options) (*world, error) {
 	if w.sponsor, err = first.Sponsor(w.chain.Info().ID); err != nil {
 		return nil, err
 	}
-	w.chain.Grant(w.sponsor, w.eth, chain.NewAmount(5e18))
+	capital := chain.NewAmount(5e18)
+	if w.params.batches.poor {
+		capital = chain.NewAmount(2e15)
+	}
+	w.chain.Grant(w.sponsor, w.eth, capital)
 	float, err := first.Float(w.chain.Info().ID)
 	if err != nil {
 		return nil, err
@@ -241,7 +265,7 @@ func newWorld(o Options) (*world, error) {
 	w.chain.Mine(history)
 	w.oracle = oracle.New(oracle.Config{
 		Chain: w.chain, Read: func(ctx context.Context, fn func(bursar.Reader) error) error { return w.db.store.Read(ctx, fn) },
-		Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury, Sponsor: w.sponsor, Float: float,
+		Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury, Sponsor: w.sponsor, Float: float, Sweeper: contract,
 		Confirmations: w.params.confirm, Finality: w.params.finality, MinSweep: map[chain.AssetID]chain.Amount{w.eth.ID: w.eth.SweepMinimum},
 		Endpoints: w.params.endpoints, Secrets: []string{mnemonic}, Now: time.Now,
 	})
@@ -260,6 +284,7 @@ func (w *world) config(name string, run int, s bursar.Store, c chain.Client, to 
 		Chains: []bursar.Chain{{
 			Client: c, Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury,
 			Mempool: w.params.sights, DropAfter: 10 * time.Minute,
+			Gather: w.params.batches.gather, MaxFee: w.params.batches.maxFee,
 		}},
 		TTL: time.Hour, SkipAhead: skipAhead, Approvers: []ed25519.PublicKey{approves()},
 	}

@@ -27,6 +27,10 @@ type raw struct {
 	amount *big.Int
 	// most is what its fee can come to.
 	most *big.Int
+	// parts is what the sweeper is to move from whom, delegates what nonces of theirs the
+	// transaction uses up; nil where it is no batch.
+	parts     map[chain.Address]chain.Amount
+	delegates []chain.Lock
 }
 
 // Broadcast is S5: the bytes that go out were written down before, do what their
@@ -80,7 +84,7 @@ func (o *Oracle) serves(tx raw, from chain.Address, a *bursar.Attempt, p *bursar
 	case tx.most.Cmp(a.MaxFee.Big()) > 0 || !p.MaxFee.IsZero() && tx.most.Cmp(p.MaxFee.Big()) > 0:
 		return broken("S9", "transaction %s can cost %s, written down are %s and %s", tx.id, tx.most, a.MaxFee, p.MaxFee)
 	}
-	return nil
+	return tx.ofBatch(a, p)
 }
 
 // may reports whether somebody may be paid.
@@ -104,6 +108,8 @@ func (o *Oracle) decode(b []byte) (raw, error) {
 	switch {
 	case to == nil:
 		return raw{}, errors.New("it creates a contract")
+	case o.cfg.Sweeper != "" && chain.Address(to.Hex()) == o.cfg.Sweeper:
+		return out, o.decodeBatch(&out)
 	case len(tx.SetCodeAuthorizations()) > 0:
 		return raw{}, errors.New("it gives an account to a contract")
 	case len(tx.Data()) == 0:

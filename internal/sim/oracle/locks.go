@@ -46,7 +46,8 @@ func (o *Oracle) Leased(holder string, f bursar.Fence) error {
 }
 
 // takeAttempt is S6 for what is signed: it is never changed, and each of its
-// locks serves one attempt group for ever. What a lost commit held is not known
+// locks serves one attempt group for ever, but for those by which sources delegate in
+// one that is dead. What a lost commit held is not known
 // to the gateway any more and does not bind it.
 func (o *Oracle) takeAttempt(a *bursar.Attempt) error {
 	m := o.m
@@ -58,8 +59,8 @@ func (o *Oracle) takeAttempt(a *bursar.Attempt) error {
 	}
 	mine := intent{a.PayoutID, a.Group}
 	taken := intent{}
-	for _, l := range a.Locks {
-		if was, ok := m.locks[l]; ok && was != mine {
+	for i, l := range a.Locks {
+		if was, ok := m.locks[l]; ok && was != mine && (i == 0 || !m.unspent(was, l)) {
 			taken = was
 			continue
 		}
@@ -81,6 +82,17 @@ func (o *Oracle) takeAttempt(a *bursar.Attempt) error {
 		return broken("S6", "attempt %s was changed", a.ID)
 	}
 	return follows("S6", "attempt", a.ID, old.Version, a.Version)
+}
+
+// unspent reports whether a group is dead that a source only delegates in by a lock: the
+// lock was not spent with it.
+func (m *model) unspent(by intent, l lock) bool {
+	for _, id := range m.signed[by.payout] {
+		if a := m.attempts[id]; a.Group == by.group && (a.Open || a.Locks[0] == l) {
+			return false
+		}
+	}
+	return true
 }
 
 // signed checks a new attempt against its payout and its group.
@@ -113,5 +125,5 @@ func (o *Oracle) signed(a *bursar.Attempt) error {
 	if tx.id != a.TxID {
 		return broken("S6", "attempt %s has the bytes of %s", a.ID, tx.id)
 	}
-	return nil
+	return o.replaces(a, p, tx)
 }

@@ -54,6 +54,9 @@ func AllMarks() []string {
 			}
 		}
 	}
+	for _, what := range batchMarks() {
+		out[mark{"batch", what, ""}] = true
+	}
 	for _, l := range legs() {
 		out[mark{"posting " + l.rule, l.credit, l.debit}] = true
 	}

@@ -21,6 +21,9 @@ type Config struct {
 	Assets []chain.Asset
 	// Treasury is where sweeps go, Sponsor who pays the gas, Float, where set, who pays refunds.
 	Treasury, Sponsor, Float chain.Address
+	// Sweeper, where set, is the contract by which the sponsor sweeps many addresses at
+	// once to the treasury.
+	Sweeper chain.Address
 	// Confirmations is the least depth of a credit; Finality that of what is
 	// called final, 0 where a test sets the finalized block by itself.
 	Confirmations, Finality uint64

@@ -148,8 +148,14 @@ func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 	if again := old.Status == bursar.PayoutHalted && p.Group == old.Group+1; !again && p.Group != old.Group && (p.Group != old.Group+1 || p.Tries != old.Tries+1) {
 		return broken("S6", "payout %s went from group %d to %d without a final failure", p.ID, old.Group, p.Group)
 	}
+	if err := o.shaped(old, p); err != nil {
+		return err
+	}
 	if !p.MaxFee.IsZero() && p.MaxFee.Less(p.Fee) {
 		return broken("S9", "payout %s cost %s, at most %s may be spent", p.ID, p.Fee, p.MaxFee)
+	}
+	if err := o.stopped(old, p); err != nil {
+		return err
 	}
 	return o.carried(b, old, p)
 }

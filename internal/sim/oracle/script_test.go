@@ -3,6 +3,7 @@ package oracle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -275,6 +276,8 @@ func (s *script) sweep() {
 	status := s.chain.Transactions(head.Height)[0]
 	p := &s.payout
 	p.Status, p.Block, p.BlockHash, p.Fee, p.Moved = bursar.PayoutConfirming, head.Height, head.Hash, status.Fee, p.Amount
+	p.Items = slices.Clone(p.Items)
+	p.Items[0].FeeShare = status.Fee
 	u := s.entry("le_6u", "L6", bursar.AccountTreasuryU, bursar.Account("U:"+s.tx.To))
 	gas := u
 	gas.ID, gas.Asset, gas.Debit, gas.Amount = "le_6g", s.chain.Info().Native.ID, bursar.AccountGasU, status.Fee

@@ -50,6 +50,7 @@ func (o *Oracle) sweeps(b *bursar.Batch) error {
 	var f first
 	f.note(each(b.Payouts, o.paidOnce))
 	f.note(each(b.Payouts, o.remembered))
+	f.note(each(b.Payouts, func(p *bursar.Payout) error { return o.divided(b, p) }))
 	touched := map[string]bool{}
 	for i := range b.Transactions {
 		touched[b.Transactions[i].ID] = true
@@ -79,13 +80,13 @@ func (o *Oracle) paidOnce(p *bursar.Payout) error {
 		if id == p.ID || other.Kind != p.Kind || o.m.excused[id] {
 			continue
 		}
-		here := other.From.Address == p.From.Address
+		here := together(p, other)
 		switch {
 		case p.Kind == bursar.PayoutTopUp && other.Parent == p.Parent && other.To == p.To:
 			return broken("S9", "payout %s brings gas to %s while %s, which does so for the same sweep, is %s", p.ID, p.To, id, other.Status)
 		case p.Kind != bursar.PayoutSweep:
 		case here && other.Asset.ID == p.Asset.ID:
-			return broken("S9", "payout %s sweeps %s from %s while %s, which does so, is %s", p.ID, p.Asset.ID, p.From.Address, id, other.Status)
+			return broken("S9", "payout %s sweeps %s from %v while %s, which does so, is %s", p.ID, p.Asset.ID, sources(p), id, other.Status)
 		case here && p.Asset.Native():
 			return broken("S9", "payout %s sweeps the coin from %s while %s, which sweeps tokens there, is %s", p.ID, p.From.Address, id, other.Status)
 		}
@@ -126,12 +127,16 @@ func (o *Oracle) accounted(id string) error {
 		return nil // covers tells
 	}
 	var discharged, reserved chain.Amount
+	missed := 0
 	for _, payout := range o.m.covering[id] {
 		p := o.m.payouts[payout]
-		part, whole := share(p, id)
+		part, whole, behind := share(p, id)
 		switch p.Status {
 		case bursar.PayoutConfirmed:
 			discharged = plus(discharged, part)
+			if behind {
+				missed++
+			}
 			continue
 		case bursar.PayoutCanceled:
 			continue
@@ -145,27 +150,13 @@ func (o *Oracle) accounted(id string) error {
 	if t.Discharged != discharged || t.Reserved != reserved {
 		return broken("S7", "of transaction %s %s are discharged and %s reserved, by its payouts it is %s and %s", id, t.Discharged, t.Reserved, discharged, reserved)
 	}
+	if t.Missed != missed {
+		return broken("S7", "transaction %s was left behind by %d batches, it says %d", id, missed, t.Missed)
+	}
 	return nil
 }
 
 // signedFor reports whether bytes of a payout may still be mined.
 func (o *Oracle) signedFor(p *bursar.Payout) bool {
 	return slices.ContainsFunc(o.m.signed[p.ID], func(id string) bool { return o.m.attempts[id].Open })
-}
-
-// share is what a payout covers of a transaction, and how much of that it moved:
-// first in, first out.
-func share(p *bursar.Payout, id string) (moved, whole chain.Amount) {
-	left := p.Moved
-	if p.LessFee {
-		left = p.Amount // the fee came out of it
-	}
-	for _, it := range p.Items {
-		part := it.Amount.Min(left)
-		left = left.SubFloor(part)
-		if it.TransactionID == id {
-			moved, whole = plus(moved, part), plus(whole, it.Amount)
-		}
-	}
-	return moved, whole
 }

@@ -57,11 +57,12 @@ func TestWhatASweepMovedIsSharedFirstInFirstOut(t *testing.T) {
 		id           string
 		moved, whole uint64
 	}{{"a", 10, 10}, {"b", 5, 20}, {"c", 0, 0}} {
-		moved, whole := share(p, want.id)
+		moved, whole, missed := share(p, want.id)
+		require.False(t, missed)
 		require.Equal(t, []chain.Amount{n(want.moved), n(want.whole)}, []chain.Amount{moved, whole}, want.id)
 	}
 	p.LessFee = true
-	moved, _ := share(p, "b")
+	moved, _, _ := share(p, "b")
 	require.Equal(t, n(20), moved, "the fee came out of it")
 }
 
