@@ -64,14 +64,14 @@ func (c client) Batching() chain.Batching { return c.w.views[0].Batching() }
 
 // sweeper is the contract of a world's treasury and sponsor. Nobody has its owner's key.
 func (w *world) sweeper() (*contracts.Sweeper, error) {
-	any := chaintest.New(chaintest.Options{})
-	codec := any.Client().Codec()
-	sponsor, err := bursar.SponsorOf(w.wallet, any.Info(), codec)
+	away := chaintest.New(chaintest.Options{})
+	codec := away.Client().Codec()
+	sponsor, err := bursar.SponsorOf(w.wallet, away.Info(), codec)
 	if err != nil {
 		return nil, err
 	}
 	p := contracts.Params{Owner: contracts.Address{0: 0xee, 19: 0x01}}
-	for address, raw := range map[chain.Address]*contracts.Address{any.Payer("treasury"): &p.Treasury, sponsor: &p.Sponsor} {
+	for address, raw := range map[chain.Address]*contracts.Address{away.Payer("treasury"): &p.Treasury, sponsor: &p.Sponsor} {
 		keys, err := codec.WatchKeys(address)
 		if err != nil {
 			return nil, err
