@@ -443,3 +443,33 @@ func TestThreat_F4_ABatchWhoseNonceWasTaken(t *testing.T) {
 		})
 	}
 }
+
+// A batch that is stuck when one of its addresses is frozen is replaced all the same:
+// the sponsor's nonce holds up everything else.
+func TestThreat_F6_AStuckBatchWithAFrozenAddressIsReplaced(t *testing.T) {
+	f, token := blacklisting(t)
+	payments := f.crowd("BLK", 3)
+	for range 30 {
+		if len(f.payouts(bursar.PayoutSweep)) == 0 {
+			f.Mine(1)
+		}
+	}
+	batch := f.only(bursar.PayoutSweep)
+	require.Equal(t, bursar.PayoutBroadcast, batch.Status)
+	f.Chain.SetFees(chaintest.Fees{BaseFee: chain.NewAmount(50e9)})
+	f.Chain.Blacklist(token, payments[1].Address, true)
+	f.Mine(3)
+	require.Equal(t, bursar.PayoutBroadcast, f.payout(batch).Status, "it is stuck")
+	f.AdvanceTime(time.Hour)
+	f.until(func() bool { return f.payout(batch).Status == bursar.PayoutConfirmed })
+	require.Greater(t, len(f.attempts(batch)), 1)
+	require.Equal(t, units(t, token, "20"), f.payout(batch).Moved)
+	f.Chain.Blacklist(token, payments[1].Address, false)
+	f.AdvanceTime(2 * time.Hour)
+	f.Settle()
+	for _, p := range payments {
+		require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)
+	}
+	f.noBrokenRules()
+	f.allSwept()
+}

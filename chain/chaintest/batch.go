@@ -118,7 +118,7 @@ func (c *Chain) prepareBatch(w world, in chain.Intent, old *tx) (chain.Draft, er
 	if err != nil {
 		return chain.Draft{}, err
 	}
-	gas, err := c.rehearse(w, b, auths, data)
+	gas, err := c.rehearse(w, b, auths, data, old)
 	if err != nil {
 		return chain.Draft{}, err
 	}
@@ -192,7 +192,7 @@ func (b *batch) call() ([]byte, error) {
 
 // survey finds all sources that are in the way of a batch, fixes its amounts, and
 // returns the authorisations that it needs: those of old, or one for each account
-// that does not delegate yet.
+// that does not delegate yet. What has come into the way of old stays in it.
 func (c *Chain) survey(w world, b *batch, old *tx) (auths []authorisation, err error) {
 	before := map[common.Address]delegation{}
 	if old != nil {
@@ -204,20 +204,23 @@ func (c *Chain) survey(w world, b *batch, old *tx) (auths []authorisation, err e
 	for _, p := range b.moves {
 		err := p.take(w)
 		reason := ""
+		earlier, had := before[p.from]
 		if err != nil {
 			reason = err.Error()
 		} else {
 			var auth *authorisation
-			earlier, had := before[p.from]
 			if auth, reason = c.standing(w, p.from, b.heldAbove(p.from), earlier, had, old != nil); auth != nil {
 				auths = append(auths, *auth)
 			}
 		}
 		if reason != "" {
+			if had {
+				auths = append(auths, *c.authorisation(p.from, earlier.nonce))
+			}
 			bad = append(bad, &chain.SourceError{Account: p.move.From.Address, Reason: reason, Err: err})
 		}
 	}
-	if len(bad) > 0 {
+	if len(bad) > 0 && old == nil {
 		return nil, &chain.SourcesError{Sources: bad}
 	}
 	return auths, nil
@@ -276,7 +279,8 @@ func (c *Chain) standing(w world, owner common.Address, taken uint64, before del
 // rehearse tries the whole batch with the authorisations in force, and returns the
 // gas to ask for: with less than an entry may use left over, a batch would stop
 // before its last entries.
-func (c *Chain) rehearse(w world, b *batch, auths []authorisation, data []byte) (uint64, error) {
+// In a replacement of old, which takes no less than old, entries may fail.
+func (c *Chain) rehearse(w world, b *batch, auths []authorisation, data []byte, old *tx) (uint64, error) {
 	w = w.copy()
 	for _, a := range auths {
 		w.setDelegate(a.Authority, a.Address)
@@ -289,7 +293,7 @@ func (c *Chain) rehearse(w world, b *batch, auths []authorisation, data []byte) 
 	if err != nil {
 		return 0, &chain.RevertError{Reason: "the sweeper does not answer like a sweeper", Data: output}
 	}
-	if len(u.Failed) > 0 {
+	if len(u.Failed) > 0 && old == nil {
 		bad := make([]*chain.SourceError, len(u.Failed))
 		for i, e := range u.Failed {
 			why := "a dry run does not sweep it"
@@ -300,6 +304,9 @@ func (c *Chain) rehearse(w world, b *batch, auths []authorisation, data []byte) 
 	gas += gas/4 + uint64(len(auths))*gasAuthorisation
 	if gas += (contracts.Cost{}).Limit(0, sweepEntryGas); gas > c.batchGas {
 		return 0, c.tooMany(b, gas)
+	}
+	if old != nil {
+		gas = max(gas, old.raw.Gas())
 	}
 	return gas, nil
 }

@@ -166,6 +166,15 @@ func wrongBatchers() []wrongClient {
 				return d, err
 			}
 		}},
+		{"is stuck with one bad source", []string{"Batch/BumpPastABadSource"}, func(m *mutant) {
+			m.bump = func(ctx context.Context, in chain.Intent, old chain.Signed) (chain.Draft, error) {
+				in.Reuse = old.Locks
+				if _, err := m.Client.Prepare(ctx, in); err != nil {
+					return chain.Draft{}, err
+				}
+				return m.Client.Bump(ctx, in, old)
+			}
+		}},
 		{"cancels with all locks", []string{"Batch/CancelSpendsTheSponsorsLock"}, func(m *mutant) {
 			m.bump = func(ctx context.Context, in chain.Intent, old chain.Signed) (chain.Draft, error) {
 				d, err := m.Client.Bump(ctx, in, old)

@@ -53,6 +53,7 @@ func batchChecks() []batchCheck {
 		{"Batch/StaleAuthorisationKeepsNothingElseBack", checkBatchStale},
 		{"Batch/SpentMoneyKeepsNothingElseBack", checkBatchSpent},
 		{"Batch/BumpKeepsLocks", checkBatchBump},
+		{"Batch/BumpPastABadSource", checkBatchBumpPast},
 		{"Batch/CancelSpendsTheSponsorsLock", checkBatchCancel},
 		{"Batch/Reorg", checkBatchReorg},
 	}
@@ -402,6 +403,29 @@ func checkBatchBump(s *batchSuite) {
 
 	_, err = bumper.Bump(s.ctx, s.collect(s.sources(2)...), old)
 	require.Error(s, err, "a batch is replaced by one of the same sources")
+}
+
+// checkBatchBumpPast: what comes into the way of one source while a batch waits does
+// not keep the batch from being replaced, which would leave the sponsor's nonce stuck.
+func checkBatchBumpPast(s *batchSuite) {
+	bumper, ok := chain.As[chain.FeeBumper](s.Client)
+	s.need(ok, "the client is no FeeBumper")
+	of := s.sources(3)
+	s.lands(s.sign(s.prepare(s.collect(of...))))
+	of = append(of, s.sources(1)...)
+	s.Fund(of[1].Address, s.coins(1))
+	in := s.collect(of...)
+	d := s.prepare(in)
+	old := s.sign(d)
+	s.send(all(of[1], s.account(s.seed+" elsewhere").Address, s.Tokens[TokenPlain]))
+	in.Taken = d.Locks
+	by, err := bumper.Bump(s.ctx, in, old)
+	require.NoError(s, err)
+	require.Equal(s, d.Locks, by.Locks)
+	require.Equal(s, d.Intent.Moves, by.Intent.Moves)
+	st := s.lands(s.sign(by))
+	s.moved(st, d.Intent.Moves[0], d.Intent.Moves[2], d.Intent.Moves[3])
+	require.Len(s, st.Unswept.Failed, 1)
 }
 
 func checkBatchCancel(s *batchSuite) {

@@ -227,7 +227,7 @@ func (w writer) prepareBatch(ctx context.Context, in chain.Intent, old *transact
 	if err != nil {
 		return chain.Draft{}, err
 	}
-	gas, err := w.rehearse(ctx, &b, auths, data)
+	gas, err := w.rehearse(ctx, &b, auths, data, old)
 	if err != nil {
 		return chain.Draft{}, err
 	}

@@ -3,6 +3,7 @@ package evm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/holiman/uint256"
@@ -28,6 +29,8 @@ func (s *standingIn) whole() bool {
 
 // survey asks what stands in the way of a batch, fixes its amounts, and returns the
 // authorisations that it needs: those of old, or one for each account without code.
+// What has come into the way of old in the meantime stays in its replacement: its entry
+// fails by itself, its nonce stays locked, and the others are not stuck because of it.
 func (w writer) survey(ctx context.Context, b *batch, old *transaction) ([]delegation, error) {
 	found, err := w.standings(ctx, b)
 	if err != nil {
@@ -51,6 +54,9 @@ func (w writer) survey(ctx context.Context, b *batch, old *transaction) ([]deleg
 	for i := range b.moves {
 		m := &b.moves[i]
 		refuse := func(err error, format string, args ...any) {
+			if auth := before[m.from]; auth != nil {
+				auths = append(auths, *auth)
+			}
 			bad = append(bad, &chain.SourceError{Account: m.From.Address, Reason: fmt.Sprintf(format, args...), Err: err})
 		}
 		s := &found[i]
@@ -72,7 +78,7 @@ func (w writer) survey(ctx context.Context, b *batch, old *transaction) ([]deleg
 			auths = append(auths, *auth)
 		}
 	}
-	if len(bad) > 0 {
+	if len(bad) > 0 && old == nil {
 		return nil, &chain.SourcesError{Sources: bad}
 	}
 	return auths, nil
@@ -197,7 +203,9 @@ func (w writer) delegates(m *move, s *standingIn, before *delegation, replaces b
 // no use, and so is one that is too low. What it estimates is at least what all
 // entries take after refunds, which are at most a fifth; from that follows a bound,
 // and the dry run with it has to sweep every entry.
-func (w writer) rehearse(ctx context.Context, b *batch, auths []delegation, data []byte) (uint64, error) {
+//
+// A replacement of old takes no less gas than old, and entries may fail in it.
+func (w writer) rehearse(ctx context.Context, b *batch, auths []delegation, data []byte, old *transaction) (uint64, error) {
 	args := callArgs(b.sponsor.Address, checksummed(w.sweeper.Address()), new(uint256.Int), data)
 	lent := w.lend(auths)
 	cheapest, dearest := b.classes()
@@ -231,7 +239,7 @@ func (w writer) rehearse(ctx context.Context, b *batch, auths []delegation, data
 		args["gas"] = hexQuantity(gas - authorised)
 		out, err := w.ethCall(ctx, args, lent...)
 		if _, answered := refusal(err); answered && !reverted(err) && len(lent) > 0 {
-			return gas, w.tryEach(ctx, b, auths)
+			return replaceable(gas, w.tryEach(ctx, b, auths), old)
 		}
 		if err != nil {
 			return 0, err
@@ -239,13 +247,22 @@ func (w writer) rehearse(ctx context.Context, b *batch, auths []delegation, data
 		tried, err := b.outcome(out)
 		switch {
 		case err != nil || tried == len(b.moves):
-			return gas, err
+			return replaceable(gas, err, old)
 		case gas == maxGas:
 			return 0, b.fitting(tried, authorised)
 		}
 		// Dearer than the model, and not what the node estimated: half as much again.
 		gas = min(gas+gas/2, maxGas)
 	}
+}
+
+// replaceable is the gas of a batch of which a dry run said err.
+func replaceable(gas uint64, err error, old *transaction) (uint64, error) {
+	var sources *chain.SourcesError
+	if old != nil && errors.As(err, &sources) {
+		return max(gas, old.Gas), nil
+	}
+	return gas, err
 }
 
 // lend is the change of state for which a try has the authorisations in force.

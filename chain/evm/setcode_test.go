@@ -192,12 +192,24 @@ func TestBumpBatch(t *testing.T) {
 	require.Equal(t, d.Locks, next.Locks)
 	require.Equal(t, in.Moves[0].Amount, next.Intent.Moves[0].Amount)
 
-	// An account that went its own way is named.
+	// An account that went its own way, that has nothing left, or of which the dry run
+	// says that it fails, does not leave the others stuck: all locks stay.
 	second := f.sources[in.Moves[1].From.Address]
-	second.nonce = 3
-	_, err = bumpField(f, in, s)
-	require.Contains(t, named(t, err), in.Moves[1].From.Address)
-	second.nonce = 0
+	for name, spoil := range map[string]func(){
+		"its own way": func() { second.nonce = 3 },
+		"other code":  func() { second.code = []byte{1} },
+		"spent":       func() { second.holding = 0 },
+		"frozen":      func() { second.frozen = true },
+	} {
+		was := *second
+		spoil()
+		next, err = bumpField(f, in, s)
+		require.NoError(t, err, name)
+		require.Equal(t, d.Locks, next.Locks, name)
+		require.Equal(t, in.Moves, next.Intent.Moves, name)
+		require.GreaterOrEqual(t, draftOf(t, next).Gas, draftOf(t, d).Gas, name)
+		*second = was
+	}
 
 	// Prepared anew with the locks of the old one: the sponsor's nonce, and the
 	// sources' may be used.
