@@ -90,7 +90,9 @@ func (o *Oracle) takeChain(b *bursar.Batch, st *bursar.ChainState) error {
 	old := m.chains[st.Chain]
 	m.chains[st.Chain] = st
 	if len(st.Recent) > 0 && !m.started {
-		m.start, m.started = st.Recent[0].Height, true
+		// It begins at the head, with a window of older blocks: what came in those is part
+		// of the balances that it opens its accounts with.
+		m.start, m.started = st.Recent[len(st.Recent)-1].Height, true
 	}
 	if old == nil {
 		old = &bursar.ChainState{}
