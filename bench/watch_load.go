@@ -122,7 +122,7 @@ func issueBlock(ctx context.Context, store *postgres.Store, pool string, from ui
 		return err
 	}
 	_, err = store.Pool().Exec(ctx, `INSERT INTO bursar.addresses (id, version, address, pool, address_index, key_wallet, key_path, role, payment_id, customer,
- idempotency_key, fingerprint, seq, created_at) SELECT 'addr_' || i, 1, a, $3, i, 'wallet', 'm/44''/60''/0''/0/' || i, 'payment', 'pay_' || i, '', '', '', 0, now()
+ tokens_only, idempotency_key, fingerprint, seq, created_at) SELECT 'addr_' || i, 1, a, $3, i, 'wallet', 'm/44''/60''/0''/0/' || i, 'payment', 'pay_' || i, '', false, '', '', 0, now()
  FROM unnest($1::text[], $2::bigint[]) AS u(a, i) ON CONFLICT DO NOTHING`, addresses, indexes, pool)
 	return err
 }
