@@ -97,7 +97,7 @@ func (o *Oracle) takeChain(b *bursar.Batch, st *bursar.ChainState) error {
 	if old == nil {
 		old = &bursar.ChainState{}
 	}
-	if len(st.Recent) > 0 {
+	if len(st.Recent) > 0 && len(old.Recent) > 0 {
 		// A branch that leaves below where it began is read from there.
 		m.start = min(m.start, height(old)+1-gone(old, st))
 	}
