@@ -365,8 +365,7 @@ func (j *journal) planned(d *desk, plan sweeper.Plan) (*payoutFile, error) {
 
 // begin records a new payout.
 func (d *desk) begin(p *payoutFile) error {
-	d.payouts[p.ID] = p
-	d.payoutOrder = append(d.payoutOrder, p)
+	d.lay(p)
 	return d.move(p, payoutPlan, "plan")
 }
 

@@ -285,8 +285,7 @@ func (d *desk) promise(r outgoing, kind PayoutKind, amount chain.Amount) (*payou
 		ID: id, Key: r.key, Kind: kind, Chain: d.net.info.ID, Asset: r.asset, From: r.from.account(), To: r.to,
 		Amount: amount, MaxFee: d.net.cfg.MaxFee, Parent: r.parent, Group: 1, CreatedAt: d.now,
 	}}
-	d.payouts[id] = p
-	d.payoutOrder = append(d.payoutOrder, p)
+	d.lay(p)
 	if err := d.retake(p, chain.Amount{}, amount, "asked"); err != nil {
 		return nil, err
 	}

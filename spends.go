@@ -48,9 +48,14 @@ func (d *desk) addPayout(row Payout) (*payoutFile, error) {
 		return nil, err
 	}
 	p := &payoutFile{Payout: row, attempts: attempts}
-	d.payouts[row.ID] = p
-	d.payoutOrder = append(d.payoutOrder, p)
+	d.lay(p)
 	return p, nil
+}
+
+// lay puts a payout on the desk that is not there yet.
+func (d *desk) lay(p *payoutFile) {
+	d.payouts[p.ID] = p
+	d.payoutOrder = append(d.payoutOrder, p)
 }
 
 // move applies a fact to a payout by its table.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -52,18 +53,19 @@ func (p Policy) engaged(jobs []Job) map[chain.Address]bool {
 // Policy.Gather, or there are as many as fit.
 func (p Policy) batch(holdings []Holding, engaged map[chain.Address]bool, now time.Time) (plan Plan, ok bool) {
 	var members []Holding
+	taken := maps.Clone(engaged)
 	for _, h := range holdings {
-		if h.Asset.ID == holdings[0].Asset.ID && p.joins(h) && !engaged[h.Account.Address] && len(members) < p.MaxBatch {
-			members = append(members, h)
+		if h.Asset.ID == holdings[0].Asset.ID && p.joins(h) && !taken[h.Account.Address] && len(members) < p.MaxBatch {
+			members, taken[h.Account.Address] = append(members, h), true
 		}
 	}
 	if len(members) == 0 || len(members) < p.MaxBatch && now.Before(members[0].Since.Add(p.Gather)) {
 		return Plan{}, false
 	}
+	maps.Copy(engaged, taken)
 	name := sha256.New()
 	plan.Intent = chain.Intent{Purpose: chain.PurposeCollection, FeePayer: p.Sponsor}
 	for _, h := range members {
-		engaged[h.Account.Address] = true
 		plan.Covers = append(plan.Covers, h.Ref)
 		plan.Intent.Moves = append(plan.Intent.Moves, chain.Move{From: h.Account, To: p.Treasury, Asset: h.Asset, Amount: h.Amount})
 		_, _ = name.Write([]byte(h.Ref + "\n"))

@@ -109,7 +109,10 @@ func TestDecide_OneJobPerAssetAndAddress(t *testing.T) {
 }
 
 func TestDecide_TwoHoldingsOfOnePlaceGiveOnePlan(t *testing.T) {
-	require.Equal(t, []string{"sweep:q"}, decide([]Holding{holding("r", "a", usdc, 1, 1), holding("q", "a", usdc, 1, 2)}))
+	twice := []Holding{holding("r", "a", usdc, 1, 1), holding("q", "a", usdc, 1, 2)}
+	require.Equal(t, []string{"sweep:q"}, decide(twice))
+	got := Decide(Work{Now: t0, Holdings: twice}, Policy{Treasury: treasury, Sponsor: sponsor, MaxBatch: 5, Gather: -1})
+	require.Equal(t, [][]chain.Address{{"a"}}, gathered(got))
 }
 
 func TestDecide_NativeWaitsForTokens(t *testing.T) {
