@@ -22,8 +22,8 @@ func (x *till) price(gwei uint64) {
 	x.mine(1)
 }
 
-// Blocks are dearer than a sweep offers. An
-// operator has it replaced, at the price of the day, and it is mined once.
+// Blocks are dearer than a sweep offers. An operator has it replaced, at the price of the
+// day, and it is mined once.
 func TestThreat_F6_AStuckSweepIsReplacedAnvil(t *testing.T) {
 	n := nodes.Anvil(t)
 	x := openTill(t, n, tillOptions{treasury: vault(t, n)})
