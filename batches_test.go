@@ -36,6 +36,19 @@ func (f *flow) crowd(symbol string, n int) (out []bursar.Payment) {
 	return out
 }
 
+// caught is a crowd whose batch cannot go on, because a method of the node fails: it is
+// planned, or signed and sent to nobody.
+func (f *flow) caught(symbol string, n int, method chaintest.Method) ([]bursar.Payment, bursar.Payout) {
+	f.t.Helper()
+	f.refuse(method)
+	payments := f.crowd(symbol, n)
+	f.until(func() bool {
+		rows := f.payouts(bursar.PayoutSweep)
+		return len(rows) > 0 && (method == chaintest.MethodPrepare || rows[0].Status == bursar.PayoutBroadcast)
+	})
+	return payments, f.only(bursar.PayoutSweep)
+}
+
 // blacklisting is batched with a token BLK, whose owner can freeze addresses.
 func blacklisting(t *testing.T) (*flow, chain.Asset) {
 	f := batched(t)
@@ -107,12 +120,8 @@ func TestThreat_F11_ABatchLeavesABadAddressBehind(t *testing.T) {
 // counted by what moved.
 func TestThreat_F12_ABatchIsCountedByItsLogs(t *testing.T) {
 	f, token := blacklisting(t)
-	f.refuse(chaintest.MethodBroadcast)
-	payments := f.crowd("BLK", 4)
+	payments, _ := f.caught("BLK", 4, chaintest.MethodBroadcast)
 	frozen := payments[1]
-	f.until(func() bool {
-		return len(f.payouts(bursar.PayoutSweep)) > 0 && len(f.attempts(f.payouts(bursar.PayoutSweep)[0])) > 0
-	})
 	f.Chain.Blacklist(token, frozen.Address, true)
 	f.Chain.Mine(1)
 	f.Chain.Fail(nil)
@@ -334,15 +343,9 @@ func TestWithdrawFromTheAddressForTokens(t *testing.T) {
 // behind, and the others go.
 func TestThreat_F4_AForeignTransactionOfASource(t *testing.T) {
 	f := batched(t)
-	f.refuse(chaintest.MethodBroadcast)
-	payments := f.crowd("USDC", 3)
-	f.until(func() bool {
-		rows := f.payouts(bursar.PayoutSweep)
-		return len(rows) > 0 && rows[0].Status == bursar.PayoutBroadcast
-	})
+	payments, batch := f.caught("USDC", 3, chaintest.MethodBroadcast)
 	f.Chain.Fund(payments[1].Address, chain.NewAmount(1e16))
 	f.Mine(1)
-	batch := f.only(bursar.PayoutSweep)
 	account := batch.Sources[slices.IndexFunc(batch.Sources, func(s bursar.PayoutSource) bool { return s.Account.Address == payments[1].Address })].Account
 	f.steal(account, f.USDC, units(t, f.USDC, "1"), f.Treasury)
 	f.Mine(12)
@@ -382,10 +385,7 @@ func TestThreat_F11_AFrozenTokenIsOnePayout(t *testing.T) {
 // What a former sponsor was to pay for is given up and planned anew.
 func TestThreat_F1_ABatchIsPaidForByTheSponsor(t *testing.T) {
 	f := batched(t)
-	f.refuse(chaintest.MethodPrepare)
-	payments := f.crowd("USDC", 3)
-	f.until(func() bool { return len(f.payouts(bursar.PayoutSweep)) > 0 })
-	old := f.only(bursar.PayoutSweep)
+	payments, old := f.caught("USDC", 3, chaintest.MethodPrepare)
 	old.From = f.account(1, 1, f.float())
 	require.NoError(t, f.Store.Write(t.Context(), func(tx bursar.Tx) error {
 		return tx.Apply(t.Context(), bursar.Batch{Payouts: []bursar.Payout{old}})
@@ -415,13 +415,7 @@ func TestThreat_F4_ABatchWhoseNonceWasTaken(t *testing.T) {
 	for _, how := range []string{"retried", "canceled"} {
 		t.Run(how, func(t *testing.T) {
 			f := batched(t)
-			f.refuse(chaintest.MethodBroadcast)
-			payments := f.crowd("USDC", 3)
-			f.until(func() bool {
-				rows := f.payouts(bursar.PayoutSweep)
-				return len(rows) > 0 && rows[0].Status == bursar.PayoutBroadcast
-			})
-			batch := f.only(bursar.PayoutSweep)
+			payments, batch := f.caught("USDC", 3, chaintest.MethodBroadcast)
 			f.steal(f.account(1, 0, f.Sponsor), f.ETH, chain.NewAmount(1e9), f.Treasury)
 			f.until(func() bool { return f.payout(batch).Status == bursar.PayoutHalted })
 			f.Chain.Fail(nil)
