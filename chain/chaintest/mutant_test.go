@@ -37,16 +37,41 @@ func (r *recorder) Skipf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// judge runs one check on a harness and tells what became of it.
-func judge(t *testing.T, c check, h Harness) *recorder {
-	r := &recorder{T: t, name: c.name}
+// watch runs what a check does, and tells what became of it.
+func watch(t *testing.T, name string, check func(r *recorder)) *recorder {
+	r := &recorder{T: t, name: name}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.run(newSuite(r, h))
+		check(r)
 	}()
 	<-done
 	return r
+}
+
+// judge runs one check on a harness and tells what became of it.
+func judge(t *testing.T, c check, h Harness) *recorder {
+	return watch(t, c.name, func(r *recorder) { c.run(newSuite(r, h)) })
+}
+
+// trials run the checks of a suite, by their names, each on a client that was spoilt.
+type trials map[string]func(t *testing.T, spoil func(m *mutant)) *recorder
+
+// detect requires that each wrong client fails the checks that it names, and that
+// there is one for each check.
+func (all trials) detect(t *testing.T, wrong []wrongClient) {
+	undetected := maps.Clone(all)
+	for _, w := range wrong {
+		t.Run(strings.ReplaceAll(w.name, " ", "_"), func(t *testing.T) {
+			for _, name := range w.caught {
+				try, ok := all[name]
+				require.True(t, ok, "no check %q", name)
+				require.True(t, try(t, w.spoil).failed, "%s does not notice", name)
+				delete(undetected, name)
+			}
+		})
+	}
+	require.Empty(t, slices.Sorted(maps.Keys(undetected)), "checks that no wrong client fails")
 }
 
 // mutant is a correct client with one of its methods spoilt.
@@ -395,27 +420,17 @@ var errSome = errors.New("some failure")
 // TestSuiteDetectsWrongClients is the proof that the suite is worth something:
 // each rule has a client that breaks it, and the rule's subtest fails on it.
 func TestSuiteDetectsWrongClients(t *testing.T) {
-	byName := map[string]check{}
+	all := trials{}
 	for _, c := range checks() {
-		byName[c.name] = c
+		all[c.name] = func(t *testing.T, spoil func(m *mutant)) *recorder {
+			h := New(Options{Finalized: true}).Harness()
+			m := &mutant{Client: h.Client.(*Client)}
+			spoil(m)
+			h.Client = m
+			return judge(t, c, h)
+		}
 	}
-	undetected := maps.Clone(byName)
-	for _, w := range wrongClients() {
-		t.Run(strings.ReplaceAll(w.name, " ", "_"), func(t *testing.T) {
-			for _, name := range w.caught {
-				c, ok := byName[name]
-				require.True(t, ok, "no check %q", name)
-				h := New(Options{Finalized: true}).Harness()
-				m := &mutant{Client: h.Client.(*Client)}
-				w.spoil(m)
-				h.Client = m
-				r := judge(t, c, h)
-				require.True(t, r.failed, "%s does not notice", name)
-				delete(undetected, name)
-			}
-		})
-	}
-	require.Empty(t, slices.Sorted(maps.Keys(undetected)), "checks that no wrong client fails")
+	all.detect(t, wrongClients())
 }
 
 // TestSuitePassesMutantHarness shows that it is the defects that are caught,
