@@ -14,7 +14,6 @@ import (
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/chaintest"
-	"github.com/bursar-go/bursar/chain/evm/contracts"
 	"github.com/bursar-go/bursar/hdwallet"
 	"github.com/bursar-go/bursar/store/memory"
 )
@@ -90,9 +89,12 @@ func New(t testing.TB, o Options) *Kit {
 		t.Fatal(err)
 	}
 	if o.Batches {
-		if o.Chain.Sweeper, err = sweeper(wallet); err != nil {
+		next := chaintest.New(o.Chain) // as the kit's will be: its code needs addresses first
+		sponsor, err := bursar.SponsorOf(wallet, next.Info(), next.Client().Codec())
+		if err != nil {
 			t.Fatal(err)
 		}
+		o.Chain.Sweeper = chaintest.NewSweeper(sponsor, next.Payer("treasury"))
 	}
 	c := chaintest.New(o.Chain)
 	k := &Kit{Chain: c, ETH: c.Info().Native, Treasury: c.Payer("treasury"), t: t, opts: o}
@@ -126,25 +128,6 @@ func New(t testing.TB, o Options) *Kit {
 	k.Chain.Fund(k.Sponsor, chain.NewAmount(1e18))
 	k.Mine(int(max(c.Info().FinalityDepth, c.Info().Confirmations)))
 	return k
-}
-
-// sweeper is the contract of a kit's treasury and sponsor. Nobody has its owner's key.
-func sweeper(w *hdwallet.Wallet) (*contracts.Sweeper, error) {
-	c := chaintest.New(chaintest.Options{})
-	codec := c.Client().Codec()
-	sponsor, err := bursar.SponsorOf(w, c.Info(), codec)
-	if err != nil {
-		return nil, err
-	}
-	p := contracts.Params{Owner: contracts.Address{0: 0xee, 19: 0x01}}
-	for address, raw := range map[chain.Address]*contracts.Address{c.Payer("treasury"): &p.Treasury, sponsor: &p.Sponsor} {
-		keys, err := codec.WatchKeys(address)
-		if err != nil {
-			return nil, err
-		}
-		copy(raw[:], keys[0])
-	}
-	return contracts.New(p)
 }
 
 func (k *Kit) start() *bursar.Gateway {

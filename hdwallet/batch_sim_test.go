@@ -3,13 +3,11 @@ package hdwallet_test
 import (
 	"testing"
 
-	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/chaintest"
 	"github.com/bursar-go/bursar/chain/evm"
-	"github.com/bursar-go/bursar/chain/evm/contracts"
 	"github.com/bursar-go/bursar/hdwallet"
 )
 
@@ -30,10 +28,7 @@ func TestSignerSignsSimulatedBatches(t *testing.T) {
 		return chain.Account{Address: address, Key: account.KeyRef(change, index)}
 	}
 	sponsor := at(1, 0)
-	sweeper, err := contracts.New(contracts.Params{
-		Treasury: common.HexToAddress(string(treasury)), Owner: contracts.Address{0: 0xbb}, Sponsor: common.HexToAddress(string(sponsor.Address)),
-	})
-	require.NoError(t, err)
+	sweeper := chaintest.NewSweeper(sponsor.Address, treasury)
 	sim := chaintest.New(chaintest.Options{Sweeper: sweeper})
 	usd := sim.DeployToken(chaintest.TokenSpec{Symbol: "USDC", Decimals: 6})
 	signer := func(codec chain.Codec) *hdwallet.Signer {

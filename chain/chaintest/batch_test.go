@@ -32,22 +32,13 @@ func newField(t *testing.T, o chaintest.Options) *field {
 	f := &field{t: t}
 	keys := chaintest.NewSigner(evm.Codec(), t.Name())
 	f.sponsor, f.treasury = keys.Account("sponsor"), keys.Account("treasury")
-	f.sweeper = sweeperOf(t, f.sponsor.Address, f.treasury.Address)
+	f.sweeper = chaintest.NewSweeper(f.sponsor.Address, f.treasury.Address)
 	o.Sweeper = f.sweeper
 	f.world = newWorld(t, o)
 	f.token = f.DeployToken(chaintest.TokenSpec{Kind: chaintest.TokenBlacklist, Symbol: "USDT", Decimals: 6})
 	f.Grant(f.sponsor.Address, f.eth, ether(10))
 	f.Mine(1)
 	return f
-}
-
-func sweeperOf(t *testing.T, sponsor, treasury chain.Address) *contracts.Sweeper {
-	t.Helper()
-	s, err := contracts.New(contracts.Params{
-		Treasury: common.HexToAddress(string(treasury)), Owner: contracts.Address{0: 0xbb}, Sponsor: common.HexToAddress(string(sponsor)),
-	})
-	require.NoError(t, err)
-	return s
 }
 
 // Sign lets the field's signer sign, and remembers what it was asked for.

@@ -54,18 +54,24 @@ func (c *Chain) Harness() Harness {
 	return h
 }
 
+// NewSweeper returns the contract of a sponsor and a treasury, for Options.Sweeper.
+// Nobody has its owner's key. It panics on what contracts.New refuses.
+func NewSweeper(sponsor, treasury chain.Address) *contracts.Sweeper {
+	s, err := contracts.New(contracts.Params{
+		Treasury: mustAddress("NewSweeper", treasury), Owner: contracts.Address{0: 0xee, 19: 0x01}, Sponsor: mustAddress("NewSweeper", sponsor),
+	})
+	if err != nil {
+		panic("chaintest: NewSweeper: " + err.Error())
+	}
+	return s
+}
+
 // NewBatchHarness returns a harness for RunBatches on a new chain with these options
 // and a Sweeper of its own.
 func NewBatchHarness(o Options) BatchHarness {
 	keys := NewSigner(evm.Codec(), "batches")
 	h := BatchHarness{Sponsor: keys.Account("sponsor"), Treasury: keys.Account("treasury").Address}
-	sweeper, err := contracts.New(contracts.Params{
-		Treasury: mustAddress("NewBatchHarness", h.Treasury), Owner: mustAddress("NewBatchHarness", keys.Account("owner").Address),
-		Sponsor: mustAddress("NewBatchHarness", h.Sponsor.Address),
-	})
-	if err != nil {
-		panic("chaintest: NewBatchHarness: " + err.Error()) // three hashes that are no such addresses
-	}
+	sweeper := NewSweeper(h.Sponsor.Address, h.Treasury)
 	o.Sweeper = sweeper
 	c := New(o)
 	h.Harness, h.Signer = c.Harness(), NewSigner(evm.CodecWith(sweeper), "batches")

@@ -124,7 +124,7 @@ func TestBatchWithTooLittleGasStops(t *testing.T) {
 	require.NoError(t, err)
 	sponsor := chain.Address(crypto.PubkeyToAddress(key.PublicKey).Hex())
 	treasury := chain.Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
-	sweeper := sweeperOf(t, sponsor, treasury)
+	sweeper := chaintest.NewSweeper(sponsor, treasury)
 	w := newWorld(t, chaintest.Options{Sweeper: sweeper})
 	o := newOutsider(t, w)
 	require.Equal(t, sponsor, o.address())

@@ -11,7 +11,6 @@ import (
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/chaintest"
-	"github.com/bursar-go/bursar/chain/evm/contracts"
 )
 
 // batching is what a world is like in which tokens of many addresses are swept by one
@@ -61,25 +60,6 @@ var _ chain.Batcher = client{}
 
 // Batching asks no node, and so does not stop at the gate.
 func (c client) Batching() chain.Batching { return c.w.views[0].Batching() }
-
-// sweeper is the contract of a world's treasury and sponsor. Nobody has its owner's key.
-func (w *world) sweeper() (*contracts.Sweeper, error) {
-	away := chaintest.New(chaintest.Options{})
-	codec := away.Client().Codec()
-	sponsor, err := bursar.SponsorOf(w.wallet, away.Info(), codec)
-	if err != nil {
-		return nil, err
-	}
-	p := contracts.Params{Owner: contracts.Address{0: 0xee, 19: 0x01}}
-	for address, raw := range map[chain.Address]*contracts.Address{away.Payer("treasury"): &p.Treasury, sponsor: &p.Sponsor} {
-		keys, err := codec.WatchKeys(address)
-		if err != nil {
-			return nil, err
-		}
-		copy(raw[:], keys[0])
-	}
-	return contracts.New(p)
-}
 
 // frozen is what the owner of a token does to an address, or to all.
 type frozen struct {

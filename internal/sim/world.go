@@ -211,9 +211,12 @@ func newWorld(o Options) (*world, error) {
 	contract := chain.Address("")
 	if b := w.params.batches; b.on {
 		options.MaxMoves, options.BatchGas = b.room, b.gas
-		if options.Sweeper, err = w.sweeper(); err != nil {
+		next := chaintest.New(options) // as the world's will be: the contract's code needs addresses first
+		sponsor, err := bursar.SponsorOf(w.wallet, next.Info(), next.Client().Codec())
+		if err != nil {
 			return nil, err
 		}
+		options.Sweeper = chaintest.NewSweeper(sponsor, next.Payer("treasury"))
 		contract = chain.Address(common.Address(options.Sweeper.Address()).Hex())
 	}
 	w.chain = chaintest.New(options)

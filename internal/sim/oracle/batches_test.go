@@ -10,7 +10,6 @@ import (
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/chaintest"
-	"github.com/bursar-go/bursar/chain/evm/contracts"
 )
 
 // batchWorld is an oracle and a batch of two addresses as a gateway would write it down,
@@ -28,10 +27,7 @@ func newBatchWorld(t *testing.T) *batchWorld {
 	away := chaintest.New(chaintest.Options{})
 	keys := chaintest.NewSigner(away.Client().Codec(), t.Name())
 	sponsor, treasury := keys.Account("sponsor"), away.Payer("treasury")
-	sweeper, err := contracts.New(contracts.Params{
-		Owner: contracts.Address{1}, Treasury: contracts.Address(common.HexToAddress(string(treasury))), Sponsor: contracts.Address(common.HexToAddress(string(sponsor.Address))),
-	})
-	require.NoError(t, err)
+	sweeper := chaintest.NewSweeper(sponsor.Address, treasury)
 	c := chaintest.New(chaintest.Options{Sweeper: sweeper})
 	keys = chaintest.NewSigner(c.Client().Codec(), t.Name()) // it knows the contract
 	usdc := c.DeployToken(chaintest.TokenSpec{Symbol: "USDC", Decimals: 6})
