@@ -20,10 +20,6 @@ import (
 	"github.com/bursar-go/bursar/hdwallet"
 )
 
-// entryGas is the limit of an entry of the batches that are sent by hand, the same
-// as the client's.
-const entryGas = 150_000
-
 // sweeps is a geth with the contract of the sweeps and three tokens on it, and who
 // uses them.
 type sweeps struct {

@@ -191,7 +191,7 @@ func (s *sweeps) forwardersLater(token *minted, n int) (func() (uint64, error), 
 // paidBySalt has forwarders paid; one batch sweeps them.
 func (s *sweeps) paidBySalt(token *minted, salts []contracts.Salt, op contracts.Op, way contracts.Way) (func() (uint64, error), error) {
 	var at []contracts.Address
-	batch := contracts.Batch{Op: op, Asset: token.contract, Gas: entryGas}
+	batch := contracts.Batch{Op: op, Asset: token.contract, Gas: contracts.EntryGas}
 	for _, salt := range salts {
 		at = append(at, s.forwards.Forwarder(salt))
 		batch.Entries = append(batch.Entries, contracts.Entry{Salt: salt, Amount: chain.NewAmount(deposit)})
@@ -209,7 +209,7 @@ func (s *sweeps) paidBySalt(token *minted, salts []contracts.Salt, op contracts.
 	}
 	return func() (uint64, error) {
 		to := s.forwards.Address()
-		r, err := s.send(&to, data, 0, cost.Limit(len(salts), entryGas))
+		r, err := s.send(&to, data, 0, cost.Limit(len(salts), contracts.EntryGas))
 		return uint64(r.GasUsed), err
 	}, nil
 }

@@ -11,9 +11,6 @@ import (
 	"github.com/bursar-go/bursar/chain/evm/contracts"
 )
 
-// sweepEntryGas is the most gas that one entry of a batch may use.
-const sweepEntryGas = 150_000
-
 var _ chain.Batcher = (*Client)(nil)
 
 // Batching tells what Options.Sweeper and Options.MaxMoves say; it is zero without.
@@ -80,7 +77,7 @@ func (c *Chain) readBatch(in chain.Intent) (*batch, error) {
 			return nil, badIntent("source", string(m.From.Address), "is there twice")
 		case m.Amount.IsZero() && !m.All:
 			return nil, badIntent("amount", "0", "want above zero")
-		case !m.All && !fitsEntry(m.Amount):
+		case !m.All && !contracts.Fits(m.Amount):
 			return nil, badIntent("amount", m.Amount.String(), "a batch moves below 2^96")
 		}
 		seen[out.from] = true
@@ -88,9 +85,6 @@ func (c *Chain) readBatch(in chain.Intent) (*batch, error) {
 	}
 	return b, nil
 }
-
-// fitsEntry reports whether an amount has at most 12 bytes.
-func fitsEntry(a chain.Amount) bool { return a.Big().BitLen() <= 96 }
 
 // prepareBatch is prepare for many sources.
 func (c *Chain) prepareBatch(w world, in chain.Intent, old *tx) (chain.Draft, error) {
@@ -179,7 +173,7 @@ func (b *batch) fixed() chain.Intent {
 
 // call encodes the call of the sweeper.
 func (b *batch) call() ([]byte, error) {
-	call := contracts.Batch{Op: contracts.OpSweep, Asset: b.token, Gas: sweepEntryGas}
+	call := contracts.Batch{Op: contracts.OpSweep, Asset: b.token, Gas: contracts.EntryGas}
 	for _, p := range b.moves {
 		call.Entries = append(call.Entries, contracts.Entry{Account: p.from, Amount: p.move.Amount})
 	}
@@ -246,7 +240,7 @@ func (p *plan) take(w world) error {
 	if units.IsZero() || held.Less(units) {
 		return p.short(p.move.Asset, larger(units, chain.NewAmount(1)), held)
 	}
-	if !fitsEntry(units) {
+	if !contracts.Fits(units) {
 		return &chain.FormatError{What: "amount", Text: units.String(), Reason: "a batch moves below 2^96"}
 	}
 	p.move.Amount = units
@@ -302,7 +296,7 @@ func (c *Chain) rehearse(w world, b *batch, auths []authorisation, data []byte, 
 		return 0, &chain.SourcesError{Sources: bad}
 	}
 	gas += gas/4 + uint64(len(auths))*gasAuthorisation
-	if gas += (contracts.Cost{}).Limit(0, sweepEntryGas); gas > c.batchGas {
+	if gas += (contracts.Cost{}).Limit(0, contracts.EntryGas); gas > c.batchGas {
 		return 0, c.tooMany(b, gas)
 	}
 	if old != nil {
@@ -313,7 +307,7 @@ func (c *Chain) rehearse(w world, b *batch, auths []authorisation, data []byte, 
 
 // tooMany says how many of the moves would fit, had each an equal part of the gas.
 func (c *Chain) tooMany(b *batch, gas uint64) error {
-	fixed := (contracts.Cost{Base: (gasTransaction + gasSweep) * 5 / 4}).Limit(0, sweepEntryGas)
+	fixed := (contracts.Cost{Base: (gasTransaction + gasSweep) * 5 / 4}).Limit(0, contracts.EntryGas)
 	each := (gas-min(gas, fixed))/uint64(len(b.moves)) + 1
 	fit := (c.batchGas - min(c.batchGas, fixed)) / each
 	return &chain.TooManyMovesError{Moves: len(b.moves), Fit: min(int(fit), len(b.moves)-1)}

@@ -11,9 +11,8 @@ import (
 )
 
 const (
-	// entryGas is the most gas that one entry of a batch may use: three times what
-	// tokens in wide use take. A token that burns gas burns this much for each entry.
-	entryGas = 150_000
+	// entryGas is the most gas that one entry of a batch may use.
+	entryGas = contracts.EntryGas
 	// authorisationGas is what each authorisation costs (EIP-7702). The dry run and
 	// the estimate have the delegation already, and so do not count it.
 	authorisationGas = 25_000
@@ -96,7 +95,7 @@ func (w writer) batch(in chain.Intent) (batch, error) {
 			return batch{}, badIntent("source", string(m.From.Address), "is there twice")
 		case m.Amount.IsZero() && !m.All:
 			return batch{}, badIntent("amount", "0", "want above zero")
-		case !m.All && !fitsEntry(m.Amount):
+		case !m.All && !contracts.Fits(m.Amount):
 			return batch{}, badIntent("amount", m.Amount.String(), "a batch moves below 2^96")
 		}
 		seen[out.from] = true
@@ -104,12 +103,6 @@ func (w writer) batch(in chain.Intent) (batch, error) {
 		b.moves = append(b.moves, out)
 	}
 	return b, nil
-}
-
-// fitsEntry reports whether an amount has at most 12 bytes.
-func fitsEntry(a chain.Amount) bool {
-	word := a.Bytes32()
-	return [20]byte(word[:20]) == [20]byte{}
 }
 
 // effects are what the transaction of a batch whose amounts are fixed does.

@@ -158,7 +158,7 @@ func (b *batch) take(m *move, held chain.Amount) error {
 		}
 		return &chain.InsufficientFundsError{Account: m.From.Address, Asset: m.Asset, Required: units, Available: held}
 	}
-	if !fitsEntry(units) {
+	if !contracts.Fits(units) {
 		return &chain.FormatError{What: "amount", Text: units.String(), Reason: "a batch moves below 2^96"}
 	}
 	m.Amount = units

@@ -55,7 +55,13 @@ const (
 	MinEntryGas = 15_000
 	// MaxEntryGas is the most: a transaction's.
 	MaxEntryGas = TxGas
+	// EntryGas is what the clients of this library give an entry: three times what
+	// tokens in wide use take. A token that burns gas burns this much for each entry.
+	EntryGas = 150_000
 )
+
+// Fits reports whether an amount fits an entry: it is below 2^96.
+func Fits(amount chain.Amount) bool { return amount.Big().BitLen() <= 8*amountSize }
 
 // Entry is one address of a batch.
 type Entry struct {
@@ -112,10 +118,10 @@ func (b Batch) Encode() ([]byte, error) {
 			return nil, fieldErr(fmt.Sprintf("Batch.Entries[%d]", i), "is that of entry %d", first)
 		}
 		seen[string(who)] = i
-		amount := e.Amount.Bytes32()
-		if [20]byte(amount[:32-amountSize]) != [20]byte{} {
+		if !Fits(e.Amount) {
 			return nil, fieldErr(fmt.Sprintf("Batch.Entries[%d].Amount", i), "over 12 bytes: %s; zero is all of it", e.Amount)
 		}
+		amount := e.Amount.Bytes32()
 		data = append(append(data, who...), amount[32-amountSize:]...)
 	}
 	return data, nil
