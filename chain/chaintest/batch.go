@@ -188,29 +188,25 @@ func (b *batch) call() ([]byte, error) {
 // returns the authorisations that it needs: those of old, or one for each account
 // that does not delegate yet. What has come into the way of old stays in it.
 func (c *Chain) survey(w world, b *batch, old *tx) (auths []authorisation, err error) {
-	before := map[common.Address]delegation{}
+	before := map[common.Address]*authorisation{}
 	if old != nil {
 		for _, d := range old.delegations {
-			before[d.authority] = d
+			before[d.authority] = c.authorisation(d.authority, d.nonce)
 		}
 	}
 	var bad []*chain.SourceError
 	for _, p := range b.moves {
+		auth, reason := before[p.from], ""
 		err := p.take(w)
-		reason := ""
-		earlier, had := before[p.from]
 		if err != nil {
 			reason = err.Error()
-		} else {
-			var auth *authorisation
-			if auth, reason = c.standing(w, p.from, b.heldAbove(p.from), earlier, had, old != nil); auth != nil {
-				auths = append(auths, *auth)
-			}
+		} else if auth, reason = c.standing(w, p.from, b.heldAbove(p.from), auth, old != nil); reason != "" {
+			auth = before[p.from]
+		}
+		if auth != nil {
+			auths = append(auths, *auth)
 		}
 		if reason != "" {
-			if had {
-				auths = append(auths, *c.authorisation(p.from, earlier.nonce))
-			}
 			bad = append(bad, &chain.SourceError{Account: p.move.From.Address, Reason: reason, Err: err})
 		}
 	}
@@ -249,8 +245,8 @@ func (p *plan) take(w world) error {
 
 // standing returns the authorisation that a source has to give, nil where it has
 // given it, or why it cannot be swept. taken is one above the highest nonce that
-// other attempts hold; before is what a transaction to be replaced has of it.
-func (c *Chain) standing(w world, owner common.Address, taken uint64, before delegation, had, replaces bool) (auth *authorisation, reason string) {
+// other attempts hold; before is what a transaction to be replaced has of it, or nil.
+func (c *Chain) standing(w world, owner common.Address, taken uint64, before *authorisation, replaces bool) (auth *authorisation, reason string) {
 	_, code := c.contracts[owner]
 	to, nonce, us := w.delegate(owner), w.nonce(owner), common.Address(c.sweeper.Address())
 	switch {
@@ -258,8 +254,8 @@ func (c *Chain) standing(w world, owner common.Address, taken uint64, before del
 		return nil, "has code"
 	case to != us && to != common.Address{}:
 		return nil, "delegates to " + string(textAddress(to))
-	case had && (to == us || before.nonce == nonce):
-		return c.authorisation(owner, before.nonce), ""
+	case before != nil && (to == us || before.Nonce == nonce):
+		return before, ""
 	case to == us:
 		return nil, ""
 	case replaces:
