@@ -38,16 +38,17 @@ func (d *desk) recordOwn(s chain.TxStatus, p *payoutFile) error {
 }
 
 // paymentOf is the payment whose money a payout moves from a source, where it is one.
-func (p *payoutFile) paymentOf(source chain.Address) (id string) {
-	found := 0
+func (p *payoutFile) paymentOf(source chain.Address) string {
+	var id string
+	first := true
 	for _, it := range p.Items {
-		if it.From == "" || it.From == source {
-			id = it.PaymentID
-			found++
+		switch {
+		case it.From != "" && it.From != source:
+		case first:
+			id, first = it.PaymentID, false
+		case it.PaymentID != id:
+			return ""
 		}
-	}
-	if found != 1 {
-		return ""
 	}
 	return id
 }
@@ -271,6 +272,9 @@ func (d *desk) finalizeOwn(height uint64) error {
 	return nil
 }
 
+// codeLockConsumed is why a payout is halted whose nonce a stranger's transaction used.
+const codeLockConsumed = "LOCK_CONSUMED"
+
 // lockSpent applies that a transaction of ours consumed its lock for good.
 func (d *desk) lockSpent(row Transaction) error {
 	if row.Transfer.Ordinal != lockOrdinal || row.Lock == "" && row.PayoutID == "" {
@@ -297,7 +301,13 @@ func (d *desk) lockSpent(row Transaction) error {
 			// begin to delegate in it: without one of them the rest is moved all the same.
 			continue
 		}
-		p.FailureCode, p.FailureReason = "LOCK_CONSUMED", "a foreign transaction spent the account's nonce: "+string(row.Transfer.Tx)
+		for i := range p.attempts {
+			if at := &p.attempts[i]; at.Locks[0] == row.Lock {
+				// It can never be mined: what delegates in it is free to do so in another.
+				at.Open, p.dirty = false, true
+			}
+		}
+		p.FailureCode, p.FailureReason = codeLockConsumed, "a foreign transaction spent the account's nonce: "+string(row.Transfer.Tx)
 		if err := d.move(p, payoutForeign, string(row.Transfer.Tx)); err != nil {
 			return err
 		}

@@ -166,7 +166,7 @@ func (d *desk) settleLocks(p *payoutFile) error {
 	}
 	for i := range p.attempts {
 		a := &p.attempts[i]
-		if !a.Open {
+		if !a.Open && (p.FailureCode != codeLockConsumed || a.Group != p.Group) {
 			continue
 		}
 		spent, err := d.spentForGood(p, a.Locks)

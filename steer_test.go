@@ -331,3 +331,20 @@ func TestPayoutVerbsOnNothing(t *testing.T) {
 	_, err = new(bursar.Gateway).RetryPayout(f.ctx(), "po_1")
 	require.ErrorIs(t, err, bursar.ErrNotStarted)
 }
+
+// A reorg of final blocks can take the stranger's transaction back: then what was signed
+// here is no longer void.
+func TestThreat_F4_AHaltedPayoutWhoseNonceIsFreeAgain(t *testing.T) {
+	f := newFlow(t, bursartest.Options{})
+	_, sweep := f.halted()
+	f.Chain.Reorg(10, chaintest.ReorgOptions{DropAll: true})
+	f.Step()
+	require.Equal(t, bursar.PayoutHalted, f.payout(sweep).Status)
+	require.Zero(t, f.Chain.Nonce(sweep.From.Address))
+	require.NoError(t, f.Gateway.ResumeChain(f.ctx(), f.Chain.Info().ID))
+	_, err := f.Gateway.RetryPayout(f.ctx(), sweep.ID)
+	require.ErrorIs(t, err, bursar.ErrPayoutUnderway)
+	_, err = f.Gateway.CancelPayout(f.ctx(), sweep.ID)
+	require.ErrorIs(t, err, bursar.ErrPayoutUnderway)
+	require.ErrorContains(t, err, "can still be mined")
+}

@@ -162,6 +162,9 @@ type PolicyError struct {
 	Rule string
 	// Detail is what was wrong.
 	Detail string
+	// Key is the key of the request that was refused. Zero where it was not for one of
+	// them, or the signer does not say: then a batch waits with all of its sources.
+	Key KeyRef
 }
 
 // Error tells what went wrong, without secrets.

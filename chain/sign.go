@@ -35,7 +35,8 @@ const (
 // checks each effect, and computes the digest by itself.
 //
 // Implementations are safe for concurrent use. A refusal is a *PolicyError; one
-// refused request refuses the whole batch, and nothing is signed. A signer that cannot
+// refused request refuses the whole batch, and nothing is signed; PolicyError.Key says
+// which, so that the others can be asked for without it. A signer that cannot
 // be reached is ErrSignerUnavailable.
 type Signer interface {
 	Sign(ctx context.Context, requests []SignRequest) (signatures [][]byte, err error)

@@ -153,11 +153,11 @@ func (s *Signer) Sign(ctx context.Context, requests []chain.SignRequest) ([][]by
 		}
 		todo[i], err = batch.request(requests[i])
 		if err != nil {
-			return nil, atRequest(i, err)
+			return nil, atRequest(requests, i, err)
 		}
 	}
 	// Last of the checks: what is refused for another reason has not been counted.
-	if err := s.count(batch); err != nil {
+	if err := s.count(batch, requests); err != nil {
 		return nil, err
 	}
 	signatures := make([][]byte, len(todo))
@@ -174,26 +174,28 @@ func (s *Signer) Sign(ctx context.Context, requests []chain.SignRequest) ([][]by
 
 // count takes a batch into account, for good where there is a journal, before the
 // first of it is signed.
-func (s *Signer) count(batch *check) error {
+func (s *Signer) count(batch *check, requests []chain.SignRequest) error {
 	if at, err := s.memory.unused(batch.out); err != nil {
-		return atRequest(at, err)
+		return atRequest(requests, at, err)
 	}
 	if at, err := s.limits.reserve(batch.now, batch.out); err != nil {
-		return atRequest(at, err)
+		return atRequest(requests, at, err)
 	}
 	if at, err := s.memory.record(batch.now, batch.out); err != nil {
-		return atRequest(at, err)
+		return atRequest(requests, at, err)
 	}
 	return nil
 }
 
 // atRequest says which request was refused.
-func atRequest(i int, err error) error {
+func atRequest(requests []chain.SignRequest, i int, err error) error {
 	var refused *chain.PolicyError
 	if !errors.As(err, &refused) {
 		refused = refuse("payload", "%v", err)
 	}
-	return refuse(refused.Rule, "request %d: %s", i, refused.Detail)
+	refused = refuse(refused.Rule, "request %d: %s", i, refused.Detail)
+	refused.Key = requests[i].Key
+	return refused
 }
 
 // signingKey is a key below one of the signer's accounts, or a single one.

@@ -49,7 +49,7 @@ func (a AnyKeys) PublicKey(ref chain.KeyRef) ([]byte, error) {
 }
 
 func unknownKey(ref chain.KeyRef) error {
-	return &chain.PolicyError{Rule: "key", Detail: fmt.Sprintf("no public key of %q %q is known here", ref.Wallet, ref.Path)}
+	return &chain.PolicyError{Rule: "key", Detail: fmt.Sprintf("no public key of %q %q is known here", ref.Wallet, ref.Path), Key: ref}
 }
 
 // VerifiedSigner is what Verified makes.

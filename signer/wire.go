@@ -58,13 +58,15 @@ type errorAnswer struct {
 	Error wireError `json:"error"`
 }
 
-// wireError is an error on its way. Code is a Code or one of the words below; Rule and
-// Detail are those of a *chain.PolicyError, What, Text and Reason of a
+// wireError is an error on its way. Code is a Code or one of the words below; Rule,
+// Detail, Wallet and Path are those of a *chain.PolicyError, What, Text and Reason of a
 // *chain.FormatError.
 type wireError struct {
 	Code       Code   `json:"code"`
 	Rule       string `json:"rule,omitempty"`
 	Detail     string `json:"detail,omitempty"`
+	Wallet     string `json:"wallet,omitempty"`
+	Path       string `json:"path,omitempty"`
 	What       string `json:"what,omitempty"`
 	Text       string `json:"text,omitempty"`
 	Reason     string `json:"reason,omitempty"`
@@ -112,7 +114,7 @@ func toWire(err error) wireError {
 	)
 	switch {
 	case errors.As(err, &policy):
-		return wireError{Code: codePolicy, Rule: policy.Rule, Detail: policy.Detail}
+		return wireError{Code: codePolicy, Rule: policy.Rule, Detail: policy.Detail, Wallet: policy.Key.Wallet, Path: policy.Key.Path}
 	case errors.As(err, &format):
 		return wireError{Code: codeRequest, What: format.What, Text: format.Text, Reason: format.Reason}
 	case errors.Is(err, chain.ErrInvalidSignature):
@@ -132,7 +134,8 @@ const maxRetryAfter = time.Hour
 func (w *wireError) fromWire() error {
 	switch w.Code {
 	case codePolicy:
-		return &chain.PolicyError{Rule: shorten(w.Rule), Detail: shorten(w.Detail)}
+		key := chain.KeyRef{Wallet: shorten(w.Wallet), Path: shorten(w.Path)}
+		return &chain.PolicyError{Rule: shorten(w.Rule), Detail: shorten(w.Detail), Key: key}
 	case codeRequest:
 		return &chain.FormatError{What: shorten(w.What), Text: shorten(w.Text), Reason: shorten(w.Reason)}
 	case codeSignature:

@@ -91,10 +91,12 @@ func TestProtocol(t *testing.T) {
 	require.JSONEq(t, fmt.Sprintf(`{"signatures":[%q]}`, base64.StdEncoding.EncodeToString(d.real(request)[0])), body)
 
 	d.restart()
-	status, body, authentic = d.do(d.raw("/v1/sign", d.signBody(d.request(0, 1, stranger, 5))).signed())
+	astray := d.request(0, 1, stranger, 5)
+	status, body, authentic = d.do(d.raw("/v1/sign", d.signBody(astray)).signed())
 	require.Equal(t, 403, status)
 	require.True(t, authentic)
-	require.JSONEq(t, `{"error":{"code":"policy","rule":"treasury","detail":"request 0: `+string(stranger)+` is neither a treasury nor an own address, and there is no approval"}}`, body)
+	require.JSONEq(t, fmt.Sprintf(`{"error":{"code":"policy","rule":"treasury","detail":"request 0: %s is neither a treasury nor an own address, and there is no approval","wallet":%q,"path":%q}}`,
+		stranger, astray.Key.Wallet, astray.Key.Path), body)
 }
 
 // TestThreat_F20_OnlyTheSecretsHolderIsServed and what it said is what is done: each
@@ -236,7 +238,7 @@ func TestErrorsSurviveTheWire(t *testing.T) {
 		require.Error(t, got)
 		return got
 	}
-	want := &chain.PolicyError{Rule: "limit", Detail: "request 0: \"too\" much\n<&>"}
+	want := &chain.PolicyError{Rule: "limit", Detail: "request 0: \"too\" much\n<&>", Key: chain.KeyRef{Wallet: "w", Path: "m/1"}}
 	require.Equal(t, want, refused(t, sign(fmt.Errorf("wrapped: %w", want)), "limit"))
 	format := &chain.FormatError{What: "payload", Text: "x", Reason: "odd"}
 	var gotFormat *chain.FormatError

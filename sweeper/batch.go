@@ -91,6 +91,8 @@ func (p Policy) batchCap(moves []chain.Move) chain.Amount {
 //
 //   - Sources that are in the way of the others go by themselves. If every one of them
 //     reverts it is the asset that is at fault, and nothing is gained.
+//   - So does one whose key the signer refuses. Where it refuses the sponsor's, or does
+//     not say which, the batch waits as it is.
 //   - Where the client makes no batches, any more or of these, each goes by itself.
 //   - What does not fit one transaction is divided, and so is a batch that has been too
 //     dear for long: the cap on a transaction's fee may be too low for so many. What is
@@ -100,11 +102,14 @@ func (p Policy) parts(j Job, cause error) (parts []Plan) {
 	var sources *chain.SourcesError
 	var many *chain.TooManyMovesError
 	var dear *chain.FeeTooHighError
+	var refused *chain.PolicyError
 	switch {
 	case !j.batch() || j.State != Planned || j.started():
 		return nil
 	case errors.As(cause, &sources):
 		return p.without(j, sources)
+	case errors.As(cause, &refused):
+		return p.without(j, refusedSource(j, refused))
 	case errors.Is(cause, chain.ErrUnsupported):
 		for _, m := range moves {
 			parts = append(parts, p.alone(j, m))
@@ -151,6 +156,17 @@ func (p Policy) without(j Job, out *chain.SourcesError) (parts []Plan) {
 		parts = append(parts, p.part(j, rest))
 	}
 	return parts
+}
+
+// refusedSource is the source whose key a signer refused, none where it is another key.
+func refusedSource(j Job, refused *chain.PolicyError) *chain.SourcesError {
+	out := &chain.SourcesError{}
+	for _, m := range j.Intent.Moves {
+		if m.From.Key == refused.Key && m.From.Key != j.Intent.FeePayer.Key {
+			out.Sources = append(out.Sources, &chain.SourceError{Account: m.From.Address, Reason: refused.Error(), Err: refused})
+		}
+	}
+	return out
 }
 
 // alone is a move of a batch by itself, which its source pays for.

@@ -246,7 +246,9 @@ func (r *round) commit(ctx context.Context, j Job, in chain.Intent, d chain.Draf
 		err = checkSigned(d, signed)
 	}
 	if err != nil {
-		r.postpone(ctx, j, err)
+		if !r.divide(ctx, j, err) {
+			r.postpone(ctx, j, err)
+		}
 		return
 	}
 	if err := guard("Journal.Signed", func() error { return r.journal.Signed(ctx, j.ID, d, signed) }); err != nil {

@@ -77,8 +77,6 @@ func (c *Chain) readBatch(in chain.Intent) (*batch, error) {
 			return nil, badIntent("source", string(m.From.Address), "is there twice")
 		case m.Amount.IsZero() && !m.All:
 			return nil, badIntent("amount", "0", "want above zero")
-		case !m.All && !contracts.Fits(m.Amount):
-			return nil, badIntent("amount", m.Amount.String(), "a batch moves below 2^96")
 		}
 		seen[out.from] = true
 		b.moves = append(b.moves, out)

@@ -3,6 +3,7 @@ package chaintest
 import (
 	"context"
 	"fmt"
+	"math/big"
 	"slices"
 	"testing"
 
@@ -298,23 +299,33 @@ func checkBatchIntents(s *batchSuite) {
 	require.ErrorIs(s, err, chain.ErrUnsupported)
 }
 
+// hugeAmount is 2^200.
+func hugeAmount(s *batchSuite) chain.Amount {
+	a, err := chain.AmountFromBig(new(big.Int).Lsh(big.NewInt(1), 200))
+	require.NoError(s, err)
+	return a
+}
+
 // checkBatchSources: all that are in the way are told at once, so that one more
 // question does.
 func checkBatchSources(s *batchSuite) {
 	of := s.sources(4)
 	in := s.collect(of...)
 	in.Moves[0].Amount = units(deposit + 1)
+	in.Moves[3].Amount = hugeAmount(s) // more than a client may have room for
 	in.Taken = []chain.Lock{"nonce:" + chain.Lock(of[2].Address) + ":0"}
 	_, err := s.Client.Prepare(s.ctx, in)
 	var sources *chain.SourcesError
 	require.ErrorAs(s, err, &sources)
-	require.Len(s, sources.Sources, 2)
+	require.Len(s, sources.Sources, 3)
 	require.Equal(s, of[0].Address, sources.Sources[0].Account)
 	require.Equal(s, of[2].Address, sources.Sources[1].Account)
+	require.Equal(s, of[3].Address, sources.Sources[2].Account)
 	var short *chain.InsufficientFundsError
 	require.ErrorAs(s, sources.Sources[0], &short)
 	require.Equal(s, units(deposit), short.Available)
 	require.Equal(s, units(deposit+1), short.Required)
+	in.Moves[3].Amount = units(deposit)
 	in.Moves = []chain.Move{in.Moves[1], in.Moves[3]}
 	s.moved(s.lands(s.sign(s.prepare(in))), in.Moves...)
 

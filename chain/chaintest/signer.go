@@ -67,7 +67,7 @@ func (s *Signer) Sign(ctx context.Context, requests []chain.SignRequest) ([][]by
 	var seen []chain.Effects
 	for _, r := range requests {
 		if r.Key.Wallet != signerWallet {
-			return nil, &chain.PolicyError{Rule: "key", Detail: fmt.Sprintf("no wallet %q", r.Key.Wallet)}
+			return nil, &chain.PolicyError{Rule: "key", Detail: fmt.Sprintf("no wallet %q", r.Key.Wallet), Key: r.Key}
 		}
 		effects, digest, err := s.codec.Decode(r)
 		if err != nil {

@@ -95,8 +95,6 @@ func (w writer) batch(in chain.Intent) (batch, error) {
 			return batch{}, badIntent("source", string(m.From.Address), "is there twice")
 		case m.Amount.IsZero() && !m.All:
 			return batch{}, badIntent("amount", "0", "want above zero")
-		case !m.All && !contracts.Fits(m.Amount):
-			return batch{}, badIntent("amount", m.Amount.String(), "a batch moves below 2^96")
 		}
 		seen[out.from] = true
 		b.contract = out.contract

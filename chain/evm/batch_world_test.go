@@ -25,6 +25,7 @@ type source struct {
 	nonce   uint64
 	holding uint64
 	frozen  bool
+	whale   bool // it holds 2^96 and not holding
 }
 
 // field is a fake node with a sweeper on it, whose calls run as the contract does.
@@ -171,7 +172,11 @@ func (f *field) answers1(method string, params []any) (any, bool, error) {
 	require.NoError(f.t, err)
 	switch {
 	case len(data) == 36 && string(data[:4]) == balanceOfSelector:
-		return hexWord(f.sources[checksummed([addressLength]byte(data[16:]))].holding), true, nil
+		s := f.sources[checksummed([addressLength]byte(data[16:]))]
+		if s.whale {
+			return "0x" + strings.Repeat("0", 39) + "1" + strings.Repeat("0", 24), true, nil
+		}
+		return hexWord(s.holding), true, nil
 	case args["to"] != string(checksummed(f.sweeper.Address())):
 		return nil, false, nil
 	}
