@@ -17,7 +17,7 @@ import (
 type Installation struct {
 	// Name is the chain's in the file, Chain its id.
 	Name  string
-	Chain chain.ID
+	Chain chain.ID // Chain is its id.
 	// Contract is made of the chain's treasury, the wallet's sponsor and the owner.
 	Contract *contracts.Sweeper
 	// Nodes are all that the chain is read from, in the order in which they are asked.
