@@ -37,6 +37,7 @@ const (
 	PayoutConfirmedEvent Kind = "payout.confirmed"      // PayoutConfirmedEvent: final.
 	PayoutAttemptFailed  Kind = "payout.attempt_failed" // PayoutAttemptFailed: an attempt failed on chain.
 	PayoutFailedEvent    Kind = "payout.failed"         // PayoutFailedEvent: attempts spent.
+	PayoutCanceledEvent  Kind = "payout.canceled"       // PayoutCanceledEvent: a transaction that moves nothing took its nonce, finally.
 	PayoutBumped         Kind = "payout.bumped"         // PayoutBumped: replaced with a higher fee.
 	PayoutRevertedEvent  Kind = "payout.reverted"       // PayoutRevertedEvent: its block left the chain.
 	PayoutDeferred       Kind = "payout.deferred"       // PayoutDeferred: not now; Payout.Reason says why.

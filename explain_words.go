@@ -311,10 +311,14 @@ func (x *explainer) unsettled(p Payment) {
 
 // because is why a payout is where it is.
 func because(p Payout) string {
-	if p.FailureReason == "" {
-		return ""
+	text := ""
+	if p.Canceling {
+		text = "; an operator wants it canceled, by a transaction with its nonce that moves nothing"
 	}
-	text := ": " + p.FailureReason
+	if p.FailureReason == "" {
+		return text
+	}
+	text += ": " + p.FailureReason
 	if !p.NotBefore.IsZero() && p.Status.Open() {
 		text += "; next try " + when(p.NotBefore)
 	}

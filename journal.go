@@ -1,6 +1,7 @@
 package bursar
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -258,16 +259,30 @@ func (j *journal) job(p Payout, attempts []Attempt) (sweeper.Job, bool) {
 		ID: p.ID, Key: p.Key, State: state, Parent: parent, Group: p.Group, Failures: p.Failures, NotBefore: p.NotBefore, Planned: p.CreatedAt,
 		Intent: p.intent(),
 	}
+	slices.SortStableFunc(attempts, byOffer)
 	for _, a := range attempts {
 		if a.Group == p.Group {
 			job.Attempts = append(job.Attempts, sweeper.Attempt{
 				Signed:   chain.Signed{Chain: a.Chain, ID: a.TxID, Raw: a.Raw, Locks: a.Locks},
-				SignedAt: a.CreatedAt, SentAt: a.SentAt, Error: a.Error,
+				SignedAt: a.CreatedAt, SentAt: a.SentAt, Error: a.Error, Cancels: a.Cancels,
 			})
 		}
 	}
-	job.Urgent = p.Urged > 0 && p.Urged == len(job.Attempts)
+	job.Urgent, job.Cancel = p.Urged > 0 && p.Urged == len(job.Attempts), p.Canceling
 	return job, true
+}
+
+// byOffer is the order in which attempts of a group were made, also where that was in
+// one moment: each offers more for its place than the one before, and once one cancels
+// all do.
+func byOffer(a, b Attempt) int {
+	switch {
+	case a.Cancels != b.Cancels && b.Cancels:
+		return -1
+	case a.Cancels != b.Cancels:
+		return 1
+	}
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), a.MaxFee.Cmp(b.MaxFee))
 }
 
 // Plan implements sweeper.Journal.
@@ -408,6 +423,9 @@ func (j *journal) Signed(ctx context.Context, jobID string, draft chain.Draft, s
 		if err != nil {
 			return err
 		}
+		if cancels := draft.Intent.Purpose == chain.PurposeCancel; cancels != p.Canceling {
+			return fmt.Errorf("%w: payout %s, to be canceled: %t", ErrConflict, p.ID, p.Canceling)
+		}
 		fact := payoutSign
 		if len(draft.Intent.Reuse) > 0 {
 			fact = payoutBump
@@ -421,7 +439,7 @@ func (j *journal) Signed(ctx context.Context, jobID string, draft chain.Draft, s
 		}
 		p.attempts = append(p.attempts, Attempt{
 			ID: string(s.Chain) + ":" + string(s.ID), PayoutID: p.ID, Group: p.Group, Chain: s.Chain, TxID: s.ID,
-			Raw: s.Raw, Locks: s.Locks, MaxFee: draft.Fee, Open: true, CreatedAt: d.now,
+			Raw: s.Raw, Locks: s.Locks, MaxFee: draft.Fee, Cancels: draft.Intent.Purpose == chain.PurposeCancel, Open: true, CreatedAt: d.now,
 		})
 		p.Failures, p.NotBefore, p.FailureCode, p.FailureReason = 0, time.Time{}, "", ""
 		p.TxID = s.ID
@@ -569,8 +587,11 @@ func (d *desk) giveUp(p *payoutFile, cause error) error {
 		}
 	}
 	p.FailureCode, p.FailureReason = "GIVEN_UP", shorten(cause.Error())
-	if p.Status == PayoutAwaitingApproval {
+	switch p.Status {
+	case PayoutAwaitingApproval:
 		return d.move(p, payoutReject, "given up")
+	case PayoutConfirmingFailed:
+		return d.move(p, payoutCalledOff, string(p.TxID))
 	}
 	return d.move(p, payoutSignedOff, "given up")
 }

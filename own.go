@@ -307,6 +307,7 @@ func (d *desk) lockSpent(row Transaction) error {
 				at.Open, p.dirty = false, true
 			}
 		}
+		p.Canceling = false
 		p.FailureCode, p.FailureReason = codeLockConsumed, "a foreign transaction spent the account's nonce: "+string(row.Transfer.Tx)
 		if err := d.move(p, payoutForeign, string(row.Transfer.Tx)); err != nil {
 			return err

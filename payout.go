@@ -135,6 +135,9 @@ type Payout struct {
 	// Urged is how many attempts the group had when an operator asked for a dearer
 	// one, see BumpPayout: while it has no more of them one is due. 0: nobody asked.
 	Urged int `json:"urged"`
+	// Canceling is true from when an operator wanted it canceled while something signed
+	// could be mined, see CancelPayout, until its outcome is final.
+	Canceling bool `json:"canceling,omitempty"`
 	// TxID, Block, Fee and gas are those of the included attempt.
 	TxID      chain.TxID      `json:"tx_id,omitempty"`
 	Block     uint64          `json:"block,omitempty"`      // Block is the height of its block.
@@ -178,6 +181,9 @@ type Attempt struct {
 	Locks []chain.Lock `json:"locks"` // Locks are what it consumes.
 	// MaxFee is the most that it can cost.
 	MaxFee chain.Amount `json:"max_fee"`
+	// Cancels is true for a transaction that moves nothing and only uses up the nonce
+	// that the group's other attempts need.
+	Cancels bool `json:"cancels,omitempty"`
 	// Open is true while the attempt can still be mined or un-mined: its locks
 	// are taken.
 	Open bool `json:"open"`

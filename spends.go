@@ -129,7 +129,7 @@ func (d *desk) spend(s chain.TxStatus) error {
 // included applies that a payout's transaction is in a block. What counts is
 // what the logs say it moved, never the receipt's status alone.
 func (d *desk) included(p *payoutFile, s chain.TxStatus) error {
-	whole := p.count(s.Transfers)
+	whole, cancels := p.count(s.Transfers), p.cancels(s.ID)
 	p.TxID, p.Block, p.BlockHash, p.TxIndex = s.ID, s.Block.Height, s.Block.Hash, s.TxIndex
 	p.Fee, p.GasUsed, p.GasPrice = s.Fee, s.GasUsed, s.GasPrice
 	p.IncludedAt = d.now
@@ -139,7 +139,10 @@ func (d *desk) included(p *payoutFile, s chain.TxStatus) error {
 	case s.State == chain.TxFailed || p.Moved.IsZero():
 		what = payoutMiss
 		p.FailureCode, p.FailureReason = "REVERTED", "the transaction moved nothing"
-		if paysStranger(p.Kind) && s.State != chain.TxFailed {
+		switch {
+		case cancels:
+			p.FailureCode, p.FailureReason = codeCanceling, "its nonce went to a transaction that moves nothing: "+string(s.ID)
+		case paysStranger(p.Kind) && s.State != chain.TxFailed:
 			// What it did is not seen: the token is not watched any more, or logs something
 			// else. It may have been paid.
 			p.FailureCode, p.FailureReason = codeInDoubt, "the transaction did not fail, and nothing is seen that it moved: "+string(s.ID)
@@ -159,6 +162,14 @@ func (d *desk) included(p *payoutFile, s chain.TxStatus) error {
 		}
 	}
 	return d.recordOwn(s, p)
+}
+
+// codeCanceling is why a payout moved nothing that was to be canceled.
+const codeCanceling = "CANCELING"
+
+// cancels reports whether a transaction of the payout was to move nothing.
+func (p *payoutFile) cancels(id chain.TxID) bool {
+	return slices.ContainsFunc(p.attempts, func(a Attempt) bool { return a.TxID == id && a.Cancels })
 }
 
 // shareFee divides the fee among the items by amount, largest remainder first,
@@ -321,7 +332,7 @@ func (d *desk) finalizePayout(p *payoutFile) error {
 	p.dirty = true
 	cause := string(p.TxID)
 	if p.Status == PayoutConfirming {
-		p.ConfirmedAt, p.FailureCode, p.FailureReason = d.now, "", ""
+		p.ConfirmedAt, p.FailureCode, p.FailureReason, p.Canceling = d.now, "", "", false
 		if err := d.move(p, payoutFinal, cause); err != nil {
 			return err
 		}
@@ -330,10 +341,14 @@ func (d *desk) finalizePayout(p *payoutFile) error {
 	// The payout is in no block any more; the row of the failed attempt is.
 	p.Block, p.BlockHash, p.TxIndex = 0, "", 0
 	p.Tries++
-	if p.FailureCode == codeInDoubt {
+	calledOff := p.Canceling
+	p.Canceling = false
+	switch {
+	case p.FailureCode == codeInDoubt:
 		return d.move(p, payoutDoubt, fmt.Sprintf("%s %d", cause, p.Seq))
-	}
-	if p.Tries >= maxTries {
+	case calledOff:
+		return d.giveUp(p, errSignedOff)
+	case p.Tries >= maxTries:
 		return d.move(p, payoutSpent, cause)
 	}
 	// A new group is allowed only now: the old lock can never be spent again.

@@ -42,19 +42,28 @@ func (g *Gateway) RetryPayout(ctx context.Context, id string) (Payout, error) {
 	})
 }
 
-// CancelPayout gives a payout up of which nothing signed can be mined any more, and
-// frees what it covers. Money that was to be swept stays where it is, and unless
-// Chain.Sweep is off the sweeper plans a new sweep of it.
+// CancelPayout gives a payout up and frees what it covers. Money that was to be swept
+// stays where it is, and unless Chain.Sweep is off the sweeper plans a new sweep of it.
+//
+// Where nothing signed can be mined, that is done when it returns. What is signed and in
+// no block yet cannot be called back, only overtaken: the payout is Canceling, the
+// sweeper signs a transaction with the same nonce that moves nothing and offers more for
+// its place (up to Chain.MaxFee), and one of the two is mined. If it is that one the
+// payout is canceled once it is final, with the event payout.canceled; if the old one
+// was faster it goes on and is confirmed. A batch is overtaken whole.
 // Canceling twice is no error.
 //
-// Errors: ErrNotFound; ErrPayoutUnderway where something signed can be mined, since
-// nobody can call it back; ErrPayoutClosed where it is confirmed; *FieldError where its chain is
-// not configured any more.
+// Errors: ErrNotFound; ErrPayoutUnderway where its transaction is in a block that is not
+// final yet, came loose by a reorg of final blocks, or where the client cannot replace it
+// or nobody signs here (then it wraps chain.ErrUnsupported too); ErrPayoutClosed where it
+// is confirmed; *FieldError where its chain is not configured any more.
 func (g *Gateway) CancelPayout(ctx context.Context, id string) (Payout, error) {
 	return g.steer(ctx, id, func(d *desk, p *payoutFile) error {
 		switch {
 		case p.Status == PayoutCanceled:
 			return nil
+		case p.Status == PayoutSigned || p.Status == PayoutBroadcast:
+			return d.callOff(p)
 		case p.Status != PayoutFailed && p.Status != PayoutHalted && p.Status != PayoutAwaitingApproval && !p.unsigned():
 			return p.refuse()
 		}
@@ -65,10 +74,23 @@ func (g *Gateway) CancelPayout(ctx context.Context, id string) (Payout, error) {
 	})
 }
 
+// callOff has the sweeper overtake what is signed for a payout.
+func (d *desk) callOff(p *payoutFile) error {
+	if p.Canceling {
+		return nil
+	}
+	if err := d.net.canBump(); err != nil {
+		return fmt.Errorf("%w: payout %s is %s: %w", ErrPayoutUnderway, p.ID, p.Status, err)
+	}
+	p.Canceling, p.Failures, p.NotBefore, p.dirty = true, 0, time.Time{}, true
+	return nil
+}
+
 // BumpPayout has what is signed for a payout replaced by a dearer transaction with
 // the same nonce at the next look of the sweeper (Chain.Poll), without waiting for
 // the time after which it would be anyway, and beyond the number of replacements that
-// it makes by itself. Only one of them can ever be mined. maxFee, where it is not
+// it makes by itself. Only one of them can ever be mined. Of a payout that is Canceling
+// it is what cancels it that becomes dearer. maxFee, where it is not
 // zero, raises what the payout may cost, in base units of the native coin;
 // Chain.MaxFee stays the limit. Asking again before the replacement was made is no
 // error, and makes no second one.

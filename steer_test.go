@@ -222,19 +222,19 @@ func TestCancelOfAFailedPayout(t *testing.T) {
 	f.allSwept()
 }
 
-// What is signed cannot be called back.
-func TestThreat_F7_NothingSignedIsCanceled(t *testing.T) {
+// What is in a block cannot be called back.
+func TestThreat_F7_NothingMinedIsCanceled(t *testing.T) {
 	f := newFlow(t, bursartest.Options{})
 	p, sweep := f.underway()
-	for range 3 {
-		_, err := f.Gateway.CancelPayout(f.ctx(), sweep.ID)
-		require.ErrorIs(t, err, bursar.ErrPayoutUnderway)
-		_, err = f.Gateway.RetryPayout(f.ctx(), sweep.ID)
-		require.ErrorIs(t, err, bursar.ErrPayoutUnderway)
-		f.Mine(1)
-	}
+	_, err := f.Gateway.RetryPayout(f.ctx(), sweep.ID)
+	require.ErrorIs(t, err, bursar.ErrPayoutUnderway)
+	f.Mine(1)
 	require.Equal(t, bursar.PayoutConfirming, f.payout(sweep).Status)
-	_, err := f.Gateway.BumpPayout(f.ctx(), sweep.ID, chain.Amount{})
+	_, err = f.Gateway.CancelPayout(f.ctx(), sweep.ID)
+	require.ErrorIs(t, err, bursar.ErrPayoutUnderway)
+	_, err = f.Gateway.RetryPayout(f.ctx(), sweep.ID)
+	require.ErrorIs(t, err, bursar.ErrPayoutUnderway)
+	_, err = f.Gateway.BumpPayout(f.ctx(), sweep.ID, chain.Amount{})
 	require.ErrorIs(t, err, bursar.ErrNotBumpable)
 	f.Settle()
 	require.Equal(t, bursar.StatusSettled, f.Payment(p).Status)

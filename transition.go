@@ -250,6 +250,7 @@ const (
 	payoutPutOff    payoutFact = "deferred"            // payoutPutOff: not now.
 	payoutResubmit  payoutFact = "resubmitted"         // payoutResubmit: an operator tries again.
 	payoutAskAgain  payoutFact = "asked again"         // payoutAskAgain: an operator tries again, and nobody has approved it.
+	payoutCalledOff payoutFact = "final, called off"   // payoutCalledOff: nothing of it can be mined any more, as an operator wanted.
 	payoutSignedOff payoutFact = "given up"            // payoutSignedOff: an operator cancels a failed one.
 )
 
@@ -276,6 +277,7 @@ func payoutTable() []payoutRow {
 		{from: []PayoutStatus{PayoutAwaitingApproval, PayoutPlanned, PayoutConfirmingFailed}, fact: payoutDoubt, when: "may have been paid, or its money is gone", to: PayoutHalted, event: PayoutDeferred},
 		{from: []PayoutStatus{PayoutFailed, PayoutHalted}, fact: payoutResubmit, when: "an operator has looked", to: PayoutPlanned},
 		{from: []PayoutStatus{PayoutFailed, PayoutHalted}, fact: payoutAskAgain, when: "an operator has looked, and nobody has approved it", to: PayoutAwaitingApproval},
+		{from: []PayoutStatus{PayoutConfirmingFailed}, fact: payoutCalledOff, when: "an operator wanted it canceled", to: PayoutCanceled, event: PayoutCanceledEvent, ledger: "L8 final; reverse L5"},
 		{from: []PayoutStatus{PayoutFailed, PayoutHalted, PayoutPlanned}, fact: payoutSignedOff, when: "nothing signed is open", to: PayoutCanceled, ledger: "reverse L5"},
 	}
 }

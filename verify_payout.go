@@ -142,6 +142,7 @@ func (a *auditor) payoutState(row auditRow, p Payout, attempts []Attempt) {
 	row.holds(rulePayoutStatus, "Status", p.Status.valid(), "%q is no status", p.Status)
 	row.holds(rulePayoutStatus, "Tries", p.Tries <= maxTries && p.Tries < p.Group+1, "%d tries in %d groups", p.Tries, p.Group)
 	row.holds(rulePayoutStatus, "Urged", p.Urged >= 0 && p.Urged <= len(group), "%d, and %d attempts in group %d", p.Urged, len(group), p.Group)
+	row.holds(rulePayoutStatus, "Canceling", !p.Canceling || len(group) > 0 && p.Status.Open(), "%s with %d attempts in group %d, and to be canceled", p.Status, len(group), p.Group)
 	inBlock := p.Status == PayoutConfirming || p.Status == PayoutConfirmed || p.Status == PayoutConfirmingFailed
 	placed, bare := p.Block > 0 && p.BlockHash != "", p.Block == 0 && p.BlockHash == ""
 	row.holds(rulePayoutStatus, "Block", inBlock && placed || !inBlock && bare, "%s and in block %d %s", p.Status, p.Block, p.BlockHash)

@@ -2,6 +2,7 @@ package sweeper
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -145,6 +146,9 @@ type Job struct {
 	// Urgent is true where an operator wants a dearer attempt at once, whatever
 	// Policy.BumpAfter and MaxBumps say. Only for a job with attempts.
 	Urgent bool
+	// Cancel is true where an operator wants what is signed overtaken by a transaction
+	// that moves nothing: every further attempt of the group is one.
+	Cancel bool
 	// Gone is true where something that it covers is not on the chain: what it moves
 	// must stay what it is until that is settled.
 	Gone bool
@@ -161,6 +165,8 @@ type Attempt struct {
 	SentAt time.Time
 	// Error is what the last broadcast said; empty where the network took it.
 	Error string
+	// Cancels is true for one that moves nothing.
+	Cancels bool
 }
 
 // Plan is a job to be recorded.
@@ -182,6 +188,19 @@ func (j Job) started() bool { return len(j.Attempts) > 0 }
 // inFlight reports whether a transaction of the job may be mined at any moment:
 // what its sources own is then not what the chain says they own.
 func (j Job) inFlight() bool { return j.started() && j.State != Included }
+
+// cancelDue reports whether the job is to be canceled and nothing was signed for that.
+func (j Job) cancelDue() bool {
+	return j.Cancel && !slices.ContainsFunc(j.Attempts, func(a Attempt) bool { return a.Cancels })
+}
+
+// signer is the account that signs and sends the job's transactions.
+func (j Job) signer() chain.Account {
+	if j.batch() {
+		return j.Intent.FeePayer
+	}
+	return j.Intent.Moves[0].From
+}
 
 // sources are the accounts that the job draws on.
 func (j Job) sources() []chain.Address {

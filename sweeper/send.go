@@ -25,6 +25,11 @@ func (r *round) resend(ctx context.Context) (plans []Plan) {
 		if !stuck && r.policy.resendAt(j.newest()).After(r.work.Now) {
 			continue
 		}
+		if stuck && j.cancelDue() {
+			// What is not to be mined is not sent once more.
+			plans = append(plans, r.bump(ctx, j)...)
+			continue
+		}
 		outcome := r.send(ctx, j)
 		if r.ended(ctx) {
 			return nil
@@ -141,7 +146,12 @@ func (r *round) status(ctx context.Context, j Job) (found []chain.TxStatus, err 
 // sent is not: its fee was never put to the test.
 func (r *round) stuck(j Job) bool {
 	last := j.newest()
-	if r.bumper == nil || r.WatchOnly() || r.work.Halted || last.SentAt.IsZero() || j.NotBefore.After(r.work.Now) {
+	switch {
+	case r.bumper == nil || r.WatchOnly() || r.work.Halted || j.NotBefore.After(r.work.Now):
+		return false
+	case j.cancelDue():
+		return true
+	case last.SentAt.IsZero():
 		return false
 	}
 	return j.Urgent || r.policy.BumpAfter > 0 && len(j.Attempts) <= r.policy.MaxBumps && r.work.Now.Sub(last.SignedAt) >= r.policy.bumpAfter(j)
@@ -165,6 +175,9 @@ func (r *round) bump(ctx context.Context, j Job) []Plan {
 		return nil
 	}
 	in, others := r.intent(j), r.takenByOthers(j)
+	if j.Cancel {
+		in = r.cancellation(j, in)
+	}
 	in.Taken = slices.DeleteFunc(in.Taken, func(l chain.Lock) bool { return !others[l] })
 	in.Reuse = common
 	draft, err := r.replacement(ctx, j, in)
@@ -182,10 +195,21 @@ func (r *round) bump(ctx context.Context, j Job) []Plan {
 	return nil
 }
 
+// cancellation is an intent that uses up the nonce of what is signed and moves nothing.
+// What it may cost is not a matter of what the job was worth: an operator wants it gone.
+func (r *round) cancellation(j Job, in chain.Intent) chain.Intent {
+	own := j.signer()
+	return chain.Intent{
+		Purpose: chain.PurposeCancel, Moves: []chain.Move{{From: own, To: own.Address, Asset: r.info.Native}},
+		MaxFee: r.policy.feeCap(chain.Amount{}), Taken: in.Taken,
+	}
+}
+
 func (r *round) replacement(ctx context.Context, j Job, in chain.Intent) (d chain.Draft, err error) {
 	// The parent of a top-up may have moved on; that makes a stuck top-up no
-	// less worth finishing, for it holds a nonce of the sponsor.
-	if err := r.policy.checkIntent(r.info.ID, j, r.work.Jobs); err != nil && !errors.Is(err, ErrTopUpObsolete) {
+	// less worth finishing, for it holds a nonce of the sponsor. And what the policy
+	// would not do any more is canceled all the same.
+	if err := r.policy.checkIntent(r.info.ID, j, r.work.Jobs); err != nil && !errors.Is(err, ErrTopUpObsolete) && !j.Cancel {
 		return d, err
 	}
 	err = r.call(ctx, "FeeBumper.Bump", func(ctx context.Context) (err error) {

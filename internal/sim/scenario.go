@@ -87,6 +87,10 @@ func Scenarios() []Scenario {
 			2: func(s *Stage) { s.Address() }, 5: func(s *Stage) { s.Deposit() }, 7: func(s *Stage) { s.Deposit() },
 		}),
 		story("gas that grows dear while a sweep waits", 24, map[int]func(*Stage){2: sell(eth), 4: pay(1, 1), 11: func(s *Stage) { s.Dear(50, 6) }}),
+		story("a stuck sweep that is canceled", 34, map[int]func(*Stage){
+			2: sell(eth), 4: pay(1, 1), 10: func(s *Stage) { s.Dear(50, 8) }, 13: func(s *Stage) { s.CallOff() },
+		}),
+		story("a top-up that is canceled", 34, map[int]func(*Stage){2: sell(usdc), 4: pay(1, 1), 10: func(s *Stage) { s.Dear(50, 6) }, 12: func(s *Stage) { s.CallOff() }}),
 		story("a mempool that forgets", 24, map[int]func(*Stage){2: sell(usdc), 4: pay(1, 1), 11: func(s *Stage) { s.Evict() }, 13: func(s *Stage) { s.Evict() }}),
 		story("a receiver that is down", 20, map[int]func(*Stage){2: func(s *Stage) { s.Down(); s.Sell(eth, 20*time.Minute, 0) }, 4: pay(1, 1)}),
 		story("accepted while a part is unconfirmed", 64, map[int]func(*Stage){

@@ -2,12 +2,46 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 )
+
+// CallOff has an operator cancel all that was sent and is in no block, again where there
+// is no answer.
+func (s *Stage) CallOff() { s.w.callOff() }
+
+func (w *world) callOff() {
+	again := func() { w.after(w.params.blockTime, w.callOff) }
+	p := w.any()
+	if p == nil {
+		again()
+		return
+	}
+	w.call("call off", func(ctx context.Context) func() {
+		var rows []bursar.Payout
+		err := w.db.store.Read(ctx, func(r bursar.Reader) (err error) {
+			rows, err = r.Payouts(ctx, bursar.PayoutQuery{Statuses: []bursar.PayoutStatus{bursar.PayoutSigned, bursar.PayoutBroadcast}})
+			return err
+		})
+		for _, row := range rows {
+			// One that is in a block by now goes on.
+			if _, refused := p.gw.CancelPayout(ctx, row.ID); !errors.Is(refused, bursar.ErrPayoutUnderway) && !errors.Is(refused, bursar.ErrPayoutClosed) {
+				err = errors.Join(err, refused)
+			}
+		}
+		return func() {
+			w.note("%s calls %d payouts off: %v", p.name, len(rows), err)
+			if err != nil {
+				w.mayFail(err)
+				again()
+			}
+		}
+	})
+}
 
 // steer has an operator interfere with payouts: retry, cancel or bump one, whatever
 // its state.

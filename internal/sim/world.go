@@ -268,7 +268,7 @@ func newWorld(o Options) (*world, error) {
 	w.chain.Mine(history)
 	w.oracle = oracle.New(oracle.Config{
 		Chain: w.chain, Read: func(ctx context.Context, fn func(bursar.Reader) error) error { return w.db.store.Read(ctx, fn) },
-		Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury, Sponsor: w.sponsor, Float: float, Sweeper: contract,
+		Assets: []chain.Asset{w.eth, w.usdc, w.usdt}, Treasury: w.treasury, Sponsor: w.sponsor, Float: float, Sweeper: contract, MaxFee: w.params.batches.maxFee,
 		Confirmations: w.params.confirm, Finality: w.params.finality, MinSweep: map[chain.AssetID]chain.Amount{w.eth.ID: w.eth.SweepMinimum},
 		Endpoints: w.params.endpoints, Secrets: []string{mnemonic}, Now: time.Now,
 	})

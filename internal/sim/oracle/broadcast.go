@@ -68,6 +68,9 @@ func (o *Oracle) Broadcast(s chain.Signed) error {
 // serves compares a decoded transaction with the payout that it is for.
 func (o *Oracle) serves(tx raw, from chain.Address, a *bursar.Attempt, p *bursar.Payout) error {
 	spends := chain.Lock("nonce:" + string(from) + ":" + strconv.FormatUint(tx.nonce, 10))
+	if a.Cancels {
+		return tx.cancels(from, spends, a, p)
+	}
 	switch {
 	case tx.id != a.TxID:
 		return broken("S5", "the bytes of %s are those of %s", a.TxID, tx.id)

@@ -115,8 +115,11 @@ func (o *Oracle) signed(a *bursar.Attempt) error {
 	} else if !ok {
 		o.m.groups[mine] = a.Locks
 	}
-	if !p.MaxFee.IsZero() && p.MaxFee.Less(a.MaxFee) {
-		return broken("S9", "attempt %s may cost %s, payout %s at most %s", a.ID, a.MaxFee, p.ID, p.MaxFee)
+	if most := o.mostFee(a, p); !most.IsZero() && most.Less(a.MaxFee) {
+		return broken("S9", "attempt %s may cost %s, payout %s at most %s", a.ID, a.MaxFee, p.ID, most)
+	}
+	if a.Cancels != p.Canceling {
+		return broken("S6", "attempt %s of payout %s cancels it: %t, an operator wanted that: %t", a.ID, p.ID, a.Cancels, p.Canceling)
 	}
 	tx, err := o.decode(a.Raw)
 	if err != nil {

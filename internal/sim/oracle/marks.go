@@ -54,6 +54,9 @@ func AllMarks() []string {
 			}
 		}
 	}
+	for _, m := range cancelMarks() {
+		out[m] = true
+	}
 	for _, what := range batchMarks() {
 		out[mark{"batch", what, ""}] = true
 	}
@@ -79,7 +82,7 @@ func kinds() []bursar.Kind {
 		bursar.PaymentExpired, bursar.PaymentLate, bursar.PaymentReverted, bursar.PaymentSettled, bursar.PaymentCanceled, bursar.PaymentRefunded, bursar.PaymentUnexpectedAsset,
 		bursar.TransactionDetected, bursar.TransactionConfirmed, bursar.TransactionOrphaned, bursar.TransactionFailed, bursar.TransactionReplaced,
 		bursar.PayoutCreatedEvent, bursar.PayoutSentEvent, bursar.PayoutPartialEvent, bursar.PayoutConfirmedEvent, bursar.PayoutAttemptFailed,
-		bursar.PayoutFailedEvent, bursar.PayoutBumped, bursar.PayoutRevertedEvent, bursar.PayoutDeferred,
+		bursar.PayoutFailedEvent, bursar.PayoutCanceledEvent, bursar.PayoutBumped, bursar.PayoutRevertedEvent, bursar.PayoutDeferred,
 		bursar.ChainHalted, bursar.ChainResumed, bursar.ChainDeepReorg,
 		bursar.AlertKeyCompromised, bursar.AlertLedgerMismatch, bursar.AlertGasLow, bursar.AlertSweepFailing, bursar.AlertTokenAnomaly, bursar.AlertUnknownRecipient, bursar.AlertStoreRestored,
 	}

@@ -93,7 +93,7 @@ func payoutMoves() []rowMove {
 		move(phaseAlone, none, plan), move(phaseAlone, plan, sign), move(phaseAlone, sign, sent),
 		move(phaseAlone, plan, given), move(phaseOrphan, plan, given),
 		move(phaseInclude, sign, in), move(phaseInclude, sent, in), move(phaseInclude, sign, miss), move(phaseInclude, sent, miss),
-		move(phaseDeep, in, done), move(phaseDeep, miss, plan), move(phaseDeep, miss, failed),
+		move(phaseDeep, in, done), move(phaseDeep, miss, plan), move(phaseDeep, miss, failed), move(phaseDeep, miss, given),
 		move(phaseDeep, sign, halted), move(phaseDeep, sent, halted), move(phaseInclude, ask, halted), move(phaseInclude, plan, halted), move(phaseAfter, plan, given),
 		move(phaseOrphan, in, sent), move(phaseOrphan, miss, sent), move(phaseOrphan, done, sent),
 		move(phaseAlone, none, ask), move(phaseAlone, ask, plan), move(phaseAlone, ask, given),

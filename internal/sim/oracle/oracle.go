@@ -24,6 +24,9 @@ type Config struct {
 	// Sweeper, where set, is the contract by which the sponsor sweeps many addresses at
 	// once to the treasury.
 	Sweeper chain.Address
+	// MaxFee is what any transaction may cost at most, in base units of the native coin.
+	// Zero: no limit.
+	MaxFee chain.Amount
 	// Confirmations is the least depth of a credit; Finality that of what is
 	// called final, 0 where a test sets the finalized block by itself.
 	Confirmations, Finality uint64

@@ -151,10 +151,13 @@ func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 	if err := o.shaped(old, p); err != nil {
 		return err
 	}
-	if !p.MaxFee.IsZero() && p.MaxFee.Less(p.Fee) {
-		return broken("S9", "payout %s cost %s, at most %s may be spent", p.ID, p.Fee, p.MaxFee)
+	if most := o.mostFee(o.past.attempts[p.TxID], p); !most.IsZero() && most.Less(p.Fee) {
+		return broken("S9", "payout %s cost %s, at most %s may be spent", p.ID, p.Fee, most)
 	}
 	if err := o.stopped(old, p); err != nil {
+		return err
+	}
+	if err := o.calledOff(old, p); err != nil {
 		return err
 	}
 	return o.carried(b, old, p)
