@@ -64,10 +64,10 @@ func (d *deaf) heard(text string) bool {
 	return strings.Contains(strings.Join(d.said, "\n"), text)
 }
 
-// sweep is the only sweep there is, with its attempts.
-func (x *till) sweep() (bursar.Payout, []bursar.Attempt) {
+// payout is the only one of a kind, with its attempts.
+func (x *till) payout(kind bursar.PayoutKind) (bursar.Payout, []bursar.Attempt) {
 	x.t.Helper()
-	rows, err := x.gw.Payouts(x.t.Context(), bursar.PayoutQuery{Kinds: []bursar.PayoutKind{bursar.PayoutSweep}})
+	rows, err := x.gw.Payouts(x.t.Context(), bursar.PayoutQuery{Kinds: []bursar.PayoutKind{kind}})
 	require.NoError(x.t, err)
 	require.Len(x.t, rows, 1)
 	p, attempts, err := x.gw.Payout(x.t.Context(), rows[0].ID)
@@ -75,21 +75,33 @@ func (x *till) sweep() (bursar.Payout, []bursar.Attempt) {
 	return p, attempts
 }
 
-// until mines until there is a sweep that was signed.
-func (x *till) untilSwept() []bursar.Attempt {
+// sweep is the only sweep there is, with its attempts.
+func (x *till) sweep() (bursar.Payout, []bursar.Attempt) {
+	x.t.Helper()
+	return x.payout(bursar.PayoutSweep)
+}
+
+// untilSigned mines until there is a payout of a kind that was signed.
+func (x *till) untilSigned(kind bursar.PayoutKind) []bursar.Attempt {
 	x.t.Helper()
 	for range 20 {
-		rows, err := x.gw.Payouts(x.t.Context(), bursar.PayoutQuery{Kinds: []bursar.PayoutKind{bursar.PayoutSweep}})
+		rows, err := x.gw.Payouts(x.t.Context(), bursar.PayoutQuery{Kinds: []bursar.PayoutKind{kind}})
 		require.NoError(x.t, err)
 		if len(rows) > 0 {
-			if _, attempts := x.sweep(); len(attempts) > 0 {
+			if _, attempts := x.payout(kind); len(attempts) > 0 {
 				return attempts
 			}
 		}
 		x.mine(1)
 	}
-	require.Fail(x.t, "no sweep")
+	require.Fail(x.t, "no "+string(kind))
 	return nil
+}
+
+// untilSwept mines until there is a sweep that was signed.
+func (x *till) untilSwept() []bursar.Attempt {
+	x.t.Helper()
+	return x.untilSigned(bursar.PayoutSweep)
 }
 
 // Whether a sweep was taken is not known, again and again: the same bytes go out

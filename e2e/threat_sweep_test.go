@@ -1,15 +1,19 @@
 package e2e
 
 import (
+	"math/big"
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bursar-go/bursar"
 	"github.com/bursar-go/bursar/chain"
 	"github.com/bursar-go/bursar/chain/evm/evmtest/tokens"
+	"github.com/bursar-go/bursar/e2e/node"
 )
 
 // transferAt is what a transfer of coin costs at a price of gas, with room.
@@ -22,33 +26,132 @@ func (x *till) price(gwei uint64) {
 	x.mine(1)
 }
 
-// Blocks are dearer than a sweep offers. An operator has it replaced, at the price of the
-// day, and it is mined once.
-func TestThreat_F6_AStuckSweepIsReplacedAnvil(t *testing.T) {
-	n := nodes.Anvil(t)
-	x := openTill(t, n, tillOptions{treasury: vault(t, n)})
-	p := x.ask(5_000_000_000_000_000_000)
+func TestThreat_F6_AStuckSweepIsReplacedAnvil(t *testing.T) { stuck(t, nodes.Anvil) }
+func TestThreat_F6_AStuckSweepIsReplacedGeth(t *testing.T)  { stuck(t, nodes.GethOnDemand) }
+
+// stuck: blocks are dearer than a transaction of ours offers, so that it stays in the
+// node's pool: a sweep of coin, or what pays for the gas of a token's. It is replaced at
+// the price of the day, under its nonce, by itself after a while and at once where an
+// operator wants it. One of the two is mined.
+func stuck(t *testing.T, open func(testing.TB) *node.Network) {
+	t.Run("Coin", func(t *testing.T) {
+		n := open(t)
+		x := openTill(t, n, tillOptions{treasury: vault(t, n)})
+		x.outbid(x.ask(5_000_000_000_000_000_000), bursar.PayoutSweep, x.byItself)
+	})
+	t.Run("CoinByAnOperator", func(t *testing.T) {
+		n := open(t)
+		x := openTill(t, n, tillOptions{treasury: vault(t, n)})
+		x.outbid(x.ask(5_000_000_000_000_000_000), bursar.PayoutSweep, func(p bursar.Payout) {
+			_, err := x.gw.BumpPayout(t.Context(), p.ID, chain.Amount{})
+			require.NoError(t, err)
+			x.step()
+		})
+	})
+	t.Run("GasForAToken", func(t *testing.T) {
+		n := open(t)
+		asset := newToken(t, n, "USD", tokens.Plain("USD", 6))
+		x := openTill(t, n, tillOptions{treasury: vault(t, n), assets: []chain.Asset{asset}})
+		x.enrich(asset)
+		x.outbid(x.askFor(asset, 5_000_000), bursar.PayoutTopUp, x.byItself)
+	})
+}
+
+// byItself waits until a replacement is due, and checks that none is made before.
+func (x *till) byItself(p bursar.Payout) {
+	x.t.Helper()
+	x.wait(4 * time.Minute)
+	x.tried(p, 1)
+	x.wait(2 * time.Minute)
+}
+
+// outbid has a payment paid and the payout of a kind that follows get stuck and replaced.
+func (x *till) outbid(p bursar.Payment, kind bursar.PayoutKind, replace func(bursar.Payout)) {
+	x.t.Helper()
 	x.pay(p)
-	x.untilSwept()
-	for range 3 {
-		x.price(200)
+	x.untilSigned(kind)
+	payout, attempts := x.payout(kind)
+	old := x.decoded(attempts[0])
+	x.waits(old)
+	x.crowdOut(old)
+	x.mine(3) // they have room, and are still too dear
+	now, _ := x.tried(payout, 1)
+	require.Equal(x.t, bursar.PayoutBroadcast, now.Status, "it is stuck")
+	if x.n.Name != "anvil" { // which forgets what offers too little for a block
+		x.waits(old)
 	}
-	got, attempts := x.sweep()
-	require.Equal(t, bursar.PayoutBroadcast, got.Status, "it is stuck")
-	require.Len(t, attempts, 1)
-	_, err := x.gw.BumpPayout(t.Context(), got.ID, chain.Amount{})
-	require.NoError(t, err)
-	x.step()
-	_, attempts = x.sweep()
-	require.Len(t, attempts, 2)
-	require.Equal(t, attempts[0].Locks, attempts[1].Locks)
-	x.price(200)
-	got, _ = x.sweep()
-	require.Equal(t, bursar.PayoutConfirming, got.Status)
-	require.Equal(t, attempts[1].TxID, got.TxID)
+
+	replace(payout)
+	_, attempts = x.tried(payout, 2)
+	dear := x.decoded(attempts[1])
+	require.Equal(x.t, old.Nonce(), dear.Nonce())
+	require.Equal(x.t, attempts[0].Locks, attempts[1].Locks)
+	x.waits(dear)
+
+	x.mine(1)
+	now, _ = x.tried(payout, 2)
+	require.Equal(x.t, bursar.PayoutConfirming, now.Status)
+	require.Equal(x.t, attempts[1].TxID, now.TxID)
+	require.Equal(x.t, types.ReceiptStatusSuccessful, x.receipt(dear.Hash()).Status)
 	x.settle(p)
-	x.price(1) // other tests use the node too
+	now, _ = x.tried(payout, 2)
+	require.Equal(x.t, bursar.PayoutConfirmed, now.Status)
+	_, _, err := x.n.Eth.TransactionByHash(x.t.Context(), old.Hash())
+	require.ErrorIs(x.t, err, ethereum.NotFound, "its nonce is used")
+	sweep, _ := x.sweep()
+	require.False(x.t, sweep.Moved.IsZero())
+	require.Equal(x.t, sweep.Moved.Big(), x.held(x.treasury, p.Asset), "once")
+	require.Zero(x.t, x.held(addressOf(p), p.Asset).Sign())
 	x.good()
+	x.calm()
+}
+
+// tried is a payout as it is now, which so many attempts were made at.
+func (x *till) tried(p bursar.Payout, times int) (bursar.Payout, []bursar.Attempt) {
+	x.t.Helper()
+	now, attempts, err := x.gw.Payout(x.t.Context(), p.ID)
+	require.NoError(x.t, err)
+	require.Len(x.t, attempts, times)
+	return now, attempts
+}
+
+// decoded is the transaction of an attempt.
+func (x *till) decoded(a bursar.Attempt) *types.Transaction {
+	x.t.Helper()
+	tx := new(types.Transaction)
+	require.NoError(x.t, tx.UnmarshalBinary(a.Raw))
+	return tx
+}
+
+// waits checks that a transaction is in the node's pool and in no block.
+func (x *till) waits(tx *types.Transaction) {
+	x.t.Helper()
+	_, pending, err := x.n.Eth.TransactionByHash(x.t.Context(), tx.Hash())
+	require.NoError(x.t, err)
+	require.True(x.t, pending)
+}
+
+// crowdOut makes blocks dearer than twice what a transaction offers.
+func (x *till) crowdOut(tx *types.Transaction) {
+	x.t.Helper()
+	twice := new(big.Int).Lsh(tx.GasFeeCap(), 1)
+	if x.n.Name == "anvil" {
+		require.NoError(x.t, x.n.RPC.CallContext(x.t.Context(), nil, "anvil_setNextBlockBaseFeePerGas", (*hexutil.Big)(twice)))
+		x.n.Mine(1)
+	} else {
+		x.n.Crowd(twice)
+	}
+	x.step()
+}
+
+// calm makes blocks in which gas costs what it usually does, since other tests use the
+// node too.
+func (x *till) calm() {
+	x.t.Helper()
+	for range 20 {
+		x.n.Pay(x.n.Stranger(), new(big.Int))
+		x.n.Mine(1)
+	}
 }
 
 // While gas is dearer than a sweep may cost it waits, and says for what; when it is cheap

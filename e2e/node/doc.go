@@ -1,7 +1,9 @@
 // Package node starts real EVM nodes for tests and drives them: anvil and geth
-// as child processes, go-ethereum's simulated backend in this process. All of
-// them are reached through JSON-RPC over HTTP on the loopback, on ports that
-// the system chose.
+// as child processes, go-ethereum's simulated backend in this process. geth comes in
+// its development mode, which makes a block for each transaction, and with this process
+// as its consensus: then it makes the blocks it is told to, and what offers too little
+// stays in its pool. All of them are reached through JSON-RPC over HTTP on the loopback,
+// on ports that the system chose.
 //
 // A Pool starts each node once and ends all of them:
 //

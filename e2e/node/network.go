@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -181,7 +182,7 @@ func (n *Network) send(key *ecdsa.PrivateKey, nonce uint64, to *common.Address, 
 }
 
 // settle waits until a geth's pool has followed the newest block, and reports
-// whether anything in it could be mined now. The pool works a moment behind: a
+// whether anything in it could be in the next one, by its nonce and its price. The pool works a moment behind: a
 // funded account cannot pay yet, a used nonce is still free, and what was sent
 // just now is not yet offered to the next block. What shows it is a transaction
 // that waits with a used nonce, or one that is queued though its turn has come.
@@ -193,7 +194,7 @@ func (n *Network) settle() (executable bool, err error) {
 		if err := n.RPC.CallContext(ctx, &pool, "txpool_content"); err != nil {
 			return false, err
 		}
-		used, mineable, err := pool.Pending.compare(ctx, n)
+		used, next, err := pool.Pending.compare(ctx, n)
 		if err != nil {
 			return false, err
 		}
@@ -201,8 +202,8 @@ func (n *Network) settle() (executable bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if !used && !stuck && !ready {
-			return mineable, nil
+		if !used && !stuck && len(ready) == 0 {
+			return n.affords(ctx, next)
 		}
 		if err := nap(ctx); err != nil {
 			return false, fmt.Errorf("%s: the pool does not follow: %w", n.Name, err)
@@ -211,24 +212,54 @@ func (n *Network) settle() (executable bool, err error) {
 }
 
 // waiting are transactions of a pool by account and nonce.
-type waiting map[common.Address]map[string]struct{}
+type waiting map[common.Address]map[string]offer
 
-// compare tells whether any of them has a used nonce, or the next one.
-func (w waiting) compare(ctx context.Context, n *Network) (used, next bool, err error) {
+// offer is what a transaction pays at most for a unit of gas; a pool calls it so for
+// each kind.
+type offer struct {
+	Cap *hexutil.Big `json:"gasPrice"`
+}
+
+// compare tells whether any of them has a used nonce, and which have the next one.
+func (w waiting) compare(ctx context.Context, n *Network) (used bool, next []offer, err error) {
 	for account, nonces := range w {
 		count, err := n.Eth.NonceAt(ctx, account, nil)
 		if err != nil {
-			return false, false, err
+			return false, nil, err
 		}
-		for text := range nonces {
+		for text, o := range nonces {
 			nonce, err := strconv.ParseUint(text, 10, 64)
 			if err != nil {
-				return false, false, err
+				return false, nil, err
 			}
-			used, next = used || nonce < count, next || nonce == count
+			used = used || nonce < count
+			if nonce == count {
+				next = append(next, o)
+			}
 		}
 	}
 	return used, next, nil
+}
+
+// affords reports whether any of the offers is above the next block's base fee.
+func (n *Network) affords(ctx context.Context, offers []offer) (bool, error) {
+	if len(offers) == 0 {
+		return false, nil
+	}
+	fee, err := n.baseFee(ctx)
+	return slices.ContainsFunc(offers, func(o offer) bool { return fee != nil && o.Cap.ToInt().Cmp(fee) > 0 }), err
+}
+
+// baseFee is that of the next block, in wei.
+func (n *Network) baseFee(ctx context.Context) (*big.Int, error) {
+	past, err := n.Eth.FeeHistory(ctx, 1, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(past.BaseFee) < 2 {
+		return nil, fmt.Errorf("%s: no base fee of the next block: %v", n.Name, past.BaseFee)
+	}
+	return past.BaseFee[1], nil
 }
 
 // nap waits before a node is asked again.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
 )
@@ -53,4 +54,43 @@ func TestStartTellsWhyItFailed(t *testing.T) {
 	require.Equal(t, "http://127.0.0.1:5", url)
 	p.stop()
 	require.NotNil(t, p.cmd.ProcessState, "it is gone")
+}
+
+func TestGethOnDemand(t *testing.T) {
+	n := nodes.GethOnDemand(t)
+	pending := func(hash common.Hash) bool {
+		_, waits, err := n.Eth.TransactionByHash(t.Context(), hash)
+		require.NoError(t, err)
+		return waits
+	}
+	base := func() *big.Int {
+		fee, err := n.baseFee(t.Context())
+		require.NoError(t, err)
+		return fee
+	}
+	a := n.Account("payer")
+	low := new(big.Int).Add(base(), big.NewInt(1e9))
+	before := n.Head()
+	cheap := a.Send(Tx{To: &a.Address, Cap: low})
+	require.True(t, pending(cheap.Hash()), "nothing is mined by itself")
+	require.Equal(t, before, n.Head())
+
+	twice := new(big.Int).Lsh(low, 1)
+	n.Crowd(twice)
+	require.Positive(t, base().Cmp(twice))
+	require.Greater(t, n.Head(), before)
+	require.True(t, pending(cheap.Hash()), "full blocks have no room for it")
+	head := n.Head()
+	n.Mine(1)
+	require.Equal(t, head+1, n.Head(), "no more than that for what offers too little")
+	require.True(t, pending(cheap.Hash()))
+
+	dear := a.Send(Tx{To: &a.Address, Instead: cheap})
+	n.Mine(1)
+	require.False(t, pending(dear.Hash()))
+	for base().Cmp(low) > 0 {
+		n.Mine(1)
+	}
+	_, _, err := n.Eth.TransactionByHash(t.Context(), cheap.Hash())
+	require.ErrorIs(t, err, ethereum.NotFound, "its nonce is used")
 }

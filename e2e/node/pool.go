@@ -63,6 +63,12 @@ func (p *Pool) Anvil(t testing.TB) *Network { return p.get(t, "anvil", openAnvil
 // transaction.
 func (p *Pool) Geth(t testing.TB) *Network { return p.get(t, "geth", openGeth) }
 
+// GethOnDemand returns a geth that makes blocks only when told to, so that what is
+// sent waits in its pool, and for ever what offers too little. It cannot reorganise.
+func (p *Pool) GethOnDemand(t testing.TB) *Network {
+	return p.get(t, "geth on demand", openOnDemand)
+}
+
 // Simulated returns go-ethereum's simulated backend, which makes blocks only
 // when told to.
 func (p *Pool) Simulated(t testing.TB) *Network { return p.get(t, "simulated", openSimulated) }
