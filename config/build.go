@@ -65,6 +65,14 @@ func (f *File) assemble(r *report, store bursar.Store) (cfg bursar.Config, insta
 			cfg.Notify = append(cfg.Notify, n)
 		}
 	}
+	if f.Signer != nil {
+		if f.Signer.check(r); f.Signer.Serve != nil && len(r.errs) == 0 {
+			f.Signer.Serve.limits(r, cfg)
+		}
+		if remote := f.Signer.connect(r, cfg); remote != nil {
+			cfg.Signer = remote
+		}
+	}
 	if len(r.errs) == 0 {
 		crossCheck(r, cfg, sorted(f.Chains))
 	}

@@ -39,6 +39,12 @@
 // client of the chain gets it. File.Installations tells it before there is a gateway,
 // which does not start until it is deployed.
 //
+// # Keys elsewhere
+//
+// With signer.url the gateway has a *signer.Client in its configuration, and xpubs as its
+// wallet. signer.serve describes the process at that address: File.SigningServer makes
+// it, and the command bursar signer runs it.
+//
 // # Secrets
 //
 // Mnemonics, passphrases, passwords and webhook secrets never stand in the

@@ -30,6 +30,10 @@ type File struct {
 	// each refund; their private halves are nowhere near this process. Default: none,
 	// and a mnemonic's signer pays no refunds.
 	Approvers []string `yaml:"approvers"`
+	// Signer is the process that has the keys, where that is another one: how the gateway
+	// reaches it, and what it is itself. Default: none, and the mnemonic's keys sign in
+	// the gateway. See docs/signers.md.
+	Signer *Signer `yaml:"signer"`
 	// Policy is the amount policy of payments whose request says none.
 	Policy Policy `yaml:"policy"`
 	// TTL is how long a payment waits for money where the request does not say.
@@ -406,6 +410,53 @@ type Webhook struct {
 	// BreakerFailures is how many failures in a row stop the requests for a
 	// while, 1 to 1000. Default: 0, they go on.
 	BreakerFailures int `yaml:"breaker_failures"`
+}
+
+// Signer is how the gateway reaches the process that has the keys, and what that process
+// is itself. One file can serve both.
+type Signer struct {
+	// URL is where the gateway asks for signatures, without a path:
+	// https://signer.internal:8443, or http on the loopback. The gateway's wallet then
+	// has xpubs. Default: nowhere, the gateway's own keys sign.
+	URL string `yaml:"url"`
+	// Client names the secret: 1 to 64 of a-z, A-Z, 0-9, ., _ and -. Default: gateway.
+	Client string `yaml:"client"`
+	// Secret is what gateway and signer share: base64 of 32 random bytes or more.
+	// Required unless the gateway shows a certificate.
+	Secret Secret `yaml:"secret"`
+	// Authorities are the certificates, in PEM, of those that the signer's certificate
+	// may come from. Default: the system's.
+	Authorities Secret `yaml:"authorities" secret:"inline"`
+	// Certificate is the gateway's, in PEM. Default: none is shown.
+	Certificate Secret `yaml:"certificate" secret:"inline"`
+	// PrivateKey is the certificate's, in PEM. Required where there is one.
+	PrivateKey Secret `yaml:"private_key"`
+	// Serve is what bursar signer does with the file's mnemonics; a gateway leaves it
+	// alone. Default: none, the file is a gateway's alone.
+	Serve *SignerServe `yaml:"serve"`
+}
+
+// SignerServe is the process that has the keys.
+type SignerServe struct {
+	// Listen is the address that it listens on, host and port: 127.0.0.1:8443. Without
+	// a certificate an address of the loopback. Required.
+	Listen string `yaml:"listen"`
+	// Certificate is the signer's, in PEM. Required but on the loopback.
+	Certificate Secret `yaml:"certificate" secret:"inline"`
+	// PrivateKey is the certificate's, in PEM. Required where there is one.
+	PrivateKey Secret `yaml:"private_key"`
+	// Authorities are the certificates, in PEM, of those that the gateway's certificate
+	// must come from. All that they issued let in, so that they issue for this alone.
+	// Default: no certificate is asked for.
+	Authorities Secret `yaml:"authorities" secret:"inline"`
+	// Journal is the file that remembers what was signed, in a folder of the signer's
+	// user alone. A relative path is relative to the working directory. Required.
+	Journal string `yaml:"journal"`
+	// HaltFile is a path at which any file stops the signer. Default: none.
+	HaltFile string `yaml:"halt_file"`
+	// Limits cap what leaves the wallets within a time, sweeps included: an asset, an
+	// amount in units and a time: ethereum/USDC 50000 24h. Default: no cap.
+	Limits []string `yaml:"limits"`
 }
 
 // Policy says which amounts are enough.
