@@ -1,8 +1,9 @@
 // Command bursar is the operator's tool beside a gateway that a host runs: it
-// audits, explains, migrates, recovers and backs up. It reads the gateway's own
-// configuration file; docs/cli.md has all commands.
+// audits, explains, migrates, recovers and backs up, and it is the process that has
+// the keys where the gateway has none. It reads the gateway's own configuration file;
+// docs/cli.md has all commands.
 //
-// It never signs, never sends money, and never prints a secret.
+// Only its command signer signs. It never sends money, and never prints a secret.
 package main
 
 import (

@@ -43,6 +43,7 @@ func standard() *program {
 	return &program{
 		commands: []*command{
 			verifyCommand(), explainCommand(), preflightCommand(), migrateCommand(), backupCommand(), recoverCommand(), addressesCommand(), sweeperCommand(),
+			signerCommand(),
 		},
 		build: (*config.File).Build,
 	}
@@ -67,16 +68,20 @@ type call struct {
 	json     bool
 	env      []string
 	out      io.Writer
+	// live is the standard error at once, for a command that goes on: each write is
+	// searched for secrets by itself.
+	live io.Writer
 	// secrets are what must not be seen, known once the file was read.
 	secrets *secrets
 }
 
 // run runs the command that the arguments name, and returns the exit code. What is
-// printed is held back until the end, so that it can be searched for secrets.
+// printed is held back until the end, so that it can be searched for secrets; what a
+// command writes while it goes on is searched by each line.
 func (p *program) run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int {
 	var out, errs bytes.Buffer
 	hidden := &secrets{}
-	code := p.dispatch(ctx, args, env, &out, &errs, hidden)
+	code := p.dispatch(ctx, args, env, &out, &errs, &scrubber{stderr, hidden}, hidden)
 	_, first := stdout.Write(hidden.scrub(out.Bytes()))
 	_, second := stderr.Write(hidden.scrub(errs.Bytes()))
 	if first != nil || second != nil {
@@ -85,7 +90,7 @@ func (p *program) run(ctx context.Context, args, env []string, stdout, stderr io
 	return code
 }
 
-func (p *program) dispatch(ctx context.Context, args, env []string, out, errs io.Writer, hidden *secrets) int {
+func (p *program) dispatch(ctx context.Context, args, env []string, out, errs, live io.Writer, hidden *secrets) int {
 	if len(args) == 0 {
 		_, _ = io.WriteString(errs, p.overview()) // a buffer takes all
 		return exitUsage
@@ -99,7 +104,7 @@ func (p *program) dispatch(ctx context.Context, args, env []string, out, errs io
 		_, _ = fmt.Fprintf(errs, "bursar: there is no command %q; bursar help lists them\n", name)
 		return exitUsage
 	}
-	c := &call{program: p, env: env, out: out, secrets: hidden}
+	c := &call{program: p, env: env, out: out, live: live, secrets: hidden}
 	err := cmd.call(ctx, c, rest)
 	var usage *usageError
 	switch {

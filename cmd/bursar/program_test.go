@@ -24,7 +24,7 @@ const intro = `# The command-line tool
     go install github.com/bursar-go/bursar/cmd/bursar@latest
     bursar verify -config /etc/shop/bursar.yaml
 
-Verify, explain, preflight, migrate -dry-run, addresses and sweeper change nothing. No command signs, sends money or prints a secret: all output is searched for the
+Verify, explain, preflight, migrate -dry-run, addresses and sweeper change nothing. No command but signer signs, and none sends money or prints a secret: all output is searched for the
 secrets of the configuration, and what is found is shown as [secret]. With -json a result is JSON on the standard output; errors are text on the standard error.
 
 | exit code | meaning |
@@ -103,6 +103,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"recover", "-chain", "local", "-to-index", "1", "-gap", "100001"}, "-gap is at most"},
 		{[]string{"addresses", "-from", "2", "-to", "1"}, "indexes in order"},
 		{[]string{"sweeper", "deploy"}, "want 0 arguments"},
+		{[]string{"signer", "halt"}, "want 0 arguments"},
 		{[]string{"addresses", "-to", "100000"}, "at most 100000"},
 		{[]string{"addresses", "-from", "2147483648", "-to", "2147483648"}, "below 2^31"},
 	} {
@@ -121,7 +122,7 @@ func TestErrorsNameFileAndField(t *testing.T) {
 		{"store: {driver: sqlite}\nfrob: 1\n", "bursar.yaml:2: frob"},
 	} {
 		w.write("bursar.yaml", c.file)
-		for _, cmd := range [][]string{{"verify"}, {"explain", "x"}, {"preflight"}, {"migrate"}, {"backup", "y"}, {"recover", "-chain", "local", "-to-index", "1"}, {"addresses"}, {"sweeper"}} {
+		for _, cmd := range [][]string{{"verify"}, {"explain", "x"}, {"preflight"}, {"migrate"}, {"backup", "y"}, {"recover", "-chain", "local", "-to-index", "1"}, {"addresses"}, {"sweeper"}, {"signer"}} {
 			require.Contains(t, w.fails(exitFailed, cmd...), c.says)
 		}
 	}

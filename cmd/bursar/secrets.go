@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"io"
 	"net/url"
 	"reflect"
 	"slices"
@@ -38,6 +39,10 @@ func (s *secrets) walk(v reflect.Value) {
 		return
 	}
 	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			s.walk(v.Elem())
+		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
@@ -92,4 +97,18 @@ func (s *secrets) scrub(text []byte) []byte {
 		text = bytes.ReplaceAll(text, secret, []byte("[secret]"))
 	}
 	return text
+}
+
+// scrubber hides the secrets in each write.
+type scrubber struct {
+	to     io.Writer
+	hidden *secrets
+}
+
+// Write implements io.Writer.
+func (s *scrubber) Write(text []byte) (int, error) {
+	if _, err := s.to.Write(s.hidden.scrub(bytes.Clone(text))); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }
