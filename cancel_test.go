@@ -159,7 +159,11 @@ func TestThreat_F7_WhatWasNeverSentIsNotSentToBeCanceled(t *testing.T) {
 	require.Empty(t, f.Chain.Mempool())
 	f.cancel(sweep)
 	f.Chain.Fail(nil)
+	f.Chain.AdvanceTime(time.Hour) // it would be due to be sent again
+	tried := f.attempts(sweep)[0].SentAt
 	f.Step()
+	old, _ := f.both(sweep)
+	require.Equal(t, tried, old.SentAt)
 	require.Equal(t, []chain.TxID{f.overtaken(sweep)}, f.Chain.Mempool())
 	f.Mine(9)
 	require.Equal(t, bursar.PayoutCanceled, f.payout(sweep).Status)
@@ -262,4 +266,33 @@ func TestCancelingNeedsASigner(t *testing.T) {
 	require.ErrorIs(t, err, bursar.ErrPayoutUnderway)
 	require.ErrorIs(t, err, chain.ErrUnsupported)
 	require.False(t, f.payout(sweep).Canceling)
+}
+
+// What a payout was worth does not bound what its cancellation may cost: a sweep whose
+// budget is spent on its first offer is canceled all the same.
+func TestThreat_F6_ACancellationMayCostMoreThanThePayout(t *testing.T) {
+	f := newFlow(t, bursartest.Options{})
+	_, sweep := f.underway()
+	budget := f.attempts(sweep)[0].MaxFee
+
+	twice, err := budget.Mul(2)
+	require.NoError(t, err)
+	f = newFlow(t, bursartest.Options{})
+	f.Pay(f.Create("ETH", f.ETH.Format(twice))) // half of what it moves is the most that a sweep costs
+	f.until(func() bool { return len(f.payouts()) == 1 && f.payouts()[0].Status == bursar.PayoutBroadcast })
+	sweep = f.only(bursar.PayoutSweep)
+	require.Equal(t, budget, sweep.MaxFee)
+	_, err = f.Gateway.BumpPayout(f.ctx(), sweep.ID, chain.Amount{})
+	require.NoError(t, err)
+	f.Step()
+	require.Equal(t, "FEE_TOO_HIGH", f.payout(sweep).FailureCode)
+	f.cancel(f.payout(sweep))
+	f.Step()
+	f.overtaken(sweep)
+	_, by := f.both(sweep)
+	require.True(t, budget.Less(by.MaxFee))
+	f.Mine(9)
+	require.Equal(t, bursar.PayoutCanceled, f.payout(sweep).Status)
+	f.Settle()
+	f.noBrokenRules()
 }
