@@ -296,3 +296,28 @@ func TestThreat_F6_ACancellationMayCostMoreThanThePayout(t *testing.T) {
 	f.Settle()
 	f.noBrokenRules()
 }
+
+// An operator cancels while a dearer transaction is being signed: that one is not
+// recorded, and not sent.
+func TestThreat_F7_CanceledWhileItIsBumped(t *testing.T) {
+	during := func() {}
+	o := bursartest.Options{Edit: func(*bursar.Config) {}}
+	signedBy(&o, func(chain.KeyRef) bool { during(); return false })
+	f := newFlow(t, o)
+	_, sweep := f.underway()
+	_, err := f.Gateway.BumpPayout(f.ctx(), sweep.ID, chain.Amount{})
+	require.NoError(t, err)
+	first := f.attempts(sweep)[0].TxID
+	during = func() { during = func() {}; f.cancel(sweep) }
+	_ = f.Gateway.Step(f.ctx()) // the step says that it was in the way
+	for _, a := range f.attempts(sweep) {
+		require.True(t, a.Cancels || a.TxID == first)
+	}
+	f.Chain.AdvanceTime(time.Minute)
+	f.Step()
+	require.Len(t, f.attempts(sweep), 2)
+	f.overtaken(sweep)
+	f.Settle()
+	f.noBrokenRules()
+	f.allSwept()
+}
