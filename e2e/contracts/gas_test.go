@@ -11,10 +11,16 @@ import (
 	"github.com/bursar-go/bursar/chain/evm/contracts"
 )
 
-// sweep runs one strategy for n payments in an asset and returns the gas of the
-// transactions that a gateway pays for.
+// sweep runs one strategy for n payments in an asset and returns the gas, for each, of
+// the transactions that a gateway pays for.
 func sweep(t *testing.T, strategy, asset string, n int) uint64 {
-	w := newWorld(t)
+	return newWorld(t).sweep(strategy, asset, n) / uint64(n)
+}
+
+// sweep runs one strategy under the rules of this world's chain, and returns the gas of
+// all payments.
+func (w *world) sweep(strategy, asset string, n int) uint64 {
+	t := w.t
 	token := w.token(asset)
 	w.mint(token, w.treasury.at)
 	before := w.balance(token, w.treasury.at)
@@ -43,17 +49,32 @@ func sweep(t *testing.T, strategy, asset string, n int) uint64 {
 		}
 		r := w.ok(w.send(w.sponsor, w.at, w.salted(op, token, payment, salts...)))
 		used, said = r.GasUsed, w.unswept(op, r)
-	case "topup":
+	case "7702mixed":
 		of := w.accounts(n)
+		w.delegate(of[(n+1)/2:]...)
+		w.mint(token, addresses(of)...)
+		r := w.ok(w.send(w.sponsor, w.at, w.batch(token, payment, addresses(of)...), with(w.authorisations(of[:(n+1)/2])...)))
+		used, said = r.GasUsed, w.unswept(contracts.OpSweep, r)
+	case "transfer":
+		of := w.accounts(n)
+		for _, a := range of {
+			w.ok(w.send(w.stranger, a.at, nil, value(payment+1e17)))
+			used += w.ok(w.send(a, w.treasury.at, nil, value(payment), limit(21_000))).GasUsed
+		}
+	case "topup", "topup_later":
+		of := w.accounts(n)
+		if strategy == "topup_later" {
+			w.mint(common.Address{}, addresses(of)...) // what an earlier sweep left behind
+		}
 		w.mint(token, addresses(of)...)
 		for _, a := range of {
-			used += w.ok(w.send(w.sponsor, a.at, nil, value(1e17))).GasUsed
-			used += w.ok(w.send(a, token, transfer(w.treasury.at, payment), limit(100_000))).GasUsed
+			used += w.ok(w.send(w.sponsor, a.at, nil, value(2e17))).GasUsed
+			used += w.ok(w.send(a, token, transfer(w.treasury.at, payment), limit(w.gas/10))).GasUsed
 		}
 	}
 	require.Nil(t, said)
 	require.Equal(t, before+int64(n)*payment, w.balance(token, w.treasury.at), "swept")
-	return used / uint64(n)
+	return used
 }
 
 // transfer encodes a transfer of a token.

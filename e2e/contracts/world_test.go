@@ -14,6 +14,7 @@ import (
 	"github.com/ethereum/go-ethereum/eth/ethconfig"
 	"github.com/ethereum/go-ethereum/ethclient/simulated"
 	"github.com/ethereum/go-ethereum/node"
+	"github.com/ethereum/go-ethereum/params"
 	"github.com/holiman/uint256"
 	"github.com/stretchr/testify/require"
 
@@ -54,14 +55,29 @@ type world struct {
 	at                                 common.Address
 	sponsor, owner, stranger, treasury account
 	made                               int
+	gas                                uint64 // that transactions ask for, unless they say
 	nonces                             map[common.Address]uint64
 }
 
 // newWorld starts a chain with the rules of Osaka: those after it are left out,
 // which the development chain switches on in part.
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, osaka) }
+
+// rules change those of the development chain.
+type rules func(*params.ChainConfig)
+
+// osaka are the rules that chains have today.
+func osaka(c *params.ChainConfig) { c.BogotaTime = nil }
+
+// amsterdam are those of the fork after it.
+func amsterdam(c *params.ChainConfig) {
+	c.BogotaTime, c.AmsterdamTime = nil, new(uint64)
+}
+
+// newWorldOf starts a chain with some rules.
+func newWorldOf(t *testing.T, change rules) *world {
 	w := &world{
-		t: t, sponsor: keyed(t, "sponsor"), owner: keyed(t, "owner"), stranger: keyed(t, "stranger"), treasury: keyed(t, "treasury"),
+		gas: contracts.TxGas, t: t, sponsor: keyed(t, "sponsor"), owner: keyed(t, "owner"), stranger: keyed(t, "stranger"), treasury: keyed(t, "treasury"),
 		nonces: map[common.Address]uint64{},
 	}
 	coins := new(big.Int).Mul(big.NewInt(1e18), big.NewInt(1000))
@@ -72,7 +88,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.backend = simulated.NewBackend(alloc, func(_ *node.Config, c *ethconfig.Config) {
 		rules := *c.Genesis.Config
-		rules.BogotaTime = nil
+		change(&rules)
 		c.Genesis.Config = &rules
 	})
 	t.Cleanup(func() { require.NoError(t, w.backend.Close()) })
@@ -117,7 +133,7 @@ func (w *world) send(from account, to common.Address, data []byte, with ...func(
 
 func (w *world) transact(from account, to *common.Address, data []byte, with ...func(*tx)) *types.Receipt {
 	w.t.Helper()
-	x := tx{gas: contracts.TxGas}
+	x := tx{gas: w.gas}
 	for _, f := range with {
 		f(&x)
 	}

@@ -9,7 +9,7 @@ const TxGas = 16_777_216
 // reserve is what a batch keeps beside an entry's own gas before it tries it.
 const reserve = 9_000
 
-// Way is how an entry's address is swept.
+// Way is how an address is swept.
 type Way uint8
 
 const (
@@ -21,6 +21,13 @@ const (
 	ForwarderFirst
 	// ForwarderLater is a deployed forwarder, by salt.
 	ForwarderLater
+	// TopUp is no entry of a batch: the sponsor sends gas to an account that the chain
+	// has never seen, which then makes its transfer. Two transactions.
+	TopUp
+	// TopUpLater is that of an account that is there already, as after a first one.
+	TopUpLater
+	// Transfer is no entry either: an account sends coin and pays for it by itself.
+	Transfer
 )
 
 // String returns the way as figures name it.
@@ -34,6 +41,12 @@ func (w Way) String() string {
 		return "forwarder_first"
 	case ForwarderLater:
 		return "forwarder_later"
+	case TopUp:
+		return "topup"
+	case TopUpLater:
+		return "topup_later"
+	case Transfer:
+		return "transfer"
 	}
 	return fmt.Sprintf("Way(%d)", uint8(w))
 }
@@ -52,6 +65,21 @@ const (
 	Proxied
 )
 
+// String returns the class as figures name it.
+func (c Class) String() string {
+	switch c {
+	case Coin:
+		return "coin"
+	case Plain:
+		return "oz"
+	case Checked:
+		return "usdt"
+	case Proxied:
+		return "usdc"
+	}
+	return fmt.Sprintf("Class(%d)", uint8(c))
+}
+
 // Cost is what a batch needs of gas, before refunds: never too little for the
 // tokens it was measured with. Tokens of one class differ, so that a dry run
 // decides; make a Cost of your own for a token that was measured.
@@ -65,7 +93,8 @@ type Cost struct {
 // up by one percent, for amounts that are given; an amount of zero is 800 more for
 // an entry of a Plain or Checked token, 1,100 for a Proxied one, before refunds.
 // Deposits that leave nothing behind, and a treasury that has some of the asset
-// already, are assumed. A way or class that is none is a *FieldError.
+// already, are assumed. A way or class that is none, and a way without a batch, is a
+// *FieldError. What is paid for in the end is less: GasOf.
 func CostOf(way Way, class Class) (Cost, error) {
 	if way < Fresh || way > ForwarderLater {
 		return Cost{}, fieldErr("Way", "is none: %d", uint8(way))
