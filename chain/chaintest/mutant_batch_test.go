@@ -161,6 +161,19 @@ func wrongBatchers() []wrongClient {
 		{"forgets authorities after a reorg", []string{"Batch/Reorg"}, statusOf(func(s *chain.TxStatus) {
 			s.Locks = s.Locks[:min(1, len(s.Locks))]
 		})},
+		{"work without authorisations", []string{"Batch/WorkIsWhatItTakes"}, worksOn(func(of *chain.Collection) {
+			of.First, of.Again = 0, max(of.First, 0)+max(of.Again, 0)
+		})},
+		{"work as if all authorised", []string{"Batch/WorkIsWhatItTakes"}, worksOn(func(of *chain.Collection) {
+			of.First, of.Again = max(of.First, 0)+max(of.Again, 0), 0
+		})},
+		{"work of one batch for each", []string{"Batch/WorkIsWhatItTakes"}, func(m *mutant) {
+			m.works = func(of chain.Collection) chain.Work {
+				w := m.work(of)
+				w.Now += uint64(max(of.First+of.Again-1, 0)) * gasTransaction
+				return w
+			}
+		}},
 	}
 }
 

@@ -94,6 +94,7 @@ type mutant struct {
 	as        func(any) bool
 	codec     chain.Codec
 	batching  func(chain.Batching) chain.Batching
+	works     func(chain.Collection) chain.Work
 	bounds    func(in chain.Intent, b chain.Batching) error
 }
 
@@ -238,6 +239,22 @@ func (m *mutant) Bump(ctx context.Context, in chain.Intent, old chain.Signed) (c
 	return m.Client.Bump(ctx, in, old)
 }
 
+func (m *mutant) Work(of chain.Collection) chain.Work {
+	if m.works != nil {
+		return m.works(of)
+	}
+	return m.work(of)
+}
+
+// work is what a right client tells that makes batches where the mutant says so.
+func (m *mutant) work(of chain.Collection) chain.Work {
+	w, n := m.Client.Work(of), max(of.First, 0)+max(of.Again, 0)
+	if of.Way == chain.WayBatch && !of.Asset.Native() && n > 0 {
+		w.Now = batchWork(uint64(max(of.First, 0)), uint64(max(of.Again, 0)))
+	}
+	return w
+}
+
 func (m *mutant) As(target any) bool {
 	if m.as != nil {
 		return m.as(target)
@@ -256,6 +273,8 @@ func (m *mutant) As(target any) bool {
 	case *chain.FeeBumper:
 		*t = m
 	case *chain.Batcher:
+		*t = m
+	case *chain.WorkEstimator:
 		*t = m
 	default:
 		return false
@@ -471,7 +490,7 @@ type wrongClient struct {
 }
 
 func wrongClients() []wrongClient {
-	return slices.Concat(wrongReaders(), wrongScanners(), wrongStatuses(), wrongWriters(), wrongCodecs())
+	return slices.Concat(wrongReaders(), wrongScanners(), wrongStatuses(), wrongWriters(), wrongCodecs(), wrongWorkers())
 }
 
 // TestSuiteIsPatient: a node that is busy now and then is no wrong client.

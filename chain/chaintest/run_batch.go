@@ -57,6 +57,7 @@ func batchChecks() []batchCheck {
 		{"Batch/BumpPastABadSource", checkBatchBumpPast},
 		{"Batch/CancelSpendsTheSponsorsLock", checkBatchCancel},
 		{"Batch/Reorg", checkBatchReorg},
+		{"Batch/WorkIsWhatItTakes", checkBatchWork},
 	}
 }
 

@@ -23,6 +23,8 @@ func capabilityChecks() []check {
 		{"Inspect/Token", checkInspect},
 		{"DryRun/TellsFailure", checkDryRun},
 		{"Batching/Coherent", checkBatching},
+		{"Work/Coherent", checkWork},
+		{"Work/IsWhatTransfersTake", checkWorkAlone},
 	}
 }
 

@@ -63,7 +63,8 @@ func (q *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, q.String
 
 // As hands out a capability where enough operators for Config.Agree have it,
 // wrapped so that the rules of the quorum hold for it too. A chain.Batcher there is
-// where all clients are one and say the same: whoever drafts, the first one signs.
+// where all clients are one and say the same: whoever drafts, the first one signs. A
+// chain.WorkEstimator is there where all are one.
 func (q *Client) As(target any) bool {
 	switch t := target.(type) {
 	case *chain.BalanceReader:
@@ -91,6 +92,11 @@ func (q *Client) As(target any) bool {
 			*t = b
 		}
 		return ok
+	case *chain.WorkEstimator:
+		if capable := all[chain.WorkEstimator](q); len(capable) > 0 {
+			*t = workers(capable)
+			return true
+		}
 	case *chain.HeadSubscriber:
 		// Heads that are pushed are hints: one provider is enough.
 		for _, p := range q.providers {
@@ -120,6 +126,19 @@ func capableOf[T any](q *Client) int {
 		}
 	}
 	return len(have)
+}
+
+// all are the providers' capability, whatever their operators; none where one lacks it.
+func all[T any](q *Client) []T {
+	var out []T
+	for _, p := range q.providers {
+		c, ok := chain.As[T](p.Client)
+		if !ok {
+			return nil
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // capable makes a provider's call of an optional capability.

@@ -39,19 +39,36 @@ func (b batcher) Batching() chain.Batching { return b.bound }
 // batching asks all clients, whatever their operators: it is their configuration,
 // which no node has a say in, and one that differs is a mistake of ours.
 func batching(q *Client) (batcher, bool) {
-	var out batcher
-	for i, p := range q.providers {
-		c, ok := chain.As[chain.Batcher](p.Client)
-		if !ok {
-			return batcher{}, false
-		}
-		bound := c.Batching()
-		if i > 0 && bound != out.bound {
-			return batcher{}, false
-		}
-		out.bound = bound
+	capable := all[chain.Batcher](q)
+	if len(capable) == 0 {
+		return batcher{}, false
 	}
-	return out, true
+	bound := capable[0].Batching()
+	for _, c := range capable[1:] {
+		if c.Batching() != bound {
+			return batcher{}, false
+		}
+	}
+	return batcher{bound}, true
+}
+
+// workers is chain.WorkEstimator of all clients.
+type workers []chain.WorkEstimator
+
+// Work says what all of them say, each figure for itself. Where one says otherwise it
+// is not known: their configurations differ.
+func (w workers) Work(of chain.Collection) chain.Work {
+	out := w[0].Work(of)
+	for _, other := range w[1:] {
+		got := other.Work(of)
+		if got.Now != out.Now {
+			out.Now = 0
+		}
+		if got.Next != out.Next || got.Rules != out.Rules {
+			out.Next, out.Rules = 0, ""
+		}
+	}
+	return out
 }
 
 // estimator is chain.FeeEstimator under the rules of the quorum.

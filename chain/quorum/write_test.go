@@ -183,6 +183,53 @@ func TestThreat_F1_BatchesWhereAllClientsAgree(t *testing.T) {
 	}
 }
 
+// works is a provider that tells of work.
+type works struct {
+	chain.Client
+	work chain.Work
+}
+
+func (w works) Work(chain.Collection) chain.Work { return w.work }
+
+// A figure is told where all clients tell the same.
+func TestWorkThatAllTell(t *testing.T) {
+	same := chain.Work{Now: 7, Next: 9, Rules: "some"}
+	ask := func(third any) (chain.Work, bool) {
+		w := newWorld(t, chaintest.Options{}, func(_ *world, c *quorum.Config) {
+			for i := range c.Providers {
+				inner := c.Providers[i].Client
+				if work, ok := third.(chain.Work); ok && i == 2 {
+					c.Providers[i].Client = works{inner, work}
+				} else if i < 2 {
+					c.Providers[i].Client = works{inner, same}
+				} else {
+					c.Providers[i].Client = struct{ chain.Client }{inner}
+				}
+			}
+		})
+		e, ok := chain.As[chain.WorkEstimator](w.q)
+		if !ok {
+			return chain.Work{}, false
+		}
+		return e.Work(chain.Collection{}), true
+	}
+	got, ok := ask(same)
+	require.True(t, ok)
+	require.Equal(t, same, got)
+	for third, want := range map[chain.Work]chain.Work{
+		{Now: 8, Next: 9, Rules: "some"}:  {Next: 9, Rules: "some"},
+		{Now: 7, Next: 8, Rules: "some"}:  {Now: 7},
+		{Now: 7, Next: 9, Rules: "other"}: {Now: 7},
+		{}:                                {},
+	} {
+		got, ok := ask(third)
+		require.True(t, ok)
+		require.Equal(t, want, got)
+	}
+	_, ok = ask(nil)
+	require.False(t, ok, "one cannot tell")
+}
+
 // market is a provider with a view of the market.
 type market struct {
 	chain.Client
