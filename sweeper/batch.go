@@ -12,15 +12,6 @@ import (
 	"github.com/bursar-go/bursar/chain"
 )
 
-// batches reports whether holdings of an asset are collected by transactions of many
-// moves. Coin is not: it pays for its own transfer, and what a contract sends on leaves
-// no log by which it could be counted.
-func (p Policy) batches(a chain.Asset) bool { return p.MaxBatch > 0 && !a.Native() }
-
-// joins reports whether a holding goes with others. One that a batch was to move and
-// did not goes by itself, where what is wrong with it is seen and holds up nobody.
-func (p Policy) joins(h Holding) bool { return p.batches(h.Asset) && !h.Plain && h.Missed == 0 }
-
 // gathering are the assets of which a planned batch waits to be signed: what else there
 // is of them waits for the next one, instead of going in a small one of its own.
 func (p Policy) gathering(jobs []Job) map[chain.AssetID]bool {

@@ -29,6 +29,9 @@
 //
 // A source that a batch was to move and did not goes by itself the next time.
 //
+// Forecasts tells, for holdings and a policy, which way each would go and why, and what
+// the ways that are possible cost: Decide and it ask the same function.
+//
 // # Why nothing is ever paid twice
 //
 //	job ── group 1 ── attempt a   locks {nonce:h:7}   ┐ share a lock:

@@ -92,24 +92,29 @@ func (p Policy) survey(jobs []Job) (open map[place]bool, tokens map[chain.Addres
 func (p Policy) eligible(all []Holding, open map[place]bool) []Holding {
 	var out []Holding
 	for _, h := range all {
-		address := h.Account.Address
-		switch {
-		case h.Amount.IsZero() || h.Amount.Less(h.Asset.SweepMinimum):
-		case address == p.Treasury || address == p.Sponsor.Address:
-		case open[place{address, h.Asset.ID}]:
-		default:
+		way, _ := p.choose(h)
+		if way != "" && !p.ours(h) && !open[place{h.Account.Address, h.Asset.ID}] {
 			out = append(out, h)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Holding) int {
-		return cmp.Or(
-			a.Since.Compare(b.Since),
-			cmp.Compare(a.Account.Address, b.Account.Address),
-			cmp.Compare(a.Asset.ID, b.Asset.ID),
-			cmp.Compare(a.Ref, b.Ref),
-		)
-	})
+	slices.SortStableFunc(out, byTurn)
 	return out
+}
+
+// ours reports whether a holding is where it is to be: the sponsor's and the treasury's
+// are never swept.
+func (p Policy) ours(h Holding) bool {
+	return h.Account.Address == p.Treasury || h.Account.Address == p.Sponsor.Address
+}
+
+// byTurn is the order of planning: the longest waiting comes first.
+func byTurn(a, b Holding) int {
+	return cmp.Or(
+		a.Since.Compare(b.Since),
+		cmp.Compare(a.Account.Address, b.Account.Address),
+		cmp.Compare(a.Asset.ID, b.Asset.ID),
+		cmp.Compare(a.Ref, b.Ref),
+	)
 }
 
 // sweep plans the transfer of one holding to the treasury.
