@@ -69,6 +69,37 @@ func TestExplain(t *testing.T) {
 	require.Contains(t, w.fails(exitFailed, "explain", " "), "Explain.What")
 }
 
+func TestSweeps(t *testing.T) {
+	// The gateway that works on the store does not sweep, so that something waits.
+	w := live(t, func(c *bursar.Config) { c.Chains[0].Sweep = bursar.SweepOff })
+	require.Contains(t, w.ok("sweeps"), "nothing waits to be swept")
+	w.kit.Pay(w.kit.Create("USDC", "10"))
+	w.kit.Settle()
+	text := w.ok("sweeps", "-chain", "local")
+	require.Contains(t, text, "local (eip155:1337), ")
+	require.Contains(t, text, "a unit of gas costs 0.0000000011 ETH now")
+	require.Regexp(t, `10 USDC +1 +1 +topup +no batches are set up +2 +55120 +0.000060632 `, text)
+	all := decode[[]bursar.SweepCosts](t, w.ok("sweeps", "-json"))
+	require.Len(t, all, 1)
+	require.Equal(t, chain.WayTopUp, all[0].Waiting[0].Way)
+	require.Equal(t, uint64(55_120), all[0].Waiting[0].Ways[0].Now.GasEach)
+	offline := w.ok("sweeps", "-no-chain")
+	require.Contains(t, offline, "the price of gas is not known: ")
+	require.Regexp(t, `topup +no batches are set up +2 +55120 +\? `, offline, "gas is told without a node")
+	require.Contains(t, w.fails(exitFailed, "sweeps", "-chain", "mars"), `chain "mars" is not configured`)
+}
+
+// TestBatchesWithoutTheNode: what is configured of batches needs no node to be right.
+func TestBatchesWithoutTheNode(t *testing.T) {
+	w := newWorld(t)
+	text, err := os.ReadFile(w.config)
+	require.NoError(t, err)
+	w.write("bursar.yaml", strings.Replace(string(text), "    describe:", "    sweeper: {owner: \""+coldOwner+"\", max_batch: 100, gather: 1h}\n    describe:", 1))
+	w.ok("migrate")
+	w.ok("verify", "-no-chain")
+	require.Contains(t, w.ok("sweeps", "-no-chain"), "nothing waits to be swept")
+}
+
 func TestMigrate(t *testing.T) {
 	w := newWorld(t)
 	require.Contains(t, w.ok("migrate", "-dry-run"), "sqlite is at schema 0")

@@ -171,8 +171,18 @@ type offline struct{ chain.Client }
 // errOffline is transient to the library: it notes it, and goes on.
 var errOffline = fmt.Errorf("%w: left out by -no-chain", chain.ErrTransient)
 
-// As hides what the client could ask beside the port.
-func (offline) As(any) bool { return false }
+// As hides what the client could ask beside the port. What it knows without asking
+// stays: without it the configuration of batches would be refused.
+func (o offline) As(target any) bool {
+	var ok bool
+	switch t := target.(type) {
+	case *chain.Batcher:
+		*t, ok = chain.As[chain.Batcher](o.Client)
+	case *chain.WorkEstimator:
+		*t, ok = chain.As[chain.WorkEstimator](o.Client)
+	}
+	return ok
+}
 
 // Head implements chain.Reader.
 func (offline) Head(context.Context) (chain.Head, error) { return chain.Head{}, errOffline }

@@ -73,7 +73,7 @@ func (w *world) write(name, text string) {
 }
 
 // live starts a gateway with a simulated chain on the database.
-func live(t testing.TB) *world {
+func live(t testing.TB, edits ...func(*bursar.Config)) *world {
 	t.Helper()
 	w := newWorld(t)
 	w.kit = bursartest.New(t, bursartest.Options{
@@ -83,7 +83,12 @@ func live(t testing.TB) *world {
 			t.Cleanup(func() { require.NoError(t, s.Close()) })
 			return s
 		},
-		Edit: func(c *bursar.Config) { c.Logger = slog.New(slog.DiscardHandler) },
+		Edit: func(c *bursar.Config) {
+			c.Logger = slog.New(slog.DiscardHandler)
+			for _, edit := range edits {
+				edit(c)
+			}
+		},
 		Client: func(c chain.Client) chain.Client {
 			w.client = c
 			return c
