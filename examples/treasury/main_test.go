@@ -35,9 +35,9 @@ func TestTheTable(t *testing.T) {
 	require.Empty(t, stderr)
 	for _, line := range []string{
 		`^12 payments of 25 USD,`,
-		`^ +classic +24 +6\d\d,\d{3} +5\d,\d{3} +– +0\.0006\d\d +0\.000[01]\d\d +1000 +1300$`,
-		`^ +together, first +1 +[34]\d\d,\d{3} +3\d,\d{3} +3\d\.\d % +0\.000[34]\d\d +0\.000000 +1000 +1300$`,
-		`^ +together, again +1 +1\d\d,\d{3} +1\d,\d{3} +7\d\.\d % +0\.0001\d\d +0\.000000 +1300 +1600$`,
+		`^ +classic +24 +6\d\d,\d{3} +5\d,\d{3} +– +238,554 +0\.0006\d\d +0\.000[01]\d\d +1000 +1300$`,
+		`^ +together, first +1 +[34]\d\d,\d{3} +3\d,\d{3} +3\d\.\d % +242,\d{3} +0\.000[34]\d\d +0\.000000 +1000 +1300$`,
+		`^ +together, again +1 +1\d\d,\d{3} +1\d,\d{3} +7\d\.\d % +17,\d{3} +0\.0001\d\d +0\.000000 +1300 +1600$`,
 		`^Every payment is in its treasury`,
 	} {
 		require.Regexp(t, regexp.MustCompile("(?m)"+line), stdout)

@@ -34,15 +34,16 @@ func table(out io.Writer, all []outcome) error {
 		// The names alone are on the left.
 		fmt.Fprintf(t, "%-*s\t%s\t\n", nameWidth, name, strings.Join(cells, "\t"))
 	}
-	row("", "transactions", "gas", "per payment", "saved", "fee, ETH", "left behind, ETH", "treasury had", "has, "+symbol)
+	row("", "transactions", "gas", "per payment", "saved", "then", "fee, ETH", "left behind, ETH", "treasury had", "has, "+symbol)
 	for _, o := range all {
-		row(o.name, strconv.Itoa(o.txs), grouped(o.gas), grouped(o.each()), saving(all[0], o), coins(o.fee), coins(o.left), o.before.Format(decimals), o.after.Format(decimals))
+		row(o.name, strconv.Itoa(o.txs), grouped(o.gas), grouped(o.each()), saving(all[0], o), grouped(o.next/uint64(o.asked)), coins(o.fee), coins(o.left), o.before.Format(decimals), o.after.Format(decimals))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	_, err := io.WriteString(out, `
 gas           of all transactions, those that send gas with them, from their receipts
+then          gas per payment that the client expects under the rules of the coming fork, a projection
 left behind   coin that addresses were sent for gas and did not use
 treasury      by the chain; what it has more is what its customers paid, to the unit
 `)

@@ -72,6 +72,9 @@ type outcome struct {
 	// before is what the treasury had before these payments, after what it has now, by the
 	// chain, and due what it must have, in base units of the token.
 	before, after, due chain.Amount
+	// next is the gas that the client expects of the same payments under the rules of the
+	// coming fork.
+	next uint64
 	// left is what the addresses have of the coin.
 	left chain.Amount
 	// audit is the gateway's own, of its books and of the chain.
@@ -197,6 +200,18 @@ func (s *scene) collect(ctx context.Context, t *till, to []common.Address, want 
 	return swept, nil
 }
 
+// collection is what is swept in that way.
+func (o *outcome) collection(token chain.Asset) chain.Collection {
+	of := chain.Collection{Asset: token, Way: chain.WayTopUp, First: o.asked}
+	if o.together {
+		of.Way = chain.WayBatch
+	}
+	if o.again {
+		of.First, of.Again = 0, o.asked
+	}
+	return of
+}
+
 // busy reports whether something is to be sent, or not final yet.
 func (t *till) busy(ctx context.Context) (bool, error) {
 	rows, err := t.gateway.Payouts(ctx, bursar.PayoutQuery{Open: true, Limit: 1})
@@ -225,6 +240,7 @@ func (t *till) tell(ctx context.Context, o *outcome, earlier int, shown []common
 	if o.left, err = t.has(ctx, local().Info.Native, shown...); err != nil {
 		return err
 	}
+	o.next = t.client.Work(o.collection(t.chain.token)).Next
 	o.audit, err = t.gateway.Verify(ctx)
 	return err
 }
