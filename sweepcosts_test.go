@@ -202,6 +202,8 @@ func TestSweepCostsTellWhy(t *testing.T) {
 	})
 	f.crowd("USDT", 2)
 	coin := f.Create("ETH", "1")
+	// What the sponsor and the float have stays where it works.
+	f.Chain.Pay("payer", f.Sponsor, f.USDC, units(t, f.USDC, "7"))
 	f.refuse(chaintest.MethodPrepare)
 	f.Chain.Pay("payer", coin.Address, f.USDC, units(t, f.USDC, "5"))
 	f.crowd("USDC", 1)
@@ -220,6 +222,37 @@ func TestSweepCostsTellWhy(t *testing.T) {
 			require.Equal(t, 1, w.Addresses)
 		}
 	}
+}
+
+// Addresses that paid for themselves are there on the chain, and delegate to nobody; of
+// those that coin may come to it is told that they go by themselves.
+func TestSweepCostsOfAddressesThatPaidAlone(t *testing.T) {
+	f := newFlow(t, bursartest.Options{Batches: true, Edit: func(c *bursar.Config) { c.Chains[0].MaxBatch = -1 }})
+	at := f.permanent("ann")[0]
+	coin, err := f.Gateway.CreateAddress(t.Context(), bursar.AddressRequest{Chain: f.Chain.Info().ID, Customer: "ann"})
+	require.NoError(t, err)
+	f.deposit(f.USDC, "5", at)
+	f.Settle()
+	require.Len(t, f.payouts(bursar.PayoutSweep), 1)
+	f.reconfigure(func(c *bursar.Config) { c.Chains[0].Sweep = bursar.SweepOff })
+	f.deposit(f.USDC, "5", at, coin.Address)
+	off := f.costs().Waiting[0]
+	require.Equal(t, []int{2, 0}, []int{off.Addresses, off.Delegating})
+	require.Equal(t, uint64(2*55_120+90_000), off.Ways[0].Next.Gas, "one of them is new on the chain")
+
+	require.NoError(t, f.Gateway.Stop(t.Context()))
+	cfg := f.cfg
+	cfg.Chains = append([]bursar.Chain(nil), cfg.Chains...)
+	cfg.Chains[0].Sweep, cfg.Chains[0].MaxBatch, cfg.Chains[0].Gather = bursar.SweepFinal, 0, time.Hour
+	next, err := bursar.New(cfg)
+	require.NoError(t, err)
+	got, err := next.SweepCosts(t.Context(), f.Chain.Info().ID)
+	require.NoError(t, err)
+	require.Len(t, got.Waiting, 2)
+	require.Equal(t, sweeper.ReasonTogether, got.Waiting[0].Reason)
+	require.Zero(t, got.Waiting[0].Delegating, "it was in no batch")
+	require.Equal(t, chain.WayTopUp, got.Waiting[1].Way)
+	require.Equal(t, sweeper.ReasonCoinAddress, got.Waiting[1].Reason)
 }
 
 func TestSweepCostsRefuseAndDoWithout(t *testing.T) {

@@ -88,6 +88,10 @@ func TestForecasts(t *testing.T) {
 		"tokens together, in full batches": {together, []Waiting{
 			waits(holding("1", "a", usdc, 1, 9)), waits(holding("2", "b", usdc, 1, 8), delegating), waits(holding("3", "c", usdc, 1, 7)), waits(holding("4", "d", usdc, 1, 6), of(2)),
 		}, []string{usdc.Symbol + " batch together: 5 at 4, 1; batch 2 156/797; topup 8 200/775"}},
+		"used once, delegating never": {together, []Waiting{waits(holding("1", "a", usdc, 1, 9), used)}, []string{usdc.Symbol + " batch together: 1 at 1, 0; batch 1 59/271; topup 2 50/55"}},
+		"delegating elsewhere": {together, []Waiting{waits(holding("1", "a", usdc, 1, 9), func(w *Waiting) { w.Delegates = true })}, []string{
+			usdc.Symbol + " batch together: 1 at 1, 1; batch 1 39/46; topup 2 50/240",
+		}},
 		"why not together": {together, []Waiting{
 			waits(holding("1", "a", usdc, 1, 9), plain), waits(holding("2", "b", usdc, 1, 8), plain, used), waits(holding("3", "c", usdc, 1, 7), missed, delegating),
 		}, []string{
@@ -158,6 +162,33 @@ func TestForecasts_UnknownWork(t *testing.T) {
 	got := Forecasts(waiting, p, &tariff{none: chain.WayBatch, next: true}, units(1))
 	require.Equal(t, []string{usdc.Symbol + " batch together: 1 at 1, 0; batch 1 0/0; topup 2 50/240"}, allTold(got))
 	require.Empty(t, got[0].Ways[0].Rules)
+
+	// Of the second transaction nothing is known, or not what is coming.
+	for _, late := range []bool{true, false} {
+		three := []Waiting{waiting[0], waits(holding("q", "b", usdc, 1, 1)), waits(holding("s", "c", usdc, 1, 1))}
+		got := Forecasts(three, p, partly{late}, units(1))[0].Ways[0]
+		require.Equal(t, 2, got.Transactions)
+		require.Zero(t, got.Next)
+		require.Empty(t, got.Rules)
+		if late {
+			require.Equal(t, uint64(8), got.Now.Gas)
+		} else {
+			require.Zero(t, got.Now)
+		}
+	}
+}
+
+// partly knows the work of two addresses, and of one nothing or not what is coming.
+type partly struct{ now bool }
+
+func (p partly) Work(of chain.Collection) chain.Work {
+	switch {
+	case of.First == 2:
+		return chain.Work{Now: 5, Next: 7, Rules: "soon"}
+	case p.now:
+		return chain.Work{Now: 3}
+	}
+	return chain.Work{Next: 3, Rules: "soon"}
 }
 
 // More than any amount is the largest one, and no failure.

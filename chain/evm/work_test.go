@@ -64,9 +64,10 @@ func TestWorkKnowsTokensByContract(t *testing.T) {
 		p     Preset
 		class map[string]contracts.Class
 	}{
-		"ethereum": {Ethereum(), map[string]contracts.Class{"USDC": contracts.Proxied, "USDT": contracts.Checked, "DAI": contracts.Plain}},
-		"polygon":  {Polygon(), map[string]contracts.Class{"USDC": contracts.Proxied, "USDC.e": contracts.Plain, "USDT": contracts.Plain}},
-		"bsc":      {BSC(), map[string]contracts.Class{"USDC": contracts.Plain, "USDT": contracts.Plain}},
+		"ethereum":  {Ethereum(), map[string]contracts.Class{"USDC": contracts.Proxied, "USDT": contracts.Checked, "DAI": contracts.Plain}},
+		"avalanche": {Avalanche(), map[string]contracts.Class{"USDC": contracts.Proxied, "USDT": contracts.Plain, "USDT.e": contracts.Plain}},
+		"polygon":   {Polygon(), map[string]contracts.Class{"USDC": contracts.Proxied, "USDC.e": contracts.Plain, "USDT": contracts.Plain}},
+		"bsc":       {BSC(), map[string]contracts.Class{"USDC": contracts.Plain, "USDT": contracts.Plain}},
 	} {
 		c := workClient(t, want.p, nil)
 		require.Equal(t, contracts.Coin, c.classOf(want.p.Info.Native))

@@ -180,7 +180,9 @@ func TestGasAddsUp(t *testing.T) {
 		n, m := rapid.IntRange(0, 2000).Draw(t, "n"), rapid.IntRange(0, 2000).Draw(t, "m")
 		got := a.With(n, b, m)
 		require.Equal(t, got, b.With(m, a, n))
-		require.LessOrEqual(t, got, a.Of(n)+b.Of(m)+max(a.Base, b.Base), "apart")
+		if n > 0 && m > 0 {
+			require.LessOrEqual(t, got, a.Of(n)+b.Of(m), "apart")
+		}
 		before := Gas{Base: a.Base, Entry: a.Entry}.With(n, Gas{Base: b.Base, Entry: b.Entry}, m)
 		require.LessOrEqual(t, got, before)
 		require.GreaterOrEqual(t, got*5+5, before*4, "a fifth at most")
