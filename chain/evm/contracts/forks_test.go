@@ -180,6 +180,7 @@ func TestGasAddsUp(t *testing.T) {
 		n, m := rapid.IntRange(0, 2000).Draw(t, "n"), rapid.IntRange(0, 2000).Draw(t, "m")
 		got := a.With(n, b, m)
 		require.Equal(t, got, b.With(m, a, n))
+		require.Equal(t, a.Of(n+m), a.With(n, a, m), "one transaction, paid once")
 		if n > 0 && m > 0 {
 			require.LessOrEqual(t, got, a.Of(n)+b.Of(m), "apart")
 		}
