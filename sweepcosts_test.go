@@ -315,3 +315,50 @@ func TestSweepCostsAsTextAndJSON(t *testing.T) {
 	got.Waiting = nil
 	require.Contains(t, got.String(), "nothing waits to be swept")
 }
+
+// Money that is not believed is not told of: it is not swept.
+func TestSweepCostsLeaveDoubtfulMoneyOut(t *testing.T) {
+	f := newFlow(t, bursartest.Options{Chain: tagged(), SkipLedger: true})
+	pin := f.pinned()
+	f.reconfigure(func(c *bursar.Config) { c.Chains[0].Sweep = bursar.SweepOff })
+	p := f.Create("PIN", "10")
+	f.Chain.SetFinalized(f.Chain.Head().Height)
+	f.Pay(p)
+	f.Mine(1)
+	f.Chain.Upgrade(pin)
+	f.Chain.Pay("later", p.Address, pin, units(t, pin, "7"))
+	f.Mine(10)
+	f.Chain.FollowFinalized()
+	f.Mine(1)
+	got := f.costs().Waiting
+	require.Len(t, got, 1)
+	require.Equal(t, units(t, pin, "10"), got[0].Amount)
+	require.Equal(t, 1, got[0].Payments)
+}
+
+// What a batch left behind is told of as what it is: less, and to go by itself.
+func TestSweepCostsOfWhatABatchLeftBehind(t *testing.T) {
+	f := gathering(t)
+	f.deposit(f.USDC, "10", f.permanent("ann", "bob")...)
+	f.Chain.AdvanceTime(2 * time.Hour)
+	f.Step()
+	require.Equal(t, bursar.PayoutBroadcast, f.payouts(bursar.PayoutSweep)[1].Status)
+	f.Chain.SetTransferRate(f.USDC, 1, 2)
+	f.Mine(1)
+	f.Chain.SetTransferRate(f.USDC, 1, 1)
+	f.refuse(chaintest.MethodPrepare) // what is left is planned, and given up
+	f.Mine(7)
+	f.reconfigure(func(c *bursar.Config) { c.Chains[0].Sweep = bursar.SweepOff })
+	for _, p := range f.payouts(bursar.PayoutSweep) {
+		if p.Status == bursar.PayoutPlanned {
+			_, err := f.Gateway.CancelPayout(f.ctx(), p.ID)
+			require.NoError(t, err)
+		}
+	}
+	f.reconfigure(func(c *bursar.Config) { c.Chains[0].Sweep, c.Chains[0].Gather = bursar.SweepFinal, time.Hour })
+	got := f.costs().Waiting
+	require.Len(t, got, 1)
+	require.Equal(t, units(t, f.USDC, "10"), got[0].Amount, "half of it is there")
+	require.Equal(t, sweeper.ReasonMissed, got[0].Reason)
+	require.Equal(t, []int{2, 2}, []int{got[0].Addresses, got[0].Delegating})
+}
