@@ -1,6 +1,7 @@
 package bursar_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,26 +47,31 @@ func TestThreat_F14_ASignedSweepTakesWhatCameInstead(t *testing.T) {
 			if symbol == "ETH" && c.name == "less" {
 				continue // such a sweep can be mined again once there is enough
 			}
-			t.Run(symbol+" "+c.name, func(t *testing.T) {
-				f := newFlow(t, bursartest.Options{})
-				a, err := f.Gateway.CreateAddress(t.Context(), bursar.AddressRequest{Chain: f.Chain.Info().ID, Customer: "c"})
-				require.NoError(t, err)
-				asset := map[string]chain.Asset{"ETH": f.ETH, "USDC": f.USDC}[symbol]
-				first := f.orphanSwept(f.Chain.Pay("one", a.Address, asset, units(t, asset, "10")))
-				for _, n := range c.again {
-					f.Chain.Pay("one", a.Address, asset, units(t, asset, n))
-				}
-				for range 4 {
-					f.Settle()
-				}
-				require.Equal(t, units(t, asset, c.total).String(), f.minus(asset, "customer:c"))
-				rows := f.payouts(bursar.PayoutSweep)
-				require.Len(t, rows, c.sweeps)
-				require.Equal(t, first.ID, rows[0].ID)
-				require.Equal(t, c.first, rows[0].Status)
-				f.noBrokenRules()
-				f.allSwept()
-			})
+			for _, atOnce := range []bool{false, true} {
+				t.Run(fmt.Sprint(symbol, " ", c.name, " ", atOnce), func(t *testing.T) {
+					f := newFlow(t, bursartest.Options{})
+					a, err := f.Gateway.CreateAddress(t.Context(), bursar.AddressRequest{Chain: f.Chain.Info().ID, Customer: "c"})
+					require.NoError(t, err)
+					asset := map[string]chain.Asset{"ETH": f.ETH, "USDC": f.USDC}[symbol]
+					first := f.orphanSwept(f.Chain.Pay("one", a.Address, asset, units(t, asset, "10")))
+					for _, n := range c.again {
+						f.Chain.Pay("one", a.Address, asset, units(t, asset, n))
+					}
+					if atOnce {
+						f.Chain.Mine(20) // the reorg and all that follows is one page
+					}
+					for range 4 {
+						f.Settle()
+					}
+					require.Equal(t, units(t, asset, c.total).String(), f.minus(asset, "customer:c"))
+					rows := f.payouts(bursar.PayoutSweep)
+					require.Len(t, rows, c.sweeps)
+					require.Equal(t, first.ID, rows[0].ID)
+					require.Equal(t, c.first, rows[0].Status)
+					f.noBrokenRules()
+					f.allSwept()
+				})
+			}
 		}
 	}
 }

@@ -447,38 +447,6 @@ func (j *journal) Signed(ctx context.Context, jobID string, draft chain.Draft, s
 	})
 }
 
-// lockable checks that the locks of a signature are free, or those of its own
-// attempt group. The store's unique locks are the last line behind it.
-func (j *journal) lockable(d *desk, p *payoutFile, draft chain.Draft, s chain.Signed) error {
-	var group []Attempt
-	for _, a := range p.attempts {
-		if a.Group == p.Group {
-			group = append(group, a)
-		}
-	}
-	if (len(group) > 0) != (len(draft.Intent.Reuse) > 0) {
-		return fmt.Errorf("%w: payout %s has %d attempts in its group", ErrConflict, p.ID, len(group))
-	}
-	for _, a := range group {
-		if !slices.ContainsFunc(s.Locks, func(l chain.Lock) bool { return slices.Contains(a.Locks, l) }) {
-			return fmt.Errorf("%w: the replacement of %s shares no lock with it", ErrInvariant, a.TxID)
-		}
-	}
-	held, err := d.tx.Attempts(d.ctx, AttemptQuery{Chain: s.Chain, Locks: s.Locks})
-	if err != nil {
-		return err
-	}
-	for _, a := range held {
-		if !a.Open && a.Locks[0] != s.Locks[0] {
-			continue // it can never be mined, and did not consume what it only delegated with
-		}
-		if a.PayoutID != p.ID || a.Group != p.Group {
-			return fmt.Errorf("%w: a lock of %s belongs to payout %s", ErrConflict, s.ID, a.PayoutID)
-		}
-	}
-	return nil
-}
-
 // Sent implements sweeper.Journal.
 func (j *journal) Sent(ctx context.Context, jobID string, id chain.TxID, outcome error) error {
 	return j.write(ctx, func(d *desk) error {
@@ -566,14 +534,7 @@ func (p *payoutFile) unsigned() bool {
 // covered, to be planned anew.
 func (d *desk) giveUp(p *payoutFile, cause error) error {
 	for _, it := range p.Items {
-		rows, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{it.TransactionID}})
-		if err != nil {
-			return err
-		}
-		if len(rows) == 0 {
-			return fmt.Errorf("%w: payout %s covers %s, which is gone", ErrInvariant, p.ID, it.TransactionID)
-		}
-		f, err := d.file(rows[0].To)
+		f, err := d.covered(p, it)
 		if err != nil {
 			return err
 		}

@@ -374,22 +374,15 @@ func (d *desk) mayGiveUp(p *payoutFile) error {
 // there, and what comes later is another one's.
 func (d *desk) lostItem(p *payoutFile) (lost, err error) {
 	for _, it := range p.Items {
-		rows, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{it.TransactionID}})
+		f, err := d.covered(p, it)
 		if err != nil {
 			return nil, err
 		}
-		for _, row := range rows {
-			f, err := d.file(row.To)
-			if err != nil {
-				return nil, err
-			}
-			switch t := f.tx(row.ID); {
-			case t == nil:
-			case !t.Live():
-				return errDepositGone, nil
-			case t.overCovered():
-				return errSweptTwice, nil
-			}
+		switch t := f.tx(it.TransactionID); {
+		case !t.Live():
+			return errDepositGone, nil
+		case t.overCovered():
+			return errSweptTwice, nil
 		}
 	}
 	return nil, nil
@@ -407,25 +400,45 @@ func (d *desk) discharge(p *payoutFile, f fact) error {
 	}
 	parts := p.discharges()
 	for i, it := range p.Items {
-		rows, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{it.TransactionID}})
+		file, err := d.covered(p, it)
 		if err != nil {
 			return err
 		}
-		if len(rows) == 0 {
-			return fmt.Errorf("%w: payout %s covers %s, which is gone", ErrInvariant, p.ID, it.TransactionID)
-		}
-		if err := d.dischargeItem(rows[0].To, it, parts[i], f); err != nil {
+		if err := d.dischargeItem(file, it, parts[i], f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *desk) dischargeItem(a chain.Address, it PayoutItem, part chain.Amount, f fact) error {
-	file, err := d.file(a)
-	if err != nil {
-		return err
+// covered is the file of the address that has a transaction which a payout covers. The
+// store need not know the transaction: what a reorg brought back may have taken over a
+// payout's item in this very step.
+func (d *desk) covered(p *payoutFile, it PayoutItem) (*file, error) {
+	at := it.From
+	switch {
+	case paysStranger(p.Kind):
+		rows, err := d.tx.Transactions(d.ctx, TransactionQuery{IDs: []string{it.TransactionID}})
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) > 0 {
+			at = rows[0].To
+		}
+	case at == "":
+		at = p.From.Address
 	}
+	f, err := d.file(at)
+	if err != nil {
+		return nil, err
+	}
+	if f.tx(it.TransactionID) == nil {
+		return nil, fmt.Errorf("%w: payout %s covers %s, which is gone", ErrInvariant, p.ID, it.TransactionID)
+	}
+	return f, nil
+}
+
+func (d *desk) dischargeItem(file *file, it PayoutItem, part chain.Amount, f fact) error {
 	missed := 0
 	if it.missed(part) {
 		missed = 1

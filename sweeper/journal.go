@@ -38,6 +38,8 @@ type Journal interface {
 	// a job that has attempts already. Bytes and locks are durable when it
 	// returns nil. It MUST refuse
 	//   - a lock that an open attempt of another group holds,
+	//   - a lock that a transaction in a block has used up, with chain.ErrLockSpent: the
+	//     job is deferred,
 	//   - a job that has attempts where d.Intent.Reuse is empty, so that two
 	//     workers with the same snapshot cannot both sign it,
 	//   - a replacement without a lock common to all attempts of the group,

@@ -255,6 +255,10 @@ func (r *round) commit(ctx context.Context, j Job, in chain.Intent, d chain.Draf
 		for _, a := range j.sources() {
 			r.unsure[a] = true
 		}
+		if errors.Is(err, chain.ErrLockSpent) {
+			r.postpone(ctx, j, err) // the node that drafted it is behind
+			return
+		}
 		r.fail(ctx, j, "Signed", err)
 		return
 	}

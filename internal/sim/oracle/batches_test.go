@@ -212,10 +212,13 @@ func TestALockOfASourceIsFreeOnceItsBatchIsDead(t *testing.T) {
 	w := newBatchWorld(t)
 	m := w.o.m
 	m.signed["po_1"], m.attempts["1"] = []string{"1"}, &w.attempt
-	require.False(t, m.unspent(intent{"po_1", 1}, w.attempt.Locks[1]))
+	require.False(t, w.o.unspent(intent{"po_1", 1}, w.attempt.Locks[1]))
 	w.attempt.Open = false
-	require.True(t, m.unspent(intent{"po_1", 1}, w.attempt.Locks[1]))
-	require.False(t, m.unspent(intent{"po_1", 1}, w.attempt.Locks[0]), "the nonce of the sponsor")
+	require.True(t, w.o.unspent(intent{"po_1", 1}, w.attempt.Locks[1]))
+	require.False(t, w.o.unspent(intent{"po_1", 1}, w.attempt.Locks[0]), "the nonce of the sponsor")
+	require.NoError(t, w.chain.Client().Broadcast(t.Context(), w.signed))
+	w.chain.Mine(1)
+	require.False(t, w.o.unspent(intent{"po_1", 1}, w.attempt.Locks[1]), "the batch was mined after all")
 }
 
 func TestAReplacementOfABatchSpendsTheNonceOfTheSponsor(t *testing.T) {

@@ -3,8 +3,11 @@ package oracle
 import (
 	"bytes"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/bursar-go/bursar"
+	"github.com/bursar-go/bursar/chain"
 )
 
 // intent is what a lock is spent for: one attempt group of one payout.
@@ -60,7 +63,10 @@ func (o *Oracle) takeAttempt(a *bursar.Attempt) error {
 	mine := intent{a.PayoutID, a.Group}
 	taken := intent{}
 	for i, l := range a.Locks {
-		if was, ok := m.locks[l]; ok && was != mine && (i == 0 || !m.unspent(was, l)) {
+		if old != nil && !a.Open && i > 0 {
+			break // written once more, after another one delegates with it
+		}
+		if was, ok := m.locks[l]; ok && was != mine && (i == 0 || !o.unspent(was, l)) {
 			taken = was
 			continue
 		}
@@ -84,15 +90,17 @@ func (o *Oracle) takeAttempt(a *bursar.Attempt) error {
 	return follows("S6", "attempt", a.ID, old.Version, a.Version)
 }
 
-// unspent reports whether a group is dead that a source only delegates in by a lock: the
-// lock was not spent with it.
-func (m *model) unspent(by intent, l lock) bool {
-	for _, id := range m.signed[by.payout] {
-		if a := m.attempts[id]; a.Group == by.group && (a.Open || a.Locks[0] == l) {
+// unspent reports whether a group is dead that a source only delegates in by a lock, and
+// the lock was not spent with it, or by anybody.
+func (o *Oracle) unspent(by intent, l lock) bool {
+	for _, id := range o.m.signed[by.payout] {
+		if a := o.m.attempts[id]; a.Group == by.group && (a.Open || a.Locks[0] == l) {
 			return false
 		}
 	}
-	return true
+	owner, nonce, ok := strings.Cut(strings.TrimPrefix(string(l), "nonce:"), ":")
+	n, err := strconv.ParseUint(nonce, 10, 64)
+	return ok && err == nil && o.cfg.Chain.Nonce(chain.Address(owner)) <= n
 }
 
 // signed checks a new attempt against its payout and its group.

@@ -145,7 +145,7 @@ func (o *Oracle) takePayout(b *bursar.Batch, p *bursar.Payout) error {
 	if err := o.moves("payout", p.ID, o.hops.payouts.of(b), string(old.Status), string(p.Status), moved); err != nil {
 		return err
 	}
-	if again := old.Status == bursar.PayoutHalted && p.Group == old.Group+1; !again && p.Group != old.Group && (p.Group != old.Group+1 || p.Tries != old.Tries+1) {
+	if again := (old.Status == bursar.PayoutHalted || old.Status == bursar.PayoutFailed) && p.Group == old.Group+1; !again && p.Group != old.Group && (p.Group != old.Group+1 || p.Tries != old.Tries+1) {
 		return broken("S6", "payout %s went from group %d to %d without a final failure", p.ID, old.Group, p.Group)
 	}
 	if err := o.shaped(old, p); err != nil {
