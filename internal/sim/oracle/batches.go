@@ -209,13 +209,23 @@ func batchMarks() []string {
 	}
 }
 
+// wasDivided reports whether the parts of a batch were planned before.
+func (o *Oracle) wasDivided(p *bursar.Payout) bool {
+	for _, part := range o.m.payouts {
+		if strings.HasPrefix(part.Key, "part:"+p.ID+":") {
+			return true
+		}
+	}
+	return false
+}
+
 // divided is S7 for a batch in whose place its parts were planned: they have all its
 // sources and all that it covers, once each.
 func (o *Oracle) divided(b *bursar.Batch, p *bursar.Payout) error {
 	if p.Status != bursar.PayoutCanceled || p.FailureCode != "DIVIDED" {
 		return nil
 	}
-	left := map[string]int{}
+	left, parts := map[string]int{}, 0
 	note := func(p *bursar.Payout, n int) {
 		for _, it := range p.Items {
 			left[fmt.Sprint(it.TransactionID, " ", it.PaymentID, " of ", origin(p, it), ": ", it.Amount)] += n
@@ -225,7 +235,11 @@ func (o *Oracle) divided(b *bursar.Batch, p *bursar.Payout) error {
 	for i := range b.Payouts {
 		if part := &b.Payouts[i]; part.Version == 1 && strings.HasPrefix(part.Key, "part:"+p.ID+":") {
 			note(part, -1)
+			parts++
 		}
+	}
+	if parts == 0 && o.wasDivided(p) {
+		return nil // its row is written once more: a reorg of final blocks set free what was signed
 	}
 	for what, n := range left {
 		if n != 0 {

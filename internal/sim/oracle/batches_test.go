@@ -192,6 +192,12 @@ func TestThePartsOfABatchCoverWhatItDid(t *testing.T) {
 	less := part(1)
 	less.Items[0].Amount = chain.NewAmount(1)
 	says(t, "S7", check(part(0), less))
+	says(t, "S7", check())
+	known := part(0)
+	known.Key = "part:" + whole.ID + ":first"
+	w.o.m.payouts["known"] = &known
+	require.NoError(t, check(), "it was divided before")
+	says(t, "S7", check(part(0)))
 	whole.FailureCode = "GIVEN_UP"
 	require.NoError(t, check())
 }
