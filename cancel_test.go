@@ -321,3 +321,40 @@ func TestThreat_F7_CanceledWhileItIsBumped(t *testing.T) {
 	f.noBrokenRules()
 	f.allSwept()
 }
+
+// A batch that offers all that it may, and is stuck since gas has become dearer, is
+// canceled by itself: it holds the sponsor's nonce, and with it whatever else the sponsor
+// pays for. What it was to move goes in smaller ones.
+func TestThreat_F6_ABatchThatIsStuckAtItsCapGivesWay(t *testing.T) {
+	f := batched(t)
+	f.crowd("USDC", 6)
+	f.until(func() bool { return len(f.payouts()) > 0 && f.payouts()[0].Status == bursar.PayoutBroadcast })
+	cost := f.attempts(f.only(bursar.PayoutSweep))[0].MaxFee
+
+	f = batched(t, func(o *bursartest.Options) {
+		edit := o.Edit
+		o.Edit = func(c *bursar.Config) { edit(c); c.Chains[0].MaxFee = cost }
+	})
+	payments := f.crowd("USDC", 6)
+	f.until(func() bool { return len(f.payouts()) > 0 && f.payouts()[0].Status == bursar.PayoutBroadcast })
+	batch := f.only(bursar.PayoutSweep)
+	fees := f.Chain.Client()
+	market, err := fees.EstimateFees(f.ctx())
+	require.NoError(t, err)
+	dear, err := market.Now.Mul(3)
+	require.NoError(t, err)
+	f.Chain.SetFees(chaintest.Fees{BaseFee: dear})
+	f.Mine(1)
+	require.Equal(t, bursar.PayoutBroadcast, f.payout(batch).Status, "nobody mines it")
+	for range 60 {
+		f.AdvanceTime(10 * time.Minute)
+	}
+	got := f.payout(batch)
+	require.Equal(t, bursar.PayoutCanceled, got.Status, "%s %s", got.FailureCode, got.FailureReason)
+	require.Equal(t, 1, f.count(bursar.PayoutCanceledEvent, batch.ID))
+	for _, p := range payments {
+		require.Equal(t, bursar.StatusSettled, f.Payment(p).Status, "at the price of the day")
+	}
+	f.noBrokenRules()
+	f.allSwept()
+}

@@ -413,6 +413,17 @@ func (d *desk) reserve(t Transaction, part chain.Amount) error {
 	return nil
 }
 
+// CallOff implements sweeper.Journal.
+func (j *journal) CallOff(ctx context.Context, jobID string, _ error) error {
+	return j.write(ctx, func(d *desk) error {
+		p, err := d.job(jobID)
+		if err != nil || p.Status != PayoutSigned && p.Status != PayoutBroadcast {
+			return err
+		}
+		return d.callOff(p)
+	})
+}
+
 // Signed implements sweeper.Journal.
 func (j *journal) Signed(ctx context.Context, jobID string, draft chain.Draft, s chain.Signed) error {
 	return j.write(ctx, func(d *desk) error {

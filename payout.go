@@ -135,8 +135,9 @@ type Payout struct {
 	// Urged is how many attempts the group had when an operator asked for a dearer
 	// one, see BumpPayout: while it has no more of them one is due. 0: nobody asked.
 	Urged int `json:"urged"`
-	// Canceling is true from when an operator wanted it canceled while something signed
-	// could be mined, see CancelPayout, until its outcome is final.
+	// Canceling is true from when it was to be canceled while something signed could be
+	// mined, until its outcome is final: an operator wanted that, see CancelPayout, or it
+	// is a batch that was stuck at its cap.
 	Canceling bool `json:"canceling,omitempty"`
 	// TxID, Block, Fee and gas are those of the included attempt.
 	TxID      chain.TxID      `json:"tx_id,omitempty"`

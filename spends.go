@@ -347,7 +347,7 @@ func (d *desk) finalizePayout(p *payoutFile) error {
 	case p.FailureCode == codeInDoubt:
 		return d.move(p, payoutDoubt, fmt.Sprintf("%s %d", cause, p.Seq))
 	case calledOff:
-		return d.giveUp(p, errSignedOff)
+		return d.giveUp(p, errCalledOff)
 	case p.Tries >= maxTries:
 		return d.move(p, payoutSpent, cause)
 	}

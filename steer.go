@@ -225,6 +225,9 @@ func (d *desk) resubmit(p *payoutFile) error {
 	return d.mayGiveUp(p)
 }
 
+// errCalledOff is why a payout is canceled of which something was signed.
+var errCalledOff = errors.New("bursar: a transaction that moves nothing was mined in its place")
+
 // errSignedOff is why a payout is canceled that an operator did not want any more.
 var errSignedOff = errors.New("bursar: canceled by an operator")
 

@@ -490,3 +490,27 @@ func TestStormMakesBatches(t *testing.T) {
 		require.Greater(t, counts[what], 5, what)
 	}
 }
+
+// A batch gives way once a dearer one was refused for long because of its cap, and
+// nothing else does.
+func TestThreat_F6_WhatIsAbandoned(t *testing.T) {
+	p := Policy{Treasury: treasury, Sponsor: sponsor, MaxBatch: 10}.withDefaults(0)
+	dear := &chain.FeeTooHighError{Fee: units(2), Cap: units(1)}
+	stuck := func() Job {
+		j := batchJob("a", "b")
+		j.State, j.Failures = Broadcast, p.QuarantineAfter-1
+		return j
+	}
+	require.True(t, p.abandons(stuck(), dear))
+	for name, change := range map[string]func(*Job){
+		"a spike":       func(j *Job) { j.Failures-- },
+		"canceled":      func(j *Job) { j.Cancel = true },
+		"of one source": func(j *Job) { j.Intent.FeePayer = chain.Account{} },
+		"a top-up":      func(j *Job) { j.Intent.Purpose = chain.PurposeTopUp },
+	} {
+		j := stuck()
+		change(&j)
+		require.False(t, p.abandons(j, dear), name)
+	}
+	require.False(t, p.abandons(stuck(), &chain.RevertError{Reason: "x"}))
+}

@@ -34,6 +34,11 @@ type Journal interface {
 	// halted. cause is why the job could not go on.
 	Divide(ctx context.Context, jobID string, parts []Plan, cause error) error
 
+	// CallOff has what is signed for a job overtaken by a transaction that moves nothing:
+	// it sets Job.Cancel, also where that is set, and does nothing where the job is in a
+	// block by now. cause is why. What it covers is planned anew once that is final.
+	CallOff(ctx context.Context, jobID string, cause error) error
+
 	// Signed makes a planned job signed, or adds a replacement to the group of
 	// a job that has attempts already. Bytes and locks are durable when it
 	// returns nil. It MUST refuse
@@ -148,8 +153,8 @@ type Job struct {
 	// Urgent is true where an operator wants a dearer attempt at once, whatever
 	// Policy.BumpAfter and MaxBumps say. Only for a job with attempts.
 	Urgent bool
-	// Cancel is true where an operator wants what is signed overtaken by a transaction
-	// that moves nothing: every further attempt of the group is one.
+	// Cancel is true where an operator, or CallOff, wants what is signed overtaken by a
+	// transaction that moves nothing: every further attempt of the group is one.
 	Cancel bool
 	// Gone is true where something that it covers is not on the chain: what it moves
 	// must stay what it is until that is settled.

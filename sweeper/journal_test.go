@@ -187,6 +187,14 @@ func (b *book) Plan(ctx context.Context, plans []Plan) error {
 	})
 }
 
+func (b *book) CallOff(ctx context.Context, id string, _ error) error {
+	return b.w.do(ctx, "CallOff", func() error {
+		j := b.job(id)
+		j.Cancel, j.Failures, j.NotBefore = j.State != Included, 0, time.Time{}
+		return nil
+	})
+}
+
 func (b *book) Divide(ctx context.Context, id string, parts []Plan, _ error) error {
 	return b.w.do(ctx, "Divide", func() error {
 		r := b.job(id)

@@ -182,6 +182,8 @@ func (r *round) bump(ctx context.Context, j Job) []Plan {
 	in.Reuse = common
 	draft, err := r.replacement(ctx, j, in)
 	switch {
+	case err != nil && r.policy.abandons(j, err):
+		r.callOff(ctx, j, err)
 	case err != nil:
 		r.postpone(ctx, j, err)
 	case len(draft.Needs) > 0:
@@ -195,8 +197,30 @@ func (r *round) bump(ctx context.Context, j Job) []Plan {
 	return nil
 }
 
+// abandons reports whether a batch is given up that has been stuck at its cap for long:
+// it offers all that it may, and holds the sponsor's nonce and with it everything. What
+// cancels it takes the work of one transfer, and so can offer many times as much for it.
+// Whatever else is stuck holds up its own account alone, or is as small itself.
+func (p Policy) abandons(j Job, cause error) bool {
+	var dear *chain.FeeTooHighError
+	return j.batch() && !j.Cancel && j.Failures+1 >= p.QuarantineAfter && errors.As(cause, &dear)
+}
+
+// callOff has the next pass cancel what is signed.
+func (r *round) callOff(ctx context.Context, j Job, cause error) {
+	if ctx.Err() != nil {
+		return
+	}
+	r.log.WarnContext(ctx, "batch called off: it is stuck at its cap", "job", j.ID, "err", cause)
+	if err := guard("Journal.CallOff", func() error { return r.journal.CallOff(ctx, j.ID, cause) }); err != nil {
+		r.fail(ctx, j, "CallOff", err)
+		return
+	}
+	r.again = true
+}
+
 // cancellation is an intent that uses up the nonce of what is signed and moves nothing.
-// What it may cost is not a matter of what the job was worth: an operator wants it gone.
+// What it may cost is not a matter of what the job was worth: it is to be gone.
 func (r *round) cancellation(j Job, in chain.Intent) chain.Intent {
 	own := j.signer()
 	return chain.Intent{
