@@ -45,7 +45,7 @@ func batchScenarios() []Scenario {
 			11: func(s *Stage) { s.Freeze(1, true) }, 14: func(s *Stage) { s.Freeze(1, false) }, 22: func(s *Stage) { s.Reorg(12, false) },
 		}),
 		story("a batch that is stuck and replaced", 40, map[int]func(*Stage){11: func(s *Stage) { s.Dear(50, 26) }}),
-		story("a batch that is canceled", 40, map[int]func(*Stage){10: func(s *Stage) { s.Dear(50, 8) }, 13: func(s *Stage) { s.CallOff() }}),
+		story("a batch that is canceled", 40, map[int]func(*Stage){11: func(s *Stage) { s.Dear(50, 8) }, 13: func(s *Stage) { s.CallOff() }}),
 		story("a stranger takes the authorisations of a batch", 22, map[int]func(*Stage){11: func(s *Stage) { s.FrontRun() }}),
 		story("a deposit is lost while its batch waits", 32, map[int]func(*Stage){
 			9:  func(s *Stage) { s.Dear(15_000, 12) },
