@@ -85,6 +85,10 @@ type Config struct {
 	Chains []Chain
 	// Notify receives the events. Names are unique.
 	Notify []Notifier
+	// Endpoints lets receivers of events be managed while the gateway runs: see
+	// AddEndpoint. Nil: only Notify receives; Start refuses that where the store has
+	// endpoints.
+	Endpoints *Endpoints
 	// Approvers are Ed25519 public keys, whose private halves are outside this
 	// process: a refund is paid only with the signature of one of them, see
 	// ApprovePayout. Required for refunds where the wallet in this process signs; a
@@ -254,6 +258,13 @@ func (c Config) prepared() (Config, error) {
 	}
 	if err := c.checkNotifiers(); err != nil {
 		return c, err
+	}
+	if c.Endpoints != nil {
+		common, err := c.Endpoints.prepare("Config.Endpoints")
+		if err != nil {
+			return c, err
+		}
+		c.Endpoints = &common
 	}
 	seen := map[chain.ID]bool{}
 	for i := range c.Chains {

@@ -298,6 +298,9 @@ func (c *creation) put(ctx context.Context, tx Tx, previous *Payment) error {
 		batch.Payments = []Payment{*previous, *p}
 	}
 	c.fresh = true
+	if err := c.gw.directory.learn(ctx, tx); err != nil {
+		return err
+	}
 	c.fill(&batch)
 	return tx.Apply(ctx, batch)
 }

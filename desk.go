@@ -82,6 +82,9 @@ func newDesk(ctx context.Context, gw *Gateway, net *network, tx Tx) (*desk, erro
 		return nil, err
 	}
 	st.Chain = net.info.ID
+	if err := gw.directory.learn(ctx, tx); err != nil {
+		return nil, err
+	}
 	return &desk{
 		ctx: ctx, gw: gw, net: net, tx: tx, now: tx.Now(), state: st, moved: true,
 		files: map[chain.Address]*file{}, payouts: map[string]*payoutFile{}, own: map[string]*Transaction{},

@@ -63,6 +63,22 @@ const (
 	AlertStoreRestored    Kind = "alert.store_restored"   // AlertStoreRestored: indexes are left out, so that none is issued twice; Restore tells which.
 )
 
+// EventKinds returns all kinds of events.
+func EventKinds() []Kind {
+	return []Kind{
+		PaymentCreated, PaymentDetected, PaymentPartial, PaymentConfirmed, PaymentOverpaid,
+		PaymentUnderpaid, PaymentExpired, PaymentLate, PaymentReverted, PaymentSettled,
+		PaymentCanceled, PaymentRefunded, PaymentUnexpectedAsset,
+		TransactionDetected, TransactionConfirmed, TransactionFailed, TransactionReplaced, TransactionOrphaned,
+		PayoutCreatedEvent, PayoutSentEvent, PayoutPartialEvent, PayoutConfirmedEvent, PayoutAttemptFailed,
+		PayoutFailedEvent, PayoutCanceledEvent, PayoutBumped, PayoutRevertedEvent, PayoutDeferred,
+		ChainHalted, ChainResumed, ChainDeepReorg, ChainProviderDown, ChainProviderBack,
+		ChainDiverged, ChainFailing, ChainStalled, ChainFinalityStalled, ChainRecovered,
+		AlertKeyCompromised, AlertLedgerMismatch, AlertGasLow, AlertSweepFailing, AlertTokenAnomaly,
+		AlertUnclaimedCredit, AlertUnknownRecipient, AlertRefundUncovered, AlertStoreRestored,
+	}
+}
+
 // Event is one thing that happened, told at least once, in order per subject.
 type Event struct {
 	// ID is "evt_" and a hash of subject, kind and cause: a restored database

@@ -38,6 +38,8 @@ type Gateway struct {
 	mu      sync.Mutex
 	state   gatewayState
 	stepped sync.Mutex // one manual Step at a time
+	// directory has the endpoints; nil where there can be none.
+	directory *directory
 }
 
 type gatewayState int
@@ -88,6 +90,11 @@ func New(cfg Config) (*Gateway, error) {
 			return nil, err
 		}
 		g.pumps = append(g.pumps, newPump(g, n, dice))
+	}
+	if cfg.Endpoints != nil {
+		if g.directory, err = newDirectory(g, *cfg.Endpoints); err != nil {
+			return nil, err
+		}
 	}
 	g.group = lifecycle.New(lifecycle.Config{Name: "bursar", Lanes: g.lanes(), Report: g.laneFailed})
 	return g, nil

@@ -29,6 +29,9 @@ func (g *Gateway) lanes() []lifecycle.Lane {
 	for _, p := range g.pumps {
 		out = append(out, lifecycle.Lane{Name: "notify/" + p.name, Run: p.run})
 	}
+	if g.directory != nil {
+		out = append(out, lifecycle.Lane{Name: "endpoints", Run: g.directory.run})
+	}
 	if _, ok := g.cfg.Store.(Pruner); ok && g.cfg.Retention > 0 {
 		out = append(out, lifecycle.Lane{Name: "retention", Run: g.loop(g.prune, nil)})
 	}
@@ -251,6 +254,7 @@ func (g *Gateway) Step(ctx context.Context) error {
 	for _, p := range g.pumps {
 		errs = append(errs, p.drain(ctx))
 	}
+	errs = append(errs, g.directory.drain(ctx))
 	return errors.Join(errs...)
 }
 

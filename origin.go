@@ -319,6 +319,9 @@ func (g *Gateway) announce(ctx context.Context, data RestoreData) (RestoreData, 
 			data.Pools = merged(old[0].Data.Restore.Pools, data.Pools)
 			return nil
 		}
+		if err := g.directory.learn(ctx, tx); err != nil {
+			return err
+		}
 		event.Time = tx.Now()
 		return tx.Apply(ctx, Batch{Events: []Event{event}, Deliveries: g.deliveries([]Event{event}, event.Time)})
 	})

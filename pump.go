@@ -68,15 +68,20 @@ func newPump(g *Gateway, n Notifier, dice rand.Source) *pump {
 	return p
 }
 
-// deliveries are the outbox rows of events, one for each notifier.
+// deliveries are the outbox rows of events, one for each notifier and for each
+// endpoint that wants it. The transaction has learned of the latter before.
 func (g *Gateway) deliveries(events []Event, now time.Time) []Delivery {
-	if len(g.pumps) == 0 || len(events) == 0 {
+	known := g.directory.all()
+	if len(g.pumps)+len(known) == 0 || len(events) == 0 {
 		return nil
 	}
 	out := make([]Delivery, 0, len(events)*len(g.pumps))
 	for _, e := range events {
 		for _, p := range g.pumps {
 			out = append(out, Delivery{EventID: e.ID, Endpoint: p.name, Subject: e.Subject, Seq: e.Seq, Status: DeliveryPending, NextAt: now})
+		}
+		if len(known) > 0 {
+			out = g.directory.deliveries(out, &e, now)
 		}
 	}
 	return out
@@ -95,10 +100,15 @@ func (g *Gateway) Wake() {
 // wakePump hints that there is something to deliver.
 func (g *Gateway) wakePump() {
 	for _, p := range g.pumps {
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
+		p.hint()
+	}
+	g.directory.each((*pump).hint)
+}
+
+func (p *pump) hint() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
 	}
 }
 

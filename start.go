@@ -25,6 +25,9 @@ func (g *Gateway) setup(ctx context.Context) error {
 		if err := g.checkWallets(ctx, r, pools); err != nil {
 			return err
 		}
+		if err := g.checkEndpoints(ctx, r); err != nil {
+			return err
+		}
 		for _, b := range g.books {
 			if err := b.load(ctx, r, pools); err != nil {
 				return err

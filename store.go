@@ -93,6 +93,8 @@ type Reader interface {
 	Chain(ctx context.Context, id chain.ID) (ChainState, error)
 	// Pools returns every pool and its next free index, ordered by name.
 	Pools(ctx context.Context) ([]Pool, error)
+	// Endpoints are ordered by revision.
+	Endpoints(ctx context.Context, q EndpointQuery) ([]EndpointRow, error)
 }
 
 // Tx is a Reader that can write once.
@@ -116,7 +118,7 @@ type Tx interface {
 // and its idempotency key;
 // a transaction's (chain, transfer); a payout's key; an open attempt's (chain, lock)
 // among different payout groups; an event's id and (subject, seq); a delivery's
-// (event, endpoint); an entry's id and, while unreversed, its Live key.
+// (event, endpoint); an endpoint's revision; an entry's id and, while unreversed, its Live key.
 //
 // The store MUST also refuse, with ErrInvariant, an entry of amount zero, an
 // entry with equal accounts, an entry that reverses an unknown one, an already
@@ -132,6 +134,7 @@ type Batch struct {
 	Attempts     []Attempt     // Attempts are rows to write.
 	Deliveries   []Delivery    // Deliveries are rows to write.
 	Chains       []ChainState  // Chains are rows to write.
+	Endpoints    []EndpointRow // Endpoints are rows to write.
 	Entries      []Entry       // Entries are appended.
 	Events       []Event       // Events are appended.
 }
@@ -187,6 +190,31 @@ func (c ChainState) Tip() chain.BlockRef {
 		return chain.BlockRef{}
 	}
 	return c.Recent[len(c.Recent)-1]
+}
+
+// EndpointRow is an endpoint as it is kept. What it says is sealed: a copy of the
+// database tells nobody where events go and what they are signed with.
+type EndpointRow struct {
+	// ID is the key; deliveries carry it as their Endpoint.
+	ID string
+	// Version counts the writes of the row; see Batch.
+	Version int64
+	// Revision is higher than that of every endpoint written before: who has read
+	// all up to one asks for what came after it.
+	Revision int64
+	// Status is whether events go to it.
+	Status EndpointStatus
+	// Sealed is what it says, for holders of a key; empty once it is removed.
+	Sealed    []byte
+	CreatedAt time.Time // CreatedAt is when it was added.
+	UpdatedAt time.Time // UpdatedAt is the last write.
+}
+
+// EndpointQuery selects endpoints.
+type EndpointQuery struct {
+	IDs []string // IDs selects by id.
+	// After selects those with a higher Revision.
+	After int64
 }
 
 // Pool is an index pool: one wallet account and change level.

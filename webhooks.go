@@ -32,7 +32,12 @@ func (w webhooks) Notify(ctx context.Context, e Event) error {
 	if err != nil {
 		return &PermanentError{err}
 	}
-	err = w.send(ctx, webhook.Message{ID: e.ID, Body: body})
+	return post(ctx, w.sender, e.ID, body)
+}
+
+// post sends a body and says of the answer what the outbox makes of it.
+func post(ctx context.Context, to *send.Sender, id string, body []byte) error {
+	err := sendInTurn(ctx, to, webhook.Message{ID: id, Body: body})
 	var status *send.StatusError
 	var unsent *send.NotSentError
 	switch {
@@ -55,11 +60,11 @@ const (
 	untriedPause = 5 * time.Second
 )
 
-// send waits for its turn where the sender is merely busy or bound to a rate:
+// sendInTurn waits for its turn where the sender is merely busy or bound to a rate:
 // that is shorter and cheaper than going through the outbox again.
-func (w webhooks) send(ctx context.Context, m webhook.Message) error {
+func sendInTurn(ctx context.Context, to *send.Sender, m webhook.Message) error {
 	for {
-		err := w.sender.Send(ctx, m)
+		err := to.Send(ctx, m)
 		var unsent *send.NotSentError
 		if !errors.As(err, &unsent) || !errors.Is(err, send.ErrBusy) && !errors.Is(err, send.ErrRateLimited) {
 			return err
@@ -82,6 +87,10 @@ func MarshalEvent(e Event) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bursar: event %s: %w", e.ID, err)
 	}
+	return marshalEvent(e, data)
+}
+
+func marshalEvent(e Event, data []byte) ([]byte, error) {
 	return webhook.Marshal(webhook.Event{
 		ID: e.ID, Event: string(e.Kind), Timestamp: e.Time, Seq: uint64(e.Seq), Livemode: e.Livemode, Data: data,
 	})

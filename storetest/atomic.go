@@ -47,6 +47,8 @@ func badBatches() []badBatch {
 			func(d *bursar.Delivery, v int64) { d.Version = v }),
 		stale("chain state", func(b *bursar.Batch) *[]bursar.ChainState { return &b.Chains },
 			func(c *bursar.ChainState, v int64) { c.Version, c.Chain = v, mainnet })[:2],
+		stale("endpoint", func(b *bursar.Batch) *[]bursar.EndpointRow { return &b.Endpoints },
+			func(e *bursar.EndpointRow, v int64) { e.Version = v }),
 		badAppends(),
 	)
 }

@@ -101,6 +101,10 @@ func reversal(id string, of bursar.Entry, edits ...func(*bursar.Entry)) bursar.E
 	return with(e, edits)
 }
 
+func endpointRow(id string, revision int64, edits ...func(*bursar.EndpointRow)) bursar.EndpointRow {
+	return with(bursar.EndpointRow{ID: id, Revision: revision, Status: bursar.EndpointEnabled, Sealed: []byte("sealed " + id), CreatedAt: t0, UpdatedAt: t0}, edits)
+}
+
 func chainState(id chain.ID, edits ...func(*bursar.ChainState)) bursar.ChainState {
 	return with(bursar.ChainState{Chain: id, Head: chain.BlockRef{Height: 10, Hash: "0xa", Time: t0}, StartedAt: t0}, edits)
 }

@@ -28,6 +28,7 @@ type model struct {
 	entries      []bursar.Entry
 	events       []bursar.Event
 	pools        map[string]uint32
+	endpoints    []bursar.EndpointRow
 }
 
 var _ bursar.Reader = (*model)(nil)
@@ -61,6 +62,7 @@ func (m *model) copy() *model {
 		payments: slices.Clone(m.payments), transactions: slices.Clone(m.transactions), addresses: slices.Clone(m.addresses),
 		payouts: slices.Clone(m.payouts), attempts: slices.Clone(m.attempts), deliveries: slices.Clone(m.deliveries),
 		chains: maps.Clone(m.chains), entries: slices.Clone(m.entries), events: slices.Clone(m.events), pools: maps.Clone(m.pools),
+		endpoints: slices.Clone(m.endpoints),
 	}
 }
 
@@ -110,6 +112,13 @@ func (m *model) do(b bursar.Batch) error {
 		}
 		r.Version++
 		m.chains[r.Chain] = r
+	}
+	for _, r := range b.Endpoints {
+		if err := put(&m.endpoints, r, func(r *bursar.EndpointRow) (string, *int64) { return r.ID, &r.Version }, func(r, o *bursar.EndpointRow) bool {
+			return r.Revision == o.Revision
+		}); err != nil {
+			return err
+		}
 	}
 	for _, e := range b.Entries {
 		if err := m.post(e); err != nil {
@@ -380,4 +389,14 @@ func (m *model) Pools(context.Context) ([]bursar.Pool, error) {
 		pools = append(pools, bursar.Pool{Name: name, Next: m.pools[name]})
 	}
 	return pools, nil
+}
+
+func (m *model) Endpoints(_ context.Context, q bursar.EndpointQuery) (out []bursar.EndpointRow, _ error) {
+	for _, r := range m.endpoints {
+		if r.Revision > q.After && (len(q.IDs) == 0 || slices.Contains(q.IDs, r.ID)) {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b bursar.EndpointRow) int { return cmp.Compare(a.Revision, b.Revision) })
+	return out, nil
 }

@@ -58,6 +58,7 @@ func queryChecks() []check {
 		{"balances", balanceQueries},
 		{"events", eventQueries},
 		{"deliveries", deliveryQueries},
+		{"endpoints", endpointQueries},
 		{"a chain that was never written is its id alone", unknownChain},
 		{"an empty store answers every query with nothing", emptyStore},
 	}
@@ -341,6 +342,21 @@ func eventQueries(k *kit) {
 		{"kinds", Q{Kinds: []bursar.Kind{bursar.PaymentExpired, bursar.PaymentCreated}}, "e b a"},
 		{"kinds of a subject, limited", Q{Subject: "p", Kinds: []bursar.Kind{bursar.PaymentExpired, bursar.PaymentDetected}, Limit: 1}, "c"},
 	}, func(v view, q Q) []string { return ids(v.events(q), func(e bursar.Event) string { return e.ID }) })
+}
+
+func endpointQueries(k *kit) {
+	k.write(bursar.Batch{Endpoints: []bursar.EndpointRow{endpointRow("c", 1), endpointRow("a", 3), endpointRow("b", 2)}})
+	k.write(bursar.Batch{Endpoints: []bursar.EndpointRow{endpointRow("c", 4, func(e *bursar.EndpointRow) { e.Version = 1 })}})
+	type Q = bursar.EndpointQuery
+	ask(k, []query[Q]{
+		{"all, by revision", Q{}, "b a c"},
+		{"after a revision", Q{After: 2}, "a c"},
+		{"after the last", Q{After: 4}, ""},
+		{"ids", Q{IDs: []string{"c", "b", "no", "b"}}, "b c"},
+		{"ids after a revision", Q{IDs: []string{"c", "b"}, After: 2}, "c"},
+	}, func(v view, q Q) []string {
+		return ids(v.endpoints(q), func(e bursar.EndpointRow) string { return e.ID })
+	})
 }
 
 func unknownChain(k *kit) {

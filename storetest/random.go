@@ -111,7 +111,7 @@ func version[T any](t *rapid.T, rows []T, is func(T) bool, of func(T) int64) int
 
 func randomBatch(t *rapid.T, m *model) (b bursar.Batch) {
 	for range rapid.IntRange(1, 3).Draw(t, "rows") {
-		switch rapid.IntRange(0, 8).Draw(t, "table") {
+		switch rapid.IntRange(0, 9).Draw(t, "table") {
 		case 0:
 			b.Payments = append(b.Payments, randomPayment(t, m))
 		case 1:
@@ -128,6 +128,10 @@ func randomBatch(t *rapid.T, m *model) (b bursar.Batch) {
 			c := chainState(pick(t, "chain", mainnet, base))
 			c.Final, c.Version = uint64(rapid.IntRange(0, 9).Draw(t, "final")), m.chains[c.Chain].Version
 			b.Chains = append(b.Chains, c)
+		case 9:
+			w := endpointRow(pick(t, "id", anyName()...), int64(rapid.IntRange(1, 9).Draw(t, "revision")))
+			w.Version = version(t, m.endpoints, func(o bursar.EndpointRow) bool { return o.ID == w.ID }, func(o bursar.EndpointRow) int64 { return o.Version })
+			b.Endpoints = append(b.Endpoints, w)
 		case 7:
 			b.Entries = append(b.Entries, randomEntry(t, m, b.Entries))
 		case 8:

@@ -37,6 +37,7 @@ func fullBatch(seed int) bursar.Batch {
 		Attempts:     []bursar.Attempt{full(seed, func(a *bursar.Attempt) { a.Version = 0 })},
 		Deliveries:   []bursar.Delivery{full(seed, func(d *bursar.Delivery) { d.Version = 0 })},
 		Chains:       []bursar.ChainState{full(seed, func(c *bursar.ChainState) { c.Version, c.Chain = 0, mainnet })},
+		Endpoints:    []bursar.EndpointRow{full(seed, func(e *bursar.EndpointRow) { e.Version = 0 })},
 		Entries:      []bursar.Entry{full(seed, func(e *bursar.Entry) { e.Reverses = "" })},
 		Events:       []bursar.Event{full(seed, func(e *bursar.Event) { e.Seq = 1 })},
 	}
@@ -78,6 +79,7 @@ func smallest(k *kit) {
 		Attempts:   []bursar.Attempt{{ID: "n", CreatedAt: t0}},
 		Deliveries: []bursar.Delivery{{EventID: "e", Endpoint: "h", Status: bursar.DeliveryPending}},
 		Chains:     []bursar.ChainState{{Chain: mainnet}},
+		Endpoints:  []bursar.EndpointRow{{ID: "w", Revision: 1, Status: bursar.EndpointRemoved}},
 		Events:     []bursar.Event{{ID: "e", Subject: "s", Seq: 1}},
 	}
 	k.write(b)
@@ -226,9 +228,10 @@ func large(k *kit) {
 func replace(k *kit) {
 	k.write(fullBatch(1))
 	b := bursar.Batch{
-		Payments: []bursar.Payment{{ID: fullBatch(1).Payments[0].ID, Version: 1, Status: bursar.StatusPending, CreatedAt: t0}},
-		Payouts:  []bursar.Payout{{ID: fullBatch(1).Payouts[0].ID, Version: 1, Kind: bursar.PayoutSweep, Status: bursar.PayoutFailed, CreatedAt: t0}},
-		Chains:   []bursar.ChainState{{Chain: mainnet, Version: 1}},
+		Payments:  []bursar.Payment{{ID: fullBatch(1).Payments[0].ID, Version: 1, Status: bursar.StatusPending, CreatedAt: t0}},
+		Payouts:   []bursar.Payout{{ID: fullBatch(1).Payouts[0].ID, Version: 1, Kind: bursar.PayoutSweep, Status: bursar.PayoutFailed, CreatedAt: t0}},
+		Chains:    []bursar.ChainState{{Chain: mainnet, Version: 1}},
+		Endpoints: []bursar.EndpointRow{{ID: fullBatch(1).Endpoints[0].ID, Version: 1, Revision: 1, Status: bursar.EndpointRemoved}},
 	}
 	k.write(b)
 	require.Empty(k, differ(stored(fullBatch(1), b), k.state()), "fields that became empty are empty")

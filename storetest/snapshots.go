@@ -64,12 +64,15 @@ func changes() bursar.Batch {
 	n, d, c := old.Attempts[0], old.Deliveries[0], old.Chains[0]
 	p.Version, t.Version, a.Version, o.Version, n.Version, d.Version, c.Version = 1, 1, 1, 1, 1, 1, 1
 	p.Status, t.Status, a.Customer, o.Status = bursar.StatusExpired, bursar.TxFailed, "changed", bursar.PayoutFailed
+	w := old.Endpoints[0]
+	w.Version, w.Revision, w.Sealed = 1, 1_000_000, []byte("changed")
 	n.Open, d.Status, c.Halted = false, bursar.DeliveryDone, "changed"
 	return merge(b, bursar.Batch{
 		Payments: []bursar.Payment{p}, Transactions: []bursar.Transaction{t}, Addresses: []bursar.Address{a},
 		Payouts: []bursar.Payout{o}, Attempts: []bursar.Attempt{n}, Deliveries: []bursar.Delivery{d}, Chains: []bursar.ChainState{c},
-		Entries: []bursar.Entry{reversal("reversal", old.Entries[0])},
-		Events:  []bursar.Event{event("next", old.Events[0].Subject, 2)},
+		Endpoints: []bursar.EndpointRow{w},
+		Entries:   []bursar.Entry{reversal("reversal", old.Entries[0])},
+		Events:    []bursar.Event{event("next", old.Events[0].Subject, 2)},
 	})
 }
 

@@ -146,4 +146,5 @@ type state struct {
 	Deliveries   []bursar.Delivery
 	Chains       []bursar.ChainState
 	Pools        []bursar.Pool
+	Endpoints    []bursar.EndpointRow
 }

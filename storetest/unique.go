@@ -32,6 +32,7 @@ func clashes() []clash {
 		O = bursar.Payout
 		N = bursar.Attempt
 		D = bursar.Delivery
+		W = bursar.EndpointRow
 		E = bursar.Entry
 		V = bursar.Event
 		B = bursar.Batch
@@ -67,6 +68,10 @@ func clashes() []clash {
 			B{Attempts: []N{attempt("n", "po1", lock("a"))}},
 			B{Attempts: []N{attempt("m", "po1", lock("a"), func(a *N) { a.Group = 2 })}},
 			B{Attempts: []N{attempt("n", "po1", lock("a"), func(a *N) { a.Version, a.Open = 1, false })}}},
+		{"an endpoint's revision",
+			B{Endpoints: []W{endpointRow("w", 1)}},
+			B{Endpoints: []W{endpointRow("x", 1)}},
+			B{Endpoints: []W{endpointRow("w", 2, func(e *W) { e.Version = 1 })}}},
 		{"a delivery's event and endpoint",
 			B{Deliveries: []D{delivery("e", "hook", "p", 1)}},
 			B{Deliveries: []D{delivery("e", "hook", "p", 1)}}, B{}},
@@ -130,6 +135,7 @@ func merge(a, b bursar.Batch) bursar.Batch {
 		Attempts:     slices.Concat(a.Attempts, b.Attempts),
 		Deliveries:   slices.Concat(a.Deliveries, b.Deliveries),
 		Chains:       slices.Concat(a.Chains, b.Chains),
+		Endpoints:    slices.Concat(a.Endpoints, b.Endpoints),
 		Entries:      slices.Concat(a.Entries, b.Entries),
 		Events:       slices.Concat(a.Events, b.Events),
 	}

@@ -75,6 +75,11 @@ func (v view) pools() []bursar.Pool {
 	return must(v.t, rows, err)
 }
 
+func (v view) endpoints(q bursar.EndpointQuery) []bursar.EndpointRow {
+	rows, err := v.reader.Endpoints(v.ctx, q)
+	return must(v.t, rows, err)
+}
+
 // state reads all there is.
 func (v view) state() state {
 	st := state{
@@ -88,6 +93,7 @@ func (v view) state() state {
 		Events:       v.events(bursar.EventQuery{}),
 		Deliveries:   v.deliveries(bursar.DeliveryQuery{}),
 		Pools:        v.pools(),
+		Endpoints:    v.endpoints(bursar.EndpointQuery{}),
 	}
 	for _, id := range knownChains() {
 		st.Chains = append(st.Chains, v.chain(id))

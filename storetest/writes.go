@@ -99,10 +99,11 @@ func versionsCount(k *kit) {
 	for want := int64(1); want <= 3; want++ {
 		k.write(b)
 		got := k.state()
-		require.Equal(k, []int64{want, want, want, want, want, want, want}, versions(got))
+		require.Equal(k, []int64{want, want, want, want, want, want, want, want}, versions(got))
 		b = bursar.Batch{
 			Payments: got.Payments, Transactions: got.Transactions, Addresses: got.Addresses, Payouts: got.Payouts,
 			Attempts: got.Attempts, Deliveries: got.Deliveries, Chains: got.Chains[:1],
+			Endpoints: got.Endpoints,
 		}
 	}
 }
@@ -110,7 +111,7 @@ func versionsCount(k *kit) {
 func versions(st state) []int64 {
 	return []int64{
 		st.Payments[0].Version, st.Transactions[0].Version, st.Addresses[0].Version, st.Payouts[0].Version,
-		st.Attempts[0].Version, st.Deliveries[0].Version, st.Chains[0].Version,
+		st.Attempts[0].Version, st.Deliveries[0].Version, st.Chains[0].Version, st.Endpoints[0].Version,
 	}
 }
 
@@ -174,7 +175,7 @@ func repeatBatch(k *kit) {
 func tables(b bursar.Batch) []bursar.Batch {
 	return []bursar.Batch{
 		{Payments: b.Payments}, {Transactions: b.Transactions}, {Addresses: b.Addresses}, {Payouts: b.Payouts},
-		{Attempts: b.Attempts}, {Deliveries: b.Deliveries}, {Chains: b.Chains}, {Entries: b.Entries}, {Events: b.Events},
+		{Attempts: b.Attempts}, {Deliveries: b.Deliveries}, {Chains: b.Chains}, {Endpoints: b.Endpoints}, {Entries: b.Entries}, {Events: b.Events},
 	}
 }
 

@@ -20,6 +20,7 @@ type tx struct {
 	attempts     []*version[bursar.Attempt]
 	deliveries   []*version[job]
 	chains       []*version[bursar.ChainState]
+	endpoints    []*version[bursar.EndpointRow]
 	entries      []*posted
 	events       []*told
 }
@@ -41,6 +42,7 @@ func (t *tx) Apply(ctx context.Context, b bursar.Batch) error {
 	t.attempts = stage(t.attempts, b.Attempts, copyAttempt)
 	t.deliveries = stage(t.deliveries, b.Deliveries, newJob)
 	t.chains = stage(t.chains, b.Chains, copyChain)
+	t.endpoints = stage(t.endpoints, b.Endpoints, copyEndpoint)
 	for i := range b.Entries {
 		t.entries = append(t.entries, &posted{row: b.Entries[i]})
 	}
@@ -124,7 +126,10 @@ func (s *Store) publishRows(number uint64, t *tx) error {
 	if err := each(number, t.deliveries, s.deliveries.put); err != nil {
 		return err
 	}
-	return each(number, t.chains, s.chains.put)
+	if err := each(number, t.chains, s.chains.put); err != nil {
+		return err
+	}
+	return each(number, t.endpoints, s.endpoints.put)
 }
 
 func each[T any](number uint64, rows []*T, put func(uint64, *T) error) error {

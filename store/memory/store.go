@@ -46,6 +46,7 @@ type Store struct {
 	deliveries   *deliveries
 	chains       *table[bursar.ChainState]
 	pools        *pools
+	endpoints    *endpoints
 	ledger       *ledger
 	events       *eventLog
 	tables       []kept
@@ -73,13 +74,14 @@ func NewWith(o Options) *Store {
 		deliveries:   newDeliveries(),
 		chains:       newChains(),
 		pools:        newPools(),
+		endpoints:    newEndpoints(),
 		ledger:       newLedger(),
 		events:       newEventLog(),
 		leases:       map[string]lease{},
 	}
 	s.tables = []kept{
 		s.payments, s.transactions, s.addresses, s.payouts, s.attempts, s.deliveries,
-		s.chains, s.pools, s.ledger, s.events,
+		s.chains, s.pools, s.endpoints, s.ledger, s.events,
 	}
 	return s
 }

@@ -161,6 +161,7 @@ func goldenRows() bursar.Batch {
 		Payments: make([]bursar.Payment, 1), Transactions: make([]bursar.Transaction, 1), Addresses: make([]bursar.Address, 1),
 		Payouts: make([]bursar.Payout, 1), Attempts: make([]bursar.Attempt, 1), Deliveries: make([]bursar.Delivery, 1),
 		Chains: make([]bursar.ChainState, 1), Entries: make([]bursar.Entry, 1), Events: make([]bursar.Event, 1),
+		Endpoints: make([]bursar.EndpointRow, 1),
 	}
 	filled(reflect.ValueOf(&b.Payments[0]).Elem(), &n)
 	filled(reflect.ValueOf(&b.Transactions[0]).Elem(), &n)
@@ -169,10 +170,11 @@ func goldenRows() bursar.Batch {
 	filled(reflect.ValueOf(&b.Attempts[0]).Elem(), &n)
 	filled(reflect.ValueOf(&b.Deliveries[0]).Elem(), &n)
 	filled(reflect.ValueOf(&b.Chains[0]).Elem(), &n)
+	filled(reflect.ValueOf(&b.Endpoints[0]).Elem(), &n)
 	filled(reflect.ValueOf(&b.Entries[0]).Elem(), &n)
 	filled(reflect.ValueOf(&b.Events[0]).Elem(), &n)
 	b.Payments[0].Version, b.Transactions[0].Version, b.Addresses[0].Version, b.Payouts[0].Version = 0, 0, 0, 0
-	b.Attempts[0].Version, b.Deliveries[0].Version, b.Chains[0].Version = 0, 0, 0
+	b.Attempts[0].Version, b.Deliveries[0].Version, b.Chains[0].Version, b.Endpoints[0].Version = 0, 0, 0, 0
 	b.Entries[0].Reverses, b.Entries[0].Live, b.Events[0].Seq = "", "golden live", 1
 	b.Chains[0].Chain = mainnet
 	return b

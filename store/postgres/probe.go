@@ -32,7 +32,7 @@ const missing = `SELECT w.need || ' on ' || c.relname FROM pg_class AS c
 // tables are those that a running gateway works on.
 func tables() []string {
 	return []string{
-		"addresses", "attempt_locks", "attempts", "balances", "chains", "deliveries", "entries", "events", "facts", "leases", "locks",
+		"addresses", "attempt_locks", "attempts", "balances", "chains", "deliveries", "endpoints", "entries", "events", "facts", "leases", "locks",
 		"payments", "payouts", "pools", "transactions",
 	}
 }

@@ -109,6 +109,7 @@ type content struct {
 	Deliveries   []bursar.Delivery
 	Chain        bursar.ChainState
 	Pools        []bursar.Pool
+	Endpoints    []bursar.EndpointRow
 }
 
 // contentOf reads all there is.
@@ -116,7 +117,7 @@ func contentOf(t testing.TB, s bursar.Store) (c content) {
 	t.Helper()
 	ctx := context.Background()
 	require.NoError(t, s.Read(ctx, func(r bursar.Reader) error {
-		errs := make([]error, 11)
+		errs := make([]error, 12)
 		c.Payments, errs[0] = r.Payments(ctx, bursar.PaymentQuery{})
 		c.Transactions, errs[1] = r.Transactions(ctx, bursar.TransactionQuery{})
 		c.Addresses, errs[2] = r.Addresses(ctx, bursar.AddressQuery{})
@@ -127,6 +128,7 @@ func contentOf(t testing.TB, s bursar.Store) (c content) {
 		c.Deliveries, errs[7] = r.Deliveries(ctx, bursar.DeliveryQuery{})
 		c.Chain, errs[8] = r.Chain(ctx, mainnet)
 		c.Pools, errs[9] = r.Pools(ctx)
+		c.Endpoints, errs[11] = r.Endpoints(ctx, bursar.EndpointQuery{})
 		var sums []bursar.Balance
 		sums, errs[10] = r.Balances(ctx, bursar.BalanceQuery{})
 		for _, b := range sums {

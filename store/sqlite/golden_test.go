@@ -46,7 +46,7 @@ func goldenRows() bursar.Batch {
 		}
 	}
 	b.Payments[0].Version, b.Transactions[0].Version, b.Addresses[0].Version, b.Payouts[0].Version = 0, 0, 0, 0
-	b.Attempts[0].Version, b.Deliveries[0].Version, b.Chains[0].Version = 0, 0, 0
+	b.Attempts[0].Version, b.Deliveries[0].Version, b.Chains[0].Version, b.Endpoints[0].Version = 0, 0, 0, 0
 	b.Events[0].Seq = 1
 	b.Entries[0].Reverses = ""
 	undo := b.Entries[0]
@@ -130,6 +130,8 @@ func all(t *testing.T, s bursar.Store) (b bursar.Batch) {
 		read(err)
 		b.Events, err = r.Events(ctx, bursar.EventQuery{})
 		read(err)
+		b.Endpoints, err = r.Endpoints(ctx, bursar.EndpointQuery{})
+		read(err)
 		state, err := r.Chain(ctx, ether.Chain())
 		b.Chains = []bursar.ChainState{state}
 		return err
@@ -181,7 +183,7 @@ func TestThreat_G20_GoldenDatabases(t *testing.T) {
 			forget(&want, table, field)
 		}
 		want.Payments[0].Version, want.Transactions[0].Version, want.Addresses[0].Version, want.Payouts[0].Version = 1, 1, 1, 1
-		want.Attempts[0].Version, want.Deliveries[0].Version, want.Chains[0].Version = 1, 1, 1
+		want.Attempts[0].Version, want.Deliveries[0].Version, want.Chains[0].Version, want.Endpoints[0].Version = 1, 1, 1, 1
 		require.Equal(t, want, all(t, s), "schema %d", schema)
 
 		// What is not rows is there too: reservations, epochs, sums, locks, the mark.

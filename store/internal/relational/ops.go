@@ -66,6 +66,7 @@ func (s *Schema) Ops(b *bursar.Batch) ([]Op, error) {
 	}
 	rows(w, s.deliveries, b.Deliveries)
 	rows(w, s.chains, b.Chains)
+	rows(w, s.endpoints, b.Endpoints)
 	w.entries(b.Entries)
 	for i := range b.Events {
 		w.event(&b.Events[i])

@@ -264,6 +264,17 @@ func (r *Reader) Pools(ctx context.Context) ([]bursar.Pool, error) {
 	return r.S.pools.read(ctx, r.C, q)
 }
 
+// Endpoints implements bursar.Reader.
+func (r *Reader) Endpoints(ctx context.Context, e bursar.EndpointQuery) ([]bursar.EndpointRow, error) {
+	q := newQuery(r.S.d)
+	oneOf(q, "id", e.IDs)
+	if e.After > 0 {
+		q.And("revision > " + q.Arg(e.After))
+	}
+	q.tail = " ORDER BY revision"
+	return r.S.endpoints.read(ctx, r.C, q)
+}
+
 // Balances implements bursar.Reader.
 func (r *Reader) Balances(ctx context.Context, b bursar.BalanceQuery) ([]bursar.Balance, error) {
 	q := newQuery(r.S.d)

@@ -20,6 +20,7 @@ type Schema struct {
 	deliveries   *table[bursar.Delivery]
 	chains       *table[bursar.ChainState]
 	pools        *table[bursar.Pool]
+	endpoints    *table[bursar.EndpointRow]
 }
 
 // New lays out the tables.
@@ -41,6 +42,7 @@ func New(d *Dialect) *Schema {
 		deliveries: newTable[bursar.Delivery](d, "deliveries", []string{"event_id", "endpoint"}),
 		chains:     newTable[bursar.ChainState](d, "chains", []string{"chain"}),
 		pools:      newTable[bursar.Pool](d, "pools", []string{"name"}),
+		endpoints:  newTable[bursar.EndpointRow](d, "endpoints", id),
 	}
 }
 
@@ -57,6 +59,7 @@ func (s *Schema) Columns() map[string][]string {
 		"payments": s.payments.all(), "transactions": s.transactions.all(), "addresses": s.addresses.all(),
 		"payouts": s.payouts.all(), "attempts": s.attempts.all(), "entries": s.entries.all(), "events": s.events.all(),
 		"deliveries": s.deliveries.all(), "chains": s.chains.all(), "pools": s.pools.all(),
+		"endpoints": s.endpoints.all(),
 	}
 }
 

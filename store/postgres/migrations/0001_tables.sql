@@ -254,6 +254,17 @@ CREATE TABLE {schema}.chains (
     updated_at timestamptz
 );
 
+-- Where events go, as decided at run time; what a row says is sealed.
+CREATE TABLE {schema}.endpoints (
+    id text COLLATE "C" NOT NULL PRIMARY KEY,
+    "version" bigint NOT NULL CHECK (version > 0),
+    revision bigint NOT NULL UNIQUE CHECK (revision > 0),
+    "status" text COLLATE "C" NOT NULL,
+    sealed bytea,
+    created_at timestamptz,
+    updated_at timestamptz
+);
+
 -- The first derivation index never handed out, of each index pool.
 CREATE TABLE {schema}.pools (
     name text COLLATE "C" NOT NULL PRIMARY KEY,

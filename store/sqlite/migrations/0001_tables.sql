@@ -254,6 +254,17 @@ CREATE TABLE bursar_chains (
     updated_at INTEGER
 );
 
+-- Where events go, as decided at run time; what a row says is sealed.
+CREATE TABLE bursar_endpoints (
+    id TEXT NOT NULL PRIMARY KEY,
+    "version" INTEGER NOT NULL CHECK (version > 0),
+    revision INTEGER NOT NULL UNIQUE CHECK (revision > 0),
+    "status" TEXT NOT NULL,
+    sealed BLOB,
+    created_at INTEGER,
+    updated_at INTEGER
+);
+
 -- The first derivation index never handed out, of each index pool.
 CREATE TABLE bursar_pools (
     name TEXT NOT NULL PRIMARY KEY,
