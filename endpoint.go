@@ -159,14 +159,17 @@ type Endpoint struct {
 	UpdatedAt time.Time // UpdatedAt is when it was last changed.
 }
 
-// String names the endpoint by its id and host.
-func (e Endpoint) String() string {
-	host := "?"
-	if u, err := url.Parse(e.URL); err == nil {
-		host = u.Scheme + "://" + u.Host
+// Host is scheme and host of the URL, without what may be secret.
+func (e Endpoint) Host() string {
+	u, err := url.Parse(e.URL)
+	if err != nil || u.Host == "" {
+		return "?"
 	}
-	return fmt.Sprintf("Endpoint(%s %s %s)", e.ID, host, e.Status)
+	return u.Scheme + "://" + u.Host
 }
+
+// String names the endpoint by its id and host.
+func (e Endpoint) String() string { return fmt.Sprintf("Endpoint(%s %s %s)", e.ID, e.Host(), e.Status) }
 
 // Format writes String for every verb and flag.
 func (e Endpoint) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.String()) }

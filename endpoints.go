@@ -209,12 +209,15 @@ func (e *endpoint) view(now time.Time) Endpoint {
 	return out
 }
 
-// directoryOf returns the directory of a gateway that may write.
+// directoryOf returns the directory. Endpoints are a matter of the store alone, so
+// that a gateway which has not been started will do, as in an operator's tool.
 func (g *Gateway) directoryOf(ctx context.Context) (*directory, error) {
-	if err := g.writable(ctx); err != nil {
-		return nil, err
-	}
-	if g.directory == nil {
+	switch {
+	case g == nil || g.store == nil:
+		return nil, ErrNotStarted
+	case inside(ctx) != nil:
+		return nil, fmt.Errorf("%w: endpoints are changed outside of it", ErrInTransaction)
+	case g.directory == nil:
 		return nil, ErrNoEndpoints
 	}
 	return g.directory, nil
@@ -230,6 +233,8 @@ func (g *Gateway) directoryOf(ctx context.Context) (*directory, error) {
 //
 // Adding what is there already, with the ID of the request and alike in all else, returns it, and
 // the secret where the request brought it.
+//
+// Neither this nor the other calls about endpoints need a gateway that was started.
 //
 // Errors: ErrNoEndpoints; *FieldError, also where the ID belongs to another endpoint or a Notifier
 // (CodeDuplicate), or there are Endpoints.Max of them (CodeOutOfRange).
@@ -507,12 +512,9 @@ func (g *Gateway) setStatus(ctx context.Context, id string, status EndpointStatu
 // Endpoints returns the endpoints that were not removed, by id. One that no key
 // opens has a Reason and nothing else to tell. Errors: ErrNoEndpoints; the store's.
 func (g *Gateway) Endpoints(ctx context.Context) ([]Endpoint, error) {
-	if err := g.running(); err != nil {
+	d, err := g.directoryOf(ctx)
+	if err != nil {
 		return nil, err
-	}
-	d := g.directory
-	if d == nil {
-		return nil, ErrNoEndpoints
 	}
 	var now time.Time
 	if err := g.store.Read(ctx, func(r Reader) error { now = r.Now(); return d.learn(ctx, r) }); err != nil {

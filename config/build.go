@@ -65,6 +65,9 @@ func (f *File) assemble(r *report, store bursar.Store) (cfg bursar.Config, insta
 			cfg.Notify = append(cfg.Notify, n)
 		}
 	}
+	if f.Endpoints != nil {
+		cfg.Endpoints = f.Endpoints.build(r)
+	}
 	if f.Signer != nil {
 		if f.Signer.check(r); f.Signer.Serve != nil && len(r.errs) == 0 {
 			f.Signer.Serve.limits(r, cfg)
@@ -96,6 +99,15 @@ func crossCheck(r *report, cfg bursar.Config, chains []string) {
 // filePath translates the path of a field in Go: Config.Chains[1].Treasury.
 func filePath(field string, chains []string) string {
 	field = strings.TrimPrefix(field, "Config.")
+	if rest, ok := strings.CutPrefix(field, "Endpoints."); ok {
+		switch {
+		case strings.HasPrefix(rest, "Sender."):
+			return "endpoints." + sendPath(strings.TrimPrefix(rest, "Sender."))
+		case strings.HasPrefix(rest, "Keys"):
+			return "endpoints.key"
+		}
+		return "endpoints." + snake(rest)
+	}
 	parts := regexp.MustCompile(`^Chains\[(\d+)\](?:\.([A-Za-z]+))?`).FindStringSubmatch(field)
 	if parts == nil {
 		head, _, _ := strings.Cut(field, ".")

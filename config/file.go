@@ -26,6 +26,9 @@ type File struct {
 	// of a-z, A-Z, 0-9, ., _ and -. Default: none; handlers in Go are added to
 	// the result of Build.
 	Webhooks map[string]Webhook `yaml:"webhooks"`
+	// Endpoints lets the host manage receivers of events while the gateway runs, beside
+	// webhooks. Default: none can be added. See docs/webhooks.md.
+	Endpoints *Endpoints `yaml:"endpoints"`
 	// Approvers are Ed25519 public keys, 64 hex digits each, of which one has to sign
 	// each refund; their private halves are nowhere near this process. Default: none,
 	// and a mnemonic's signer pays no refunds.
@@ -409,6 +412,31 @@ type Webhook struct {
 	Burst int `yaml:"burst"`
 	// BreakerFailures is how many failures in a row stop the requests for a
 	// while, 1 to 1000. Default: 0, they go on.
+	BreakerFailures int `yaml:"breaker_failures"`
+}
+
+// Endpoints is what all endpoints that are managed at run time have in common.
+type Endpoints struct {
+	// Key encrypts in the store what endpoints say: base64 of 32 random bytes, as
+	// `openssl rand -base64 32` writes them. Who loses it loses the endpoints. Required.
+	Key Secret `yaml:"key"`
+	// PreviousKey opens what was encrypted before key took its place, until every
+	// instance has started with both. Default: none.
+	PreviousKey Secret `yaml:"previous_key"`
+	// Max is how many endpoints there may be, 1 to 10000. Default: 100.
+	Max int `yaml:"max"`
+	// Timeout bounds one attempt where the endpoint says nothing, up to 30s.
+	// Default: 15s.
+	Timeout time.Duration `yaml:"timeout"`
+	// AllowPrivate are networks that endpoints may be in although they are not on the
+	// public internet, in CIDR form: [10.1.2.0/24]. Default: none.
+	AllowPrivate []string `yaml:"allow_private"`
+	// AllowHTTP permits http to addresses in allow_private. Default: false.
+	AllowHTTP bool `yaml:"allow_http"`
+	// Ports are those permitted beside 443, 1 to 65535. Default: none.
+	Ports []uint16 `yaml:"ports"`
+	// BreakerFailures is how many failures in a row stop the requests to an endpoint
+	// for a while, 1 to 1000. Default: 5.
 	BreakerFailures int `yaml:"breaker_failures"`
 }
 

@@ -43,7 +43,7 @@ func standard() *program {
 	return &program{
 		commands: []*command{
 			verifyCommand(), explainCommand(), preflightCommand(), migrateCommand(), backupCommand(), recoverCommand(), addressesCommand(), sweeperCommand(),
-			sweepsCommand(), signerCommand(),
+			sweepsCommand(), endpointsCommand(), signerCommand(),
 		},
 		build: (*config.File).Build,
 	}
