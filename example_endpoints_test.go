@@ -85,7 +85,7 @@ func ExampleGateway_AddEndpoint() {
 	// Output:
 	// merchant-7 enabled
 	// received 1 endpoint.ping
-	// 200 <nil> <nil>
+	// 204 <nil> <nil>
 	// received 1 payment.created
 	// <nil>
 }
