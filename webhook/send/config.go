@@ -23,7 +23,7 @@ const (
 	DefaultUserAgent   = "bursar-webhook/1"
 	maxResponseHeaders = 64 << 10
 	maxConcurrency     = 1024
-	maxIdleConns       = 8
+	maxIdleConns       = 64 // as many as one notifier has calls under way
 	idleTimeout        = 90 * time.Second
 )
 
