@@ -44,7 +44,7 @@ const endpointsPoll = pumpPoll
 
 // run is the lane that keeps one pump for each enabled endpoint.
 func (d *directory) run(ctx context.Context) error {
-	at := &shifts{directory: d, under: map[string]context.CancelFunc{}, over: make(chan string)}
+	at := &shifts{directory: d, under: map[string]context.CancelFunc{}, over: make(chan string), quit: make(chan struct{})}
 	defer at.stop()
 	for ctx.Err() == nil {
 		if err := d.gw.store.Read(ctx, func(r Reader) error { return d.learn(ctx, r) }); err != nil && ctx.Err() == nil {
@@ -61,8 +61,9 @@ type shifts struct {
 	*directory
 	under map[string]context.CancelFunc
 	wg    sync.WaitGroup
-	// over tells which one has ended.
+	// over tells which one has ended, until quit.
 	over chan string
+	quit chan struct{}
 }
 
 // staff begins and ends pumps.
@@ -97,7 +98,7 @@ func (s *shifts) begin(ctx context.Context, id string) {
 		}
 		select {
 		case s.over <- id:
-		case <-ctx.Done():
+		case <-s.quit:
 		}
 	})
 }
@@ -115,7 +116,9 @@ func (s *shifts) wait(ctx context.Context) {
 	}
 }
 
+// stop ends all of them, also where run ends by a panic.
 func (s *shifts) stop() {
+	close(s.quit)
 	for _, stop := range s.under {
 		stop()
 	}
