@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -102,7 +101,7 @@ func TestDeposits(t *testing.T) {
 	// A remote signer has the sponsor's key; what was signed before stays here.
 	_, cfg, err = built(t, text+"signer: {url: \"http://127.0.0.1:1\"}\n", []string{
 		"BURSAR_WALLET_XPUBS_60=" + xpubFor(t, ""), "BURSAR_WALLET_DEPOSITS_XPUBS_60=" + xpubFor(t, "deposits"),
-		"BURSAR_WALLET_DEPOSITS_AUTHORISATIONS=" + first, signerSecret(strings.Repeat("k", 32)),
+		"BURSAR_WALLET_DEPOSITS_AUTHORISATIONS=" + first, signerSecret(bytes32),
 	})
 	require.NoError(t, err)
 	require.True(t, cfg.Wallet.WatchOnly())
@@ -110,6 +109,14 @@ func TestDeposits(t *testing.T) {
 		Chain: local, Purpose: chain.SignAuthorization, Scheme: chain.ECDSA, Key: account.KeyRef(0, 2), Payload: payload,
 	}})
 	require.NoError(t, err)
+
+	// That remote signer has the sponsor's mnemonic and the deposits' xpub.
+	f, cfg, err := built(t, text+"signer: {serve: {listen: \"127.0.0.1:0\", journal: "+filepath.Join(t.TempDir(), "journal")+"}}\n",
+		gateway(t, signerSecret(bytes32)))
+	require.NoError(t, err)
+	server, err := f.SigningServer(cfg, nil)
+	require.NoError(t, err)
+	require.NoError(t, server.Close())
 
 	// With both mnemonics all keys are here.
 	_, cfg, err = built(t, text, []string{"BURSAR_WALLET_MNEMONIC=" + words, "BURSAR_WALLET_DEPOSITS_MNEMONIC=" + words, "BURSAR_WALLET_DEPOSITS_PASSPHRASE=deposits"})
