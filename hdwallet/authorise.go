@@ -25,8 +25,9 @@ const (
 	authorisationsName = "bursar-authorisations"
 	authorisationsEnd  = "end"
 	signatureLength    = 65
-	// authorisationsAtOnce is how many are signed, or verified, in one go.
-	authorisationsAtOnce = 512
+	// authorisationsAtOnce is how many are signed, or verified, in one go. Kept in one
+	// piece they fill what Go's allocator has for them, 32 KiB.
+	authorisationsAtOnce = 504
 )
 
 // authorisationText has one form for each signature.
