@@ -55,6 +55,12 @@ func TestCombine(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, ids, a.ID())
 
+	third, err := hdwallet.Combine(cold, mnemonicWallet(t, "third"))
+	require.NoError(t, err)
+	a, err = third.Account(60)
+	require.NoError(t, err)
+	require.NotContains(t, ids, a.ID(), "another sponsor is another wallet")
+
 	// To remember less than the others is not to make them forget.
 	own.Remember(10)
 	w, err := hdwallet.Combine(xpubOf(t, cold), own)
