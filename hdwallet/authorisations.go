@@ -144,7 +144,7 @@ func (a *Authorisations) find(k spanKey, index uint32) []byte {
 
 // Read adds what WriteAuthorisations wrote, one or several of it behind each other, and
 // returns how many that were: all or none of it. Each is verified, by all processors, at
-// about 0.1 ms of one. Nothing is taken on trust, so that it does not matter who kept r.
+// about 0.2 ms of one. Nothing is taken on trust, so that it does not matter who kept r.
 //
 // What is wrong is an *AuthorisationError: another chain, contract or wallet than these,
 // a signature that is not by the key of its index or has a high s, an index that is
