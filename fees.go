@@ -8,9 +8,18 @@ import (
 	"github.com/bursar-go/bursar/sweeper"
 )
 
+// offlineKeys is what a signer says of its keys; nil where it says nothing.
+func offlineKeys(s chain.Signer) func(chain.KeyRef) bool {
+	if offline, ok := s.(chain.OfflineSigner); ok {
+		return offline.Offline
+	}
+	return nil
+}
+
 // sweepPolicy is what a chain's sweeper goes by.
-func (c *Chain) sweepPolicy(sponsor chain.Account, floats []chain.Account) sweeper.Policy {
+func (c *Chain) sweepPolicy(sponsor chain.Account, floats []chain.Account, signer chain.Signer) sweeper.Policy {
 	p := sweeper.Policy{
+		Offline:  offlineKeys(signer),
 		Treasury: c.Treasury, Sponsor: sponsor, Floats: floats, MaxFee: c.MaxFee, MaxTopUp: c.MaxTopUp,
 		Deadline: c.SweepDeadline, LowFee: c.LowFee, LowFeePercent: c.LowFeePercent, MaxWait: c.SweepWait,
 	}

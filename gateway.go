@@ -161,7 +161,8 @@ func (g *Gateway) addWorkers(wallets []*hdwallet.Wallet) error {
 			use = nil
 		}
 		work := &journal{g, net}
-		policy := net.cfg.sweepPolicy(sponsor.account(), floats)
+		policy := net.cfg.sweepPolicy(sponsor.account(), floats, use)
+		net.offline = policy.Offline
 		net.batches = policy.MaxBatch
 		net.sweeper, err = sweeper.New(sweeper.Config{
 			Client: net.client, Journal: work, Holds: work.holds, Known: work.known, Signer: use, Logger: g.log, Interval: net.cfg.Poll,

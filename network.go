@@ -22,7 +22,9 @@ type network struct {
 	scanner *scanner.Scanner
 	sweeper *sweeper.Sweeper // nil where nothing is swept
 	batches int              // how many addresses are swept together at most; 0: none
-	heads   chan struct{}    // a hint that the node has a new head
+	// offline reports which keys sign nothing, see sweeper.Policy.
+	offline func(chain.KeyRef) bool
+	heads   chan struct{} // a hint that the node has a new head
 	alarms  alarms
 
 	mu sync.Mutex

@@ -60,7 +60,8 @@ func (g *Gateway) SweepCosts(ctx context.Context, id ChainID) (SweepCosts, error
 	if err != nil {
 		return SweepCosts{}, err
 	}
-	policy := net.cfg.sweepPolicy(sponsor.account(), nil)
+	policy := net.cfg.sweepPolicy(sponsor.account(), nil, nil)
+	policy.Offline = net.offline
 	out := SweepCosts{Chain: net.info.ID, Name: net.info.Name, Coin: net.info.Native, Off: net.sweeper.WatchOnly()}
 	if out.Off {
 		policy.Treasury = "" // nobody chooses a way

@@ -21,6 +21,8 @@ func why(r sweeper.Reason) string {
 		return "coin may be paid to the address"
 	case sweeper.ReasonMissed:
 		return "a batch has missed it"
+	case sweeper.ReasonOffline:
+		return "waits for the address's key, which is offline"
 	case sweeper.ReasonNoBatches:
 		return "no batches are set up"
 	case sweeper.ReasonBelowMinimum:

@@ -216,3 +216,15 @@ type FeeEstimator interface {
 	// not for each transaction. ErrUnsupported where the node does not tell.
 	EstimateFees(ctx context.Context) (FeeMarket, error)
 }
+
+// AuthorizationCodec is a ContractCodec of a chain on which accounts delegate to the
+// contract, each by an authorisation that its key signs once.
+type AuthorizationCodec interface {
+	ContractCodec
+	// Authorization returns the payload by which an account whose nonce that is
+	// delegates to the contract, on that chain and no other: a SignRequest of the purpose
+	// SignAuthorization has it. It is the same for every account. The error is
+	// ErrUnsupported where no contract is configured, and a *FormatError for a chain that
+	// is none of the codec's. It is a pure function.
+	Authorization(on ID, nonce uint64) (payload []byte, err error)
+}

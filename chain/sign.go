@@ -36,10 +36,21 @@ const (
 //
 // Implementations are safe for concurrent use. A refusal is a *PolicyError; one
 // refused request refuses the whole batch, and nothing is signed; PolicyError.Key says
-// which, so that the others can be asked for without it. A signer that cannot
+// which, so that the others can be asked for without it. Where it knows of several it
+// may say so at once: a *SourcesError with a *PolicyError for each. A signer that cannot
 // be reached is ErrSignerUnavailable.
 type Signer interface {
 	Sign(ctx context.Context, requests []SignRequest) (signatures [][]byte, err error)
+}
+
+// OfflineSigner is a Signer that knows of keys which are kept elsewhere, and sign
+// nothing when it is asked: what there is of them was signed before.
+type OfflineSigner interface {
+	Signer
+	// Offline reports whether that key is such a one, so that nothing is begun which
+	// would need a transaction of its account: gas that is sent to it would only lie
+	// there. It asks nobody, and its answer does not change.
+	Offline(key KeyRef) bool
 }
 
 // OwnTarget claims that an address among a payload's targets is ours. A signer

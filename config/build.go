@@ -30,6 +30,9 @@ func (f *File) Build(store bursar.Store) (bursar.Config, error) {
 		r.add("store", bursar.CodeRequired, "the host opens the store and gives it to Build")
 	}
 	cfg, _ := f.assemble(r, store)
+	if len(r.errs) == 0 {
+		f.presign(r, &cfg)
+	}
 	if err := r.err(); err != nil {
 		return bursar.Config{}, err
 	}
@@ -221,6 +224,24 @@ func plainName(s string) bool { return regexp.MustCompile(`^[a-zA-Z0-9._-]{1,64}
 
 // open makes a wallet; nil where it cannot.
 func (w Wallet) open(r *report, path string) *hdwallet.Wallet {
+	own := w.one(r, path)
+	if w.Deposits == nil {
+		return own
+	}
+	deposits := w.Deposits.open(r, join(path, "deposits"))
+	if own == nil || deposits == nil {
+		return nil
+	}
+	both, err := hdwallet.Combine(deposits, own)
+	if err != nil {
+		r.wrap(join(path, "deposits"), bursar.CodeInvalid, err, "cannot be used")
+		return nil
+	}
+	return both
+}
+
+// one makes a wallet of one mnemonic, or of its xpubs.
+func (w Wallet) one(r *report, path string) *hdwallet.Wallet {
 	switch {
 	case r.failed(path):
 		return nil

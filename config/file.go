@@ -88,6 +88,29 @@ type Wallet struct {
 	// for every EVM chain. They reveal every address and may stand in the file.
 	// Required unless a mnemonic is given.
 	XPubs map[string]Secret `yaml:"xpubs" secret:"inline"`
+	// Deposits has deposit addresses made of another mnemonic than the gateway's own
+	// accounts, so that their keys can be where no network is. The wallet's own mnemonic
+	// or xpubs are then for sponsor and float alone. It makes another wallet than the same
+	// without it. See docs/operations.md. Default: one mnemonic for both.
+	Deposits *Deposits `yaml:"deposits"`
+}
+
+// Deposits are deposit addresses whose keys the gateway does not have: xpubs and what was
+// signed before; or, on the machine that signs it, the mnemonic.
+type Deposits struct {
+	// Mnemonic is that of the deposits, for bursar authorise on a machine that is offline.
+	// Required unless xpubs are given.
+	Mnemonic Secret `yaml:"mnemonic"`
+	// Passphrase is the mnemonic's passphrase. Default: none.
+	Passphrase Secret `yaml:"passphrase"`
+	// XPubs are its extended public keys, for everything that is online: as in wallet.
+	// Required unless a mnemonic is given.
+	XPubs map[string]Secret `yaml:"xpubs" secret:"inline"`
+	// Authorisations are the files that bursar authorise wrote, by their paths. They are
+	// read and verified when the gateway is built, 0.2 ms of a processor and 65 bytes of
+	// memory for each address. A relative path is relative to the working directory.
+	// Default: none, and only addresses that delegate already are swept.
+	Authorisations []string `yaml:"authorisations"`
 }
 
 // Chain is one network.

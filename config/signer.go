@@ -131,16 +131,11 @@ func policyOf(cfg bursar.Config) hdwallet.Policy {
 }
 
 // keyed are the wallets that can sign. The active one must.
-func keyed(r *report, cfg bursar.Config) (out []*hdwallet.Wallet) {
+func keyed(r *report, cfg bursar.Config) []*hdwallet.Wallet {
 	if cfg.Wallet.WatchOnly() {
 		r.add("wallet.mnemonic", bursar.CodeRequired, "a signer has the keys; xpubs only watch")
 	}
-	for _, w := range append([]*hdwallet.Wallet{cfg.Wallet}, cfg.Retired...) {
-		if !w.WatchOnly() {
-			out = append(out, w)
-		}
-	}
-	return out
+	return signing(cfg)
 }
 
 // check tells what is wrong with the section by itself.

@@ -29,7 +29,7 @@ type fleet struct {
 	sweeper *sweeping.Sweeper
 	wallet  *hdwallet.Wallet
 	account *hdwallet.Account
-	signer  *hdwallet.Signer
+	signer  chain.Signer
 	usd     chain.Asset
 	to      chain.Address
 	made    uint32
@@ -41,10 +41,15 @@ func newFleet(t *testing.T, n *node.Network) *fleet { return newFleetOf(t, n, "O
 
 // newFleetOf is a fleet whose deposits are of one of the tokens of sweeptokens.
 func newFleetOf(t *testing.T, n *node.Network, kind string) *fleet {
-	f := &fleet{t: t, n: n}
-	var err error
-	f.wallet, err = hdwallet.FromMnemonic(devWords, t.Name()) // addresses that no other test uses
+	wallet, err := hdwallet.FromMnemonic(devWords, t.Name()) // addresses that no other test uses
 	require.NoError(t, err)
+	return fleetOf(t, n, kind, wallet)
+}
+
+// fleetOf is a fleet of that wallet's addresses.
+func fleetOf(t *testing.T, n *node.Network, kind string, wallet *hdwallet.Wallet) *fleet {
+	f := &fleet{t: t, n: n, wallet: wallet}
+	var err error
 	f.account, err = f.wallet.Account(60)
 	require.NoError(t, err)
 	f.to = f.at(1, 9).Address

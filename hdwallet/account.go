@@ -18,6 +18,9 @@ type Account struct {
 	label
 	id       string
 	coinType uint32
+	// deposits is the id of the account that the keys of change 0 belong to: id, but in
+	// a combined wallet.
+	deposits string
 	branches [2]*branch
 }
 
@@ -27,6 +30,7 @@ func newAccount(coinType uint32, x *extendedKey) (*Account, error) {
 		return nil, err
 	}
 	a := &Account{id: fingerprint(coinType, x), coinType: coinType}
+	a.deposits = a.id
 	a.label = label(fmt.Sprintf("hdwallet.Account(%s, coin type %d)", a.id, coinType))
 	for change := range a.branches {
 		b, ok := newBranch(root, uint32(change))

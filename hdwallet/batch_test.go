@@ -24,7 +24,7 @@ type batchDesk struct {
 	wallet  *hdwallet.Wallet
 }
 
-func sweeperFor(t *testing.T, treasury chain.Address) *contracts.Sweeper {
+func sweeperFor(t testing.TB, treasury chain.Address) *contracts.Sweeper {
 	t.Helper()
 	s, err := contracts.New(contracts.Params{Treasury: common.HexToAddress(string(treasury)), Owner: contracts.Address{0: 0xbb}})
 	require.NoError(t, err)

@@ -50,8 +50,11 @@ func (c *check) request(r chain.SignRequest) (signable, error) {
 		return signable{}, refuse("purpose", "unknown purpose %q", r.Purpose)
 	}
 	key, self, err := c.find(policy, r.Key)
-	if err != nil {
+	switch {
+	case err != nil:
 		return signable{}, err
+	case c.Offline(r.Key):
+		return signable{}, refuse(RuleOffline, "the key of %s is not here", self)
 	}
 	effects, digest, err := policy.decode(r)
 	if err != nil {

@@ -5,6 +5,7 @@
 //	Account   m/44'/coin'/0' of a wallet, public half only; the hot path
 //	Key       one key outside any wallet, and its keystore file
 //	Signer    private keys behind a policy, as a chain.Signer
+//	Presigned what keys that are offline signed before, in front of a chain.Signer
 //	Journal   what a Signer must not forget; package signer has one that is a file
 //
 // # Which keys exist
@@ -20,6 +21,10 @@
 // this package, in any form; and because the account level is hardened, even
 // that disaster would stop at one coin type. Keep an xpub as private as a list
 // of customers.
+//
+// Where the deposits' keys are to be offline, Combine makes a wallet of two: the
+// deposits of one mnemonic, of which only the xpub is online, and own accounts of
+// another one.
 //
 // # Secrets
 //

@@ -8,6 +8,9 @@ import (
 // ErrNoAccount: a watch-only wallet has no xpub for the coin type.
 var ErrNoAccount = errors.New("hdwallet: no account for the coin type")
 
+// ErrCombined: a combined wallet has no xpub; those that it is made of have one each.
+var ErrCombined = errors.New("hdwallet: a combined wallet has no xpub")
+
 // MnemonicError reports a mnemonic or passphrase that cannot be used. It never
 // holds any of the words.
 type MnemonicError struct {
@@ -64,3 +67,22 @@ type ConfigError struct {
 
 // Error tells what went wrong, without secrets.
 func (e *ConfigError) Error() string { return "hdwallet: " + e.Field + ": " + e.Reason }
+
+// AuthorisationError reports authorisations that are refused when they are read. It
+// holds no key: there is none in them.
+type AuthorisationError struct {
+	// Line is where, counted from 1.
+	Line int
+	// Index is that of the address; -1 where no single one is to blame.
+	Index int64
+	// Reason is what is wrong.
+	Reason string
+}
+
+// Error tells what went wrong.
+func (e *AuthorisationError) Error() string {
+	if e.Index < 0 {
+		return fmt.Sprintf("hdwallet: authorisations: line %d: %s", e.Line, e.Reason)
+	}
+	return fmt.Sprintf("hdwallet: authorisations: line %d, index %d: %s", e.Line, e.Index, e.Reason)
+}

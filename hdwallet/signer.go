@@ -48,7 +48,7 @@ type Signer struct {
 	halted    atomic.Pointer[string]
 }
 
-var _ chain.Signer = (*Signer)(nil)
+var _ chain.OfflineSigner = (*Signer)(nil)
 
 // NewSigner returns a signer for the active wallet and any number of retired
 // ones; with Policy.Keys it needs none. A watch-only wallet is refused, for it would
@@ -120,6 +120,14 @@ func (s *Signer) add(w *Wallet, coinTypes []uint32) error {
 		s.accounts[k.public.ID()] = k
 	}
 	return nil
+}
+
+// Offline implements chain.OfflineSigner: the deposit keys of a combined wallet of which
+// only the own accounts' are here.
+func (s *Signer) Offline(key chain.KeyRef) bool {
+	_, change, _, ok := parsePath(key.Path)
+	k := s.accounts[key.Wallet]
+	return ok && k != nil && k.private(change).reveal == nil
 }
 
 // signable is a request that passed all checks.
@@ -222,7 +230,7 @@ func (t *signable) sign(ctx context.Context) (signature []byte, err error) {
 		})
 		return signature, err
 	}
-	t.key.account.key.reveal(func(private []byte) {
+	t.key.account.private(t.key.branch.change).reveal(func(private []byte) {
 		var account secp256k1.ModNScalar
 		account.SetByteSlice(private)
 		defer account.Zero()

@@ -16,6 +16,8 @@ type Wallet struct {
 	// purpose is m/44', private key and chain code; without reveal the wallet
 	// can only watch. The seed itself is not kept.
 	purpose secret
+	// deposits and own are what a combined wallet is made of; nil in all others.
+	deposits, own *Wallet
 
 	mu       sync.Mutex // guards what follows, and go-bip32 below it
 	accounts map[uint32]*accountKey
@@ -28,6 +30,18 @@ type accountKey struct {
 	public *Account
 	xpub   extendedKey
 	key    secret
+	// deposits has the keys of change 0 in a combined wallet, which has no xpub; nil in
+	// all others.
+	deposits *accountKey
+}
+
+// private is the key that those of a change level are derived from; there is nothing to
+// reveal where it is elsewhere.
+func (k *accountKey) private(change uint32) secret {
+	if k.deposits != nil && change == 0 {
+		return k.deposits.key
+	}
+	return k.key
 }
 
 // FromMnemonic opens the wallet of an English BIP-39 mnemonic of 12, 15, 18, 21
@@ -104,8 +118,14 @@ func FromXPub(accounts ...XPub) (*Wallet, error) {
 	return w, nil
 }
 
-// WatchOnly reports whether the wallet has no private keys.
-func (w *Wallet) WatchOnly() bool { return w.purpose.reveal == nil }
+// WatchOnly reports whether the wallet has no private keys; of a combined one, whether
+// it has none of its own accounts.
+func (w *Wallet) WatchOnly() bool {
+	if w.own != nil {
+		return w.own.WatchOnly()
+	}
+	return w.purpose.reveal == nil
+}
 
 // Account returns the account of a SLIP-44 coin type below 2^31; the same value
 // at every call. A watch-only wallet returns ErrNoAccount where it was given no
@@ -119,11 +139,15 @@ func (w *Wallet) Account(coinType uint32) (*Account, error) {
 }
 
 // XPub returns the account's extended public key, for FromXPub on a server that
-// shall not be able to sign. Keep it confidential: it reveals every address.
+// shall not be able to sign. Keep it confidential: it reveals every address. A combined
+// wallet has none, ErrCombined: those that it is made of do.
 func (w *Wallet) XPub(coinType uint32) (string, error) {
 	k, err := w.account(coinType)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case k.deposits != nil:
+		return "", ErrCombined
 	}
 	return k.xpub.String(), nil
 }
@@ -135,6 +159,8 @@ func (w *Wallet) account(coinType uint32) (*accountKey, error) {
 		return k, nil
 	}
 	switch {
+	case w.own != nil:
+		return w.combined(coinType)
 	case w.WatchOnly():
 		return nil, fmt.Errorf("%w %d", ErrNoAccount, coinType)
 	case coinType >= hardened:

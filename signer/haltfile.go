@@ -44,6 +44,9 @@ func (f *haltFile) Sign(ctx context.Context, requests []chain.SignRequest) ([][]
 	return f.inner.Sign(ctx, requests)
 }
 
+// Offline implements chain.OfflineSigner by what the inner signer says.
+func (f *haltFile) Offline(key chain.KeyRef) bool { return offline(f.inner, key) }
+
 func (f *haltFile) halted() (reason string, halted bool) {
 	file, err := os.Open(f.path)
 	switch {

@@ -59,7 +59,7 @@ type VerifiedSigner struct {
 	keys   Keys
 }
 
-var _ chain.Signer = (*VerifiedSigner)(nil)
+var _ chain.OfflineSigner = (*VerifiedSigner)(nil)
 
 // Verified puts checks around a signer that is not trusted, such as a KMS, an HSM or a
 // remote one: there must be exactly one signature for each request, made by the
@@ -224,4 +224,13 @@ func guard(who string, f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// Offline implements chain.OfflineSigner by what the inner signer says.
+func (v *VerifiedSigner) Offline(key chain.KeyRef) bool { return offline(v.inner, key) }
+
+// offline asks a signer whether a key is offline, where it can tell.
+func offline(s chain.Signer, key chain.KeyRef) bool {
+	o, ok := s.(chain.OfflineSigner)
+	return ok && o.Offline(key)
 }

@@ -54,6 +54,11 @@ func (p Policy) batch(holdings []Holding, engaged map[chain.Address]bool, now ti
 		return Plan{}, false
 	}
 	maps.Copy(engaged, taken)
+	return p.batchOf(members), true
+}
+
+// batchOf plans one transaction for holdings of one asset.
+func (p Policy) batchOf(members []Holding) (plan Plan) {
 	name := sha256.New()
 	plan.Intent = chain.Intent{Purpose: chain.PurposeCollection, FeePayer: p.Sponsor}
 	for _, h := range members {
@@ -63,7 +68,7 @@ func (p Policy) batch(holdings []Holding, engaged map[chain.Address]bool, now ti
 	}
 	plan.Key = "batch:" + hex.EncodeToString(name.Sum(nil))
 	plan.Intent.MaxFee = p.batchCap(plan.Intent.Moves)
-	return plan, true
+	return plan
 }
 
 // batchCap is what the sweep of each move may cost, for all of them, and at most what a
@@ -90,6 +95,9 @@ func (p Policy) batchCap(moves []chain.Move) chain.Amount {
 //     left of one source goes by itself, which takes less than a batch of one.
 func (p Policy) parts(j Job, cause error) (parts []Plan) {
 	moves := j.Intent.Moves
+	if len(moves) == 1 && p.offline(moves[0].From) {
+		return nil
+	}
 	var sources *chain.SourcesError
 	var many *chain.TooManyMovesError
 	var dear *chain.FeeTooHighError
@@ -99,9 +107,14 @@ func (p Policy) parts(j Job, cause error) (parts []Plan) {
 		return nil
 	case errors.As(cause, &sources):
 		return p.without(j, sources)
+	case errors.As(cause, &refused) && refused.Rule == ruleOffline:
+		return nil // nothing was signed before for any of them
 	case errors.As(cause, &refused):
 		return p.without(j, refusedSource(j, refused))
 	case errors.Is(cause, chain.ErrUnsupported):
+		if !slices.ContainsFunc(moves, func(m chain.Move) bool { return !p.offline(m.From) }) {
+			return nil
+		}
 		for _, m := range moves {
 			parts = append(parts, p.alone(j, m))
 		}
@@ -122,28 +135,34 @@ func (p Policy) parts(j Job, cause error) (parts []Plan) {
 
 // without leaves sources out of a batch, each of which goes by itself.
 func (p Policy) without(j Job, out *chain.SourcesError) (parts []Plan) {
-	bad, reverting := map[chain.Address]bool{}, 0
+	bad, reverting := map[chain.Address]error{}, 0
 	for _, s := range out.Sources {
 		if accountOf(j, s.Account).Address == "" {
 			continue
 		}
-		bad[s.Account] = true
+		bad[s.Account] = s
 		if isRevert(s.Err) {
 			reverting++
 		}
 	}
-	var rest []chain.Move
+	var rest, unsigned []chain.Move
 	for _, m := range j.Intent.Moves {
-		if !bad[m.From.Address] {
+		switch cause := bad[m.From.Address]; {
+		case cause == nil:
 			rest = append(rest, m)
-			continue
+		case p.offline(m.From) && isRefusal(cause):
+			unsigned = append(unsigned, m)
+		default:
+			parts = append(parts, p.alone(j, m))
 		}
-		parts = append(parts, p.alone(j, m))
 	}
 	switch {
-	case len(bad) == 0 || len(rest) == 0 && reverting == len(bad) && len(bad) > 1:
+	case len(bad) == 0, len(unsigned) == len(j.Intent.Moves), len(rest) == 0 && reverting == len(bad) && len(bad) > 1:
 		return nil
-	case len(rest) > 0:
+	case len(unsigned) > 0:
+		parts = append(parts, p.part(j, unsigned))
+	}
+	if len(rest) > 0 {
 		parts = append(parts, p.part(j, rest))
 	}
 	return parts
@@ -160,8 +179,11 @@ func refusedSource(j Job, refused *chain.PolicyError) *chain.SourcesError {
 	return out
 }
 
-// alone is a move of a batch by itself, which its source pays for.
+// alone is a move of a batch by itself, which its source pays for if its key is there.
 func (p Policy) alone(j Job, m chain.Move) Plan {
+	if p.offline(m.From) {
+		return p.part(j, []chain.Move{m})
+	}
 	in := chain.Intent{Purpose: chain.PurposeCollection, Moves: []chain.Move{m}, MaxFee: p.feeCap(m.Asset.MaxSweepFee)}
 	return Plan{Key: partKey(j, m), Intent: in}
 }

@@ -20,6 +20,9 @@ const (
 	ReasonMissed Reason = "missed_by_a_batch"
 	// ReasonNoBatches: the policy has none, or the client makes none.
 	ReasonNoBatches Reason = "no_batches"
+	// ReasonOffline: the address's key is offline, and no batch moves this: its sweep
+	// waits for the key.
+	ReasonOffline Reason = "key_offline"
 	// ReasonBelowMinimum: it stays, for it is below the asset's SweepMinimum.
 	ReasonBelowMinimum Reason = "below_minimum"
 	// ReasonOff: it stays, for there is no treasury to collect it to.
@@ -40,13 +43,20 @@ func (p Policy) choose(h Holding) (chain.CollectionWay, Reason) {
 
 // way is choose for what is worth it.
 func (p Policy) way(h Holding) (chain.CollectionWay, Reason) {
+	offline := p.offline(h.Account)
 	switch {
+	case h.Asset.Native() && offline:
+		return chain.WayTransfer, ReasonOffline
 	case h.Asset.Native():
 		return chain.WayTransfer, ReasonCoin
+	case offline && (p.MaxBatch <= 0 || h.Plain):
+		return chain.WayTopUp, ReasonOffline
 	case p.MaxBatch <= 0:
 		return chain.WayTopUp, ReasonNoBatches
 	case h.Plain:
 		return chain.WayTopUp, ReasonCoinAddress
+	case h.Missed > 0 && offline:
+		return chain.WayBatch, ReasonMissed // a batch of its own
 	case h.Missed > 0:
 		return chain.WayTopUp, ReasonMissed
 	}
@@ -55,6 +65,6 @@ func (p Policy) way(h Holding) (chain.CollectionWay, Reason) {
 
 // joins reports whether a holding that is collected goes with others.
 func (p Policy) joins(h Holding) bool {
-	way, _ := p.way(h)
-	return way == chain.WayBatch
+	_, why := p.way(h)
+	return why == ReasonTogether
 }

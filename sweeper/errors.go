@@ -117,6 +117,11 @@ func isRevert(err error) bool {
 	return errors.As(err, &revert)
 }
 
+func isRefusal(err error) bool {
+	var refused *chain.PolicyError
+	return errors.As(err, &refused)
+}
+
 func isTransient(err error) bool {
 	return errors.Is(err, chain.ErrTransient) || errors.Is(err, chain.ErrReorg) || errors.Is(err, chain.ErrSignerUnavailable) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)

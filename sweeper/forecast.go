@@ -125,8 +125,8 @@ func (p Policy) forecast(g group, of []Waiting, work chain.WorkEstimator, price 
 		f.Amount = addUp(f.Amount, w.Amount)
 	}
 	ways := []chain.CollectionWay{g.possible}
-	if g.possible == chain.WayBatch {
-		ways = append(ways, chain.WayTopUp) // which is always possible for a token
+	if g.possible == chain.WayBatch && !slices.ContainsFunc(of, func(w Waiting) bool { return p.offline(w.Account) }) {
+		ways = append(ways, chain.WayTopUp) // which is possible wherever the token's address can sign
 	}
 	for _, way := range ways {
 		c := WayCost{Way: way}

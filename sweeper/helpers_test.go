@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,9 @@ import (
 type keys struct {
 	fail func() error
 	n    int
+	// vault, where it is set, has all keys but the sponsor's: of those it names the
+	// authorisations are there, of others nothing.
+	vault map[chain.Address]bool
 }
 
 func (k *keys) Sign(_ context.Context, requests []chain.SignRequest) ([][]byte, error) {
@@ -24,6 +28,20 @@ func (k *keys) Sign(_ context.Context, requests []chain.SignRequest) ([][]byte, 
 	if k.fail != nil {
 		if err := k.fail(); err != nil {
 			return nil, err
+		}
+	}
+	if k.vault != nil {
+		out := &chain.SourcesError{}
+		for _, r := range requests {
+			name := chain.Address(strings.TrimPrefix(r.Key.Path, "m/"))
+			if r.Key == sponsor.Key || r.Purpose == chain.SignAuthorization && k.vault[name] {
+				continue
+			}
+			refused := &chain.PolicyError{Rule: "authorisation", Detail: string(name), Key: r.Key}
+			out.Sources = append(out.Sources, &chain.SourceError{Account: name, Reason: refused.Error(), Err: refused})
+		}
+		if len(out.Sources) > 0 {
+			return nil, out
 		}
 	}
 	return make([][]byte, len(requests)), nil

@@ -26,6 +26,8 @@ type place struct {
 //   - Where Policy.MaxBatch says so, tokens are gathered and go together, one asset at
 //     a time, in a transaction that the sponsor pays for. Addresses at which a job is
 //     under way are left out, since all others would have to wait for it.
+//   - An address whose key is offline has batches or nothing: where others go alone it
+//     has one of its own, of its token; what no batch moves waits for the key.
 //
 // A token is moved by its exact amount. Native coin gives up at most the
 // holding's amount, fee included: a deposit that is not final yet stays.
@@ -61,6 +63,10 @@ func Decide(w Work, p Policy) []Plan {
 			gathering[h.Asset.ID] = true
 		default:
 			open[here] = true
+			if way, _ := p.way(h); way == chain.WayBatch {
+				plans = append(plans, p.batchOf([]Holding{h}))
+				continue
+			}
 			plans = append(plans, p.sweep(h))
 		}
 	}

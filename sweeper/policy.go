@@ -2,6 +2,7 @@ package sweeper
 
 import (
 	"cmp"
+	"errors"
 	"time"
 
 	"github.com/bursar-go/bursar/chain"
@@ -66,6 +67,11 @@ type Policy struct {
 	// Gather is how long the oldest holding of a batch that is not full waits for
 	// others, from when it became final. Default: DefaultGather. Negative: not at all.
 	Gather time.Duration
+	// Offline reports whether a key signs nothing when it is asked, see
+	// chain.OfflineSigner. Its account is swept in batches alone, for which somebody else
+	// signs, and gets no gas. What no batch moves is planned all the same, and deferred
+	// with a *chain.PolicyError before the client is asked. Pure. Nil: no key is.
+	Offline func(chain.KeyRef) bool
 	// MaxOpen is how many jobs may be under way; refunds and withdrawals, jobs in
 	// quarantine and included ones do not count. Default: DefaultMaxOpen.
 	MaxOpen int
@@ -175,6 +181,27 @@ func (p Policy) validate(signs bool) error {
 	return cmp.Or(p.validateDeadline(), p.validateWindow())
 }
 
+// offline reports whether an account's key signs nothing.
+func (p Policy) offline(a chain.Account) bool { return p.Offline != nil && p.Offline(a.Key) }
+
+// checkKey refuses a job that needs a signature by a key that is offline.
+func (p Policy) checkKey(j Job) error {
+	who := j.signer() // checkIntent has seen that there is one
+	if !p.offline(who) {
+		return nil
+	}
+	return &chain.PolicyError{Rule: ruleOffline, Detail: "only the key of " + string(who.Address) + " could sign for this, and it is offline", Key: who.Key}
+}
+
+// ruleOffline is the rule of a refusal that lasts until somebody brings a key.
+const ruleOffline = "offline"
+
+// isOffline reports whether something waits for a key, or for what it signs.
+func isOffline(err error) bool {
+	var refused *chain.PolicyError
+	return errors.As(err, &refused) && refused.Rule == ruleOffline
+}
+
 // feeCap is the cap that holds for a job: the lower of what was planned and
 // what the policy says today. Zero: none.
 func (p Policy) feeCap(planned chain.Amount) chain.Amount { return lowerCap(p.MaxFee, planned) }
@@ -205,7 +232,7 @@ func (p Policy) resendAt(a Attempt) time.Time {
 func (p Policy) retryPause(failures int, cause error) time.Duration {
 	limit := p.RetryCap
 	switch {
-	case isRevert(cause):
+	case isRevert(cause), isOffline(cause):
 		limit = p.QuarantineCap
 	case isTransient(cause):
 		limit = max(min(time.Minute, p.RetryCap), p.Retry)

@@ -1,6 +1,7 @@
 package sweeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -191,7 +192,7 @@ func (r *round) intent(j Job) chain.Intent {
 }
 
 func (r *round) prepare(ctx context.Context, j Job, in chain.Intent) (d chain.Draft, err error) {
-	if err := r.policy.checkIntent(r.info.ID, j, r.work.Jobs); err != nil {
+	if err := cmp.Or(r.policy.checkIntent(r.info.ID, j, r.work.Jobs), r.policy.checkKey(j)); err != nil {
 		return d, err
 	}
 	err = r.call(ctx, "Client.Prepare", func(ctx context.Context) (err error) {

@@ -264,7 +264,16 @@ func (w *world) draft(in chain.Intent, nonce, price uint64) (chain.Draft, error)
 
 func (w *world) Sign(ctx context.Context, d chain.Draft, s chain.Signer) (out chain.Signed, err error) {
 	err = w.do(ctx, "Sign", func() error {
-		if _, err := s.Sign(ctx, []chain.SignRequest{{Chain: d.Chain, Payload: d.Payload}}); err != nil {
+		requests := []chain.SignRequest{{Chain: d.Chain, Payload: d.Payload, Purpose: chain.SignTransaction, Key: d.Intent.FeePayer.Key}}
+		for _, m := range d.Intent.Moves {
+			switch {
+			case d.Intent.FeePayer.Address == "":
+				requests[0].Key = m.From.Key
+			case slices.Contains(d.Locks, chain.Lock("nonce:"+string(m.From.Address)+":0")):
+				requests = append(requests, chain.SignRequest{Chain: d.Chain, Purpose: chain.SignAuthorization, Key: m.From.Key})
+			}
+		}
+		if _, err := s.Sign(ctx, requests); err != nil {
 			return err
 		}
 		x := parse(d.Payload)

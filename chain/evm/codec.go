@@ -2,6 +2,7 @@ package evm
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -18,14 +19,14 @@ type codec struct {
 	sweeper *contracts.Sweeper
 }
 
-var _ chain.ContractCodec = codec{}
+var _ chain.AuthorizationCodec = codec{}
 
 // Codec returns the pure functions of the EVM family of chains, without a node.
 // The value is comparable and safe for concurrent use.
 func Codec() chain.Codec { return codec{} }
 
 // CodecWith returns a codec that also understands what an installation's contract
-// does: see Decode. It is a chain.ContractCodec. A policy signer makes the Sweeper of
+// does: see Decode. It is a chain.AuthorizationCodec. A policy signer makes the Sweeper of
 // its own configuration, so that nobody else can choose the contract, nor whom it
 // pays. Nil makes it Codec.
 func CodecWith(sweeper *contracts.Sweeper) chain.Codec { return codec{sweeper: sweeper} }
@@ -39,6 +40,22 @@ func (c codec) Contract() (contract, treasury chain.Address) {
 		return "", ""
 	}
 	return checksummed(c.sweeper.Address()), checksummed(c.sweeper.Params().Treasury)
+}
+
+// Authorization implements chain.AuthorizationCodec, by EIP-7702.
+func (c codec) Authorization(on chain.ID, nonce uint64) ([]byte, error) {
+	number, err := chainNumber(on)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.sweeper == nil:
+		return nil, fmt.Errorf("evm: an authorisation for no contract: %w", chain.ErrUnsupported)
+	case nonce == math.MaxUint64:
+		return nil, badPayload("no account gets to that nonce")
+	}
+	a := authorization{Address: c.sweeper.Address(), Nonce: nonce}
+	a.ChainID.SetUint64(number)
+	return a.payload()
 }
 
 // Parse reads an EVM address. All-lower and all-upper case hex is accepted;

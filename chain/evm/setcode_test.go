@@ -1,6 +1,8 @@
 package evm
 
 import (
+	"fmt"
+	"math"
 	"math/big"
 	"testing"
 
@@ -319,4 +321,33 @@ func FuzzDecodeSetCode(f *testing.F) {
 		}
 		require.Equal(t, new(big.Int).SetUint64(tx.Nonce), new(big.Int).SetUint64(want.Nonce()))
 	})
+}
+
+// The payload of an authorisation says nothing of who gives it, and is read as one for
+// the contract.
+func TestCodecMakesAuthorisations(t *testing.T) {
+	f := newField(t)
+	codec, ok := CodecWith(f.sweeper).(chain.AuthorizationCodec)
+	require.True(t, ok)
+	for _, nonce := range []uint64{0, 7, math.MaxUint64 - 1} {
+		payload, err := codec.Authorization("eip155:1", nonce)
+		require.NoError(t, err)
+		r := chain.SignRequest{Chain: "eip155:1", Purpose: chain.SignAuthorization, Scheme: chain.ECDSA, Payload: payload}
+		effects, _, err := codec.Decode(r)
+		require.NoError(t, err)
+		contract, _ := codec.Contract()
+		require.Equal(t, chain.Effects{Delegate: contract, Once: fmt.Sprintf("nonce:%d", nonce)}, effects)
+		r.Chain = "eip155:56"
+		_, _, err = codec.Decode(r)
+		require.Error(t, err, "for its chain alone")
+	}
+	var format *chain.FormatError
+	for _, id := range []chain.ID{"eip155:0", "eip155:", "bip122:1", ""} {
+		_, err := codec.Authorization(id, 0)
+		require.ErrorAs(t, err, &format, id)
+	}
+	_, err := codec.Authorization("eip155:1", math.MaxUint64)
+	require.ErrorAs(t, err, &format)
+	_, err = Codec().(chain.AuthorizationCodec).Authorization("eip155:1", 0)
+	require.ErrorIs(t, err, chain.ErrUnsupported)
 }

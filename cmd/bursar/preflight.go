@@ -33,6 +33,7 @@ type preflightLine struct {
 }
 
 func (c *call) preflight(ctx context.Context) error {
+	c.presigned = true
 	return c.withStore(ctx, func(f *config.File, store bursar.Store) error {
 		cfg, err := c.build(f, store)
 		if err != nil {

@@ -43,7 +43,7 @@ func standard() *program {
 	return &program{
 		commands: []*command{
 			verifyCommand(), explainCommand(), preflightCommand(), migrateCommand(), backupCommand(), recoverCommand(), addressesCommand(), sweeperCommand(),
-			sweepsCommand(), endpointsCommand(), signerCommand(),
+			sweepsCommand(), endpointsCommand(), signerCommand(), authoriseCommand(), xpubCommand(),
 		},
 		build: (*config.File).Build,
 	}
@@ -71,6 +71,8 @@ type call struct {
 	// live is the standard error at once, for a command that goes on: each write is
 	// searched for secrets by itself.
 	live io.Writer
+	// presigned has the authorisations read that a gateway has.
+	presigned bool
 	// secrets are what must not be seen, known once the file was read.
 	secrets *secrets
 }
