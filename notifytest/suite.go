@@ -39,7 +39,7 @@ type Message struct {
 // opens it also closes, with t.
 func Run(t *testing.T, open func(t *testing.T) Receiver) {
 	for _, c := range checks() {
-		t.Run(c.rule, func(t *testing.T) { c.run(&kit{t, open(t)}) })
+		t.Run(c.rule, func(t *testing.T) { c.run(&kit{t, open(t), patience}) })
 	}
 }
 
@@ -68,7 +68,11 @@ func checks() []check {
 type kit struct {
 	testing.TB
 	Receiver
+	// patience is for a receiver that is back.
+	patience time.Duration
 }
+
+const patience = 30 * time.Second
 
 // event is one with a body.
 func event(subject string, seq int64) bursar.Event {
@@ -80,7 +84,7 @@ func event(subject string, seq int64) bursar.Event {
 
 // tell notifies in time.
 func (k *kit) tell(e bursar.Event) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return k.Notifier.Notify(ctx, e)
 }
@@ -183,7 +187,7 @@ func away(k *kit) {
 // until tries again as the outbox would, whose pauses are a matter of its clock.
 func (k *kit) until(done func() bool) {
 	k.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); {
+	for end := time.Now().Add(k.patience); !done(); {
 		require.True(k, time.Now().Before(end), "the receiver is back, and the notifier does not notice")
 	}
 }
