@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -298,6 +299,24 @@ func TestTheContextEndsACall(t *testing.T) {
 	// And the other way round: the publisher's own time.
 	unheard(t, b.publisher(brief).Notify(t.Context(), event("pay_1", 3)))
 	require.Less(t, time.Since(begin), 10*time.Second)
+}
+
+// buffered counts the records that a client was handed.
+type buffered struct{ n atomic.Int64 }
+
+func (b *buffered) OnProduceRecordBuffered(*kgo.Record) { b.n.Add(1) }
+
+// TestAnEndedContextHandsOverNothing: such a record would take those of others that
+// are in its batch with it.
+func TestAnEndedContextHandsOverNothing(t *testing.T) {
+	b, count := newBus(t), &buffered{}
+	p := b.publisher(func(c *kafka.Config) { c.Client = b.connect(kgo.WithHooks(count)) })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, p.Notify(ctx, event("pay_1", 1)), context.Canceled)
+	require.Zero(t, count.n.Load())
+	require.NoError(t, p.Notify(t.Context(), event("pay_1", 1)))
+	require.EqualValues(t, 1, count.n.Load())
 }
 
 // TestAClosedClient is the host's affair: the events wait for the next start.

@@ -98,9 +98,6 @@ func (p *Publisher) Notify(ctx context.Context, e bursar.Event) error {
 	if err != nil {
 		return &bursar.PermanentError{Err: err}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	// What is published while the connection is away waits in its buffer and is sent
 	// later, when nobody waits for the acknowledgement any more.
 	nc := p.js.Conn()
