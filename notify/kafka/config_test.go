@@ -42,6 +42,7 @@ func TestConfigErrors(t *testing.T) {
 		{"Topic", bursar.CodeInvalid, func(c *kafka.Config) { c.Topic = "é" }},
 		{"Topic", bursar.CodeInvalid, func(c *kafka.Config) { c.Topic = strings.Repeat("x", 250) }},
 		{`Topics["alert.gas_low"]`, bursar.CodeInvalid, func(c *kafka.Config) { c.Topics = map[bursar.Kind]string{bursar.AlertGasLow: ""} }},
+		{`Topics["alert.gas"]`, bursar.CodeUnknown, func(c *kafka.Config) { c.Topics = map[bursar.Kind]string{"alert.gas": "t"} }},
 		{"Timeout", bursar.CodeOutOfRange, func(c *kafka.Config) { c.Timeout = -1 }},
 		{"Timeout", bursar.CodeOutOfRange, func(c *kafka.Config) { c.Timeout = kafka.MaxTimeout + 1 }},
 	} {

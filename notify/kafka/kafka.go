@@ -93,8 +93,12 @@ func New(c Config) (*Publisher, error) {
 		return nil, bad("Timeout", bursar.CodeOutOfRange, "want at most 30 s")
 	}
 	for _, kind := range slices.Sorted(maps.Keys(c.Topics)) {
-		if !validTopic(c.Topics[kind]) {
-			return nil, bad(fmt.Sprintf("Topics[%q]", kind), bursar.CodeInvalid, topics)
+		field := fmt.Sprintf("Topics[%q]", kind)
+		switch {
+		case !slices.Contains(bursar.EventKinds(), kind):
+			return nil, bad(field, bursar.CodeUnknown, "no event is of this kind")
+		case !validTopic(c.Topics[kind]):
+			return nil, bad(field, bursar.CodeInvalid, topics)
 		}
 	}
 	if reason := unfit(c.Client, c.Topic); reason != "" {
