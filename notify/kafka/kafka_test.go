@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -98,8 +99,8 @@ func TestThreat_E4_OnePartitionForASubject(t *testing.T) {
 	require.Len(t, used, partitions, "subjects are spread")
 }
 
-// TestThreat_E3_ALostAnswer is no success; the record stays with the client, the
-// next try waits for it, and it is stored once.
+// TestThreat_E3_ALostAnswer is no success; the record stays with the client, the tries
+// after it add none, and the client has it stored once.
 func TestThreat_E3_ALostAnswer(t *testing.T) {
 	b := newBus(t)
 	p, e := b.publisher(), event("pay_1", 1)
@@ -125,24 +126,25 @@ func TestThreat_E3_ALostAnswer(t *testing.T) {
 		cancel()
 	}
 	require.EqualValues(t, 1, b.client.BufferedProduceRecords())
-	// The last of them waits where the answer comes at last.
-	go func() { said <- p.Notify(t.Context(), e) }()
+	// The client asks again on another connection, and the broker knows the record.
 	b.wire.Cut()
 	b.wire.Mend()
-	require.NoError(t, <-said)
+	require.Eventually(t, func() bool { return b.client.BufferedProduceRecords() == 0 }, 10*time.Second, time.Millisecond)
 	require.EqualValues(t, 2, b.size(topic))
+	require.NoError(t, p.Notify(t.Context(), e), "what has come to its end meanwhile is published again")
 	require.NoError(t, p.Notify(t.Context(), event("pay_1", 2)), "and nothing is held up")
 	require.Equal(t, []string{"0", "1", "2"}, seqs(b, "pay_1"))
 }
 
-// seqs are the numbers of a subject's records.
+// seqs are the numbers of a subject's records, without those that come again at once:
+// a record may be written just when the call that waits for it ends.
 func seqs(b *bus, subject string) (out []string) {
 	for _, r := range b.stored(topic) {
 		if string(r.Key) == subject {
 			out = append(out, header(r, kafka.HeaderSeq))
 		}
 	}
-	return out
+	return slices.Compact(out)
 }
 
 // TestThreat_E1_AwayForDays: while no broker can be reached nothing counts as a try,
@@ -264,7 +266,7 @@ func TestTooFewReplicas(t *testing.T) {
 	// The first try may be about to end in the client, and takes others with it.
 	p := b.publisher()
 	require.Eventually(t, func() bool { return p.Notify(t.Context(), e) == nil }, 10*time.Second, time.Millisecond)
-	require.EqualValues(t, 1, b.size(topic))
+	require.Equal(t, []string{"1"}, seqs(b, "pay_1"))
 }
 
 // TestTheEndOfAnotherRecord: the client fails all records of a partition when the
