@@ -16,8 +16,9 @@ import (
 // later does not hear of earlier events. Gateways that share a store should have
 // the same notifiers.
 //
-// NotifyFunc, NotifyTx and Webhooks make notifiers. Those of NotifyTx are called
-// inside a transaction and differ in that: see there.
+// NotifyFunc, NotifyTx and Webhooks make notifiers; the modules below notify/ make
+// those for brokers. The one of NotifyTx is called inside a transaction and differs
+// in that: see there. Package notifytest checks one of your own.
 type Notifier interface {
 	// Name identifies the notifier in the outbox for ever: what it has been
 	// given is kept under this name. 1 to 64 of a-z, A-Z, 0-9, '.', '_', '-'.
@@ -51,8 +52,9 @@ type RetryError struct {
 	// After is the least pause, at most 24 h are heeded; Err says why.
 	After time.Duration
 	Err   error // Err is the cause.
-	// Untried tells that nothing was sent, because a breaker is open or a rate
-	// is used up: it does not count as a try, and holds its place in the order.
+	// Untried tells that nothing was sent, because a breaker is open, a rate is
+	// used up or the receiver cannot be reached: it does not count as a try, and
+	// holds its place in the order.
 	// A notifier that answers so is left alone for After, up to a minute.
 	Untried bool
 }
