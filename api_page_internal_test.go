@@ -41,3 +41,30 @@ func TestCursorRefusesWhatNoListHas(t *testing.T) {
 		require.Error(t, err, "%q", id)
 	}
 }
+
+// FuzzParsePlace: the same of a cursor among deliveries.
+func FuzzParsePlace(f *testing.F) {
+	for _, c := range []DeliveryCursor{{At: time.Unix(0, 0), Endpoint: "a", EventID: "e"}, {At: time.Unix(-5, 1000), Endpoint: "shop", Subject: "eip155:1", Seq: 7, EventID: "evt_1"}} {
+		f.Add(c.text())
+	}
+	f.Add("")
+	f.Add("e30")
+	f.Add("////")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parsePlace("Cursor", text)
+		if err != nil {
+			var bad *FieldError
+			require.ErrorAs(t, err, &bad)
+			require.Equal(t, "Cursor", bad.Field)
+			return
+		}
+		if text == "" {
+			require.Equal(t, DeliveryCursor{}, c)
+			return
+		}
+		require.True(t, validName(c.Endpoint))
+		again, err := parsePlace("Cursor", c.text())
+		require.NoError(t, err)
+		require.Equal(t, c, again)
+	})
+}

@@ -3,6 +3,7 @@ package bursar
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/bursar-go/bursar/internal/lifecycle"
 )
@@ -62,9 +63,12 @@ func (h *hand) work(lane, ctx context.Context) {
 			h.hire(ctx)
 		}
 		h.busy = true
-		spread := h.job.said.spread
+		spread, began := h.job.said.spread, time.Now()
 		h.job.said = h.notify(lane, h.job)
 		h.job.said.spread = spread
+		if h.job.said.receipt.Latency <= 0 {
+			h.job.said.receipt.Latency = time.Since(began)
+		}
 		h.busy = false
 		h.back <- h.job
 	}

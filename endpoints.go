@@ -183,7 +183,7 @@ func (d *directory) find(id string) *endpoint {
 func (d *directory) deliveries(to []Delivery, e *Event, now time.Time) []Delivery {
 	for _, p := range d.all() {
 		if p.row.Status == EndpointEnabled && (p.err != nil || p.said.wants(e)) {
-			to = append(to, Delivery{EventID: e.ID, Endpoint: p.row.ID, Subject: e.Subject, Seq: e.Seq, Status: DeliveryPending, NextAt: now})
+			to = append(to, newDelivery(*e, p.row.ID, DeliveryPending, now))
 		}
 	}
 	return to

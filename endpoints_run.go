@@ -260,31 +260,37 @@ const unread = time.Minute
 
 // Notify implements Notifier.
 func (m *mailbox) Notify(ctx context.Context, e Event) error {
+	_, err := m.NotifyReceipt(ctx, e)
+	return err
+}
+
+// NotifyReceipt implements ReceiptNotifier.
+func (m *mailbox) NotifyReceipt(ctx context.Context, e Event) (Receipt, error) {
 	at := m.find(m.id)
 	switch {
 	case at == nil || at.row.Status == EndpointRemoved:
-		return &PermanentError{errors.New("the endpoint was removed")}
+		return Receipt{}, &PermanentError{errors.New("the endpoint was removed")}
 	case at.row.Status != EndpointEnabled:
-		return &RetryError{After: unread, Err: errors.New("the endpoint is disabled"), Untried: true}
+		return Receipt{}, &RetryError{After: unread, Err: errors.New("the endpoint is disabled"), Untried: true}
 	case at.err != nil:
-		return &RetryError{After: unread, Err: at.err, Untried: true}
+		return Receipt{}, &RetryError{After: unread, Err: at.err, Untried: true}
 	case !at.said.wants(&e):
-		return nil
+		return Receipt{}, nil
 	}
 	body, err := at.said.body(e)
 	if err != nil {
-		return &PermanentError{err}
+		return Receipt{}, &PermanentError{err}
 	}
 	sender, err := m.sender(at)
 	if err != nil {
-		return &RetryError{After: unread, Err: err, Untried: true}
+		return Receipt{}, &RetryError{After: unread, Err: err, Untried: true}
 	}
-	err = post(ctx, sender, e.ID, body)
+	receipt, err := post(ctx, sender, e.ID, body)
 	var status *send.StatusError
 	if errors.As(err, &status) && status.Gone() {
 		m.gone(ctx)
 	}
-	return err
+	return receipt, err
 }
 
 // sender returns the sender of an endpoint as it is now. A former one ends with its

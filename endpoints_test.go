@@ -507,3 +507,36 @@ func TestEndpointsOfARunningGateway(t *testing.T) {
 	require.NoError(t, gw.Stop(t.Context()))
 	require.Len(t, r.at("/x"), 3)
 }
+
+// What is told once more goes to endpoints too, also what happened before they were
+// added, and not to those that were removed.
+func TestResendToEndpoints(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	o := newOffice(t)
+	o.cfg.Endpoints = atLoopback(endpointKey(t, 1))
+	gw := o.open("a")
+	o.tell("pay_1", 1, 2)
+	for _, id := range []string{"shop", "gone"} {
+		_, _, err := gw.AddEndpoint(t.Context(), bursar.EndpointRequest{ID: id, URL: r.URL + "/" + id})
+		require.NoError(t, err)
+	}
+	_, err := gw.CreatePayment(t.Context(), bursar.PaymentRequest{Asset: "local/ETH", Amount: amount("1")})
+	require.NoError(t, err)
+	o.step(gw)
+	require.Len(t, r.at("/gone"), 1)
+	require.NoError(t, gw.RemoveEndpoint(t.Context(), "gone"))
+	got, err := gw.Resend(t.Context(), bursar.ResendRequest{Events: []string{"evt_pay_1_1", "evt_pay_1_2"}, Notifier: "shop"})
+	require.NoError(t, err)
+	require.Equal(t, 2, got.Resent)
+	got, err = gw.Resend(t.Context(), bursar.ResendRequest{Statuses: []bursar.DeliveryStatus{bursar.DeliveryDone}})
+	require.NoError(t, err)
+	require.Equal(t, 1, got.Selected, "the one for the shop")
+	o.step(gw)
+	require.Len(t, r.at("/shop"), 4)
+	require.Len(t, r.at("/gone"), 1)
+	_, err = gw.Resend(t.Context(), bursar.ResendRequest{Notifier: "gone"})
+	var bad *bursar.FieldError
+	require.ErrorAs(t, err, &bad)
+	require.Contains(t, bad.Reason, "removed")
+}

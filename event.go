@@ -202,8 +202,8 @@ type DeliveryStatus string
 const (
 	// DeliveryPending: not delivered yet; it holds up later ones of its lane.
 	DeliveryPending DeliveryStatus = "pending"
-	// DeliveryParked: failing for longer than the parking time; it is tried on
-	// and holds up nobody.
+	// DeliveryParked: failing for longer than the parking time, or asked for again
+	// by Resend; it is tried on and holds up nobody.
 	DeliveryParked DeliveryStatus = "parked"
 	// DeliveryDone: the notifier took it.
 	DeliveryDone DeliveryStatus = "delivered"
@@ -218,21 +218,27 @@ type Delivery struct {
 	Endpoint string // Endpoint is the notifier's name.
 	// Version counts the writes of the row; see Batch.
 	Version int64
-	// Subject and Seq are the event's: its lane is (Endpoint, Subject).
-	Subject string
-	Seq     int64 // Seq is its number among the subject's events.
+	// Kind, Subject and Seq are the event's: its lane is (Endpoint, Subject).
+	Kind    Kind
+	Subject string // Subject is the id of the payment, address or payout, or the chain.
+	Seq     int64  // Seq is its number among the subject's events.
 	// Status is how far it is, Attempts how often it was tried.
 	Status   DeliveryStatus
-	Attempts int // Attempts counts the tries.
+	Attempts int // Attempts counts the tries, since the last Resend.
 	// NextAt is when it is due; LeasedUntil keeps other instances off while one
 	// is at it.
 	NextAt      time.Time
 	LeasedUntil time.Time // LeasedUntil keeps other instances off while one is at it.
-	// FirstAt is when it was first tried (zero where nothing was sent yet), LastAt
-	// when it was last claimed, DoneAt when it reached its end.
+	// FirstAt is when it was first tried (zero where nothing was sent yet, since the
+	// last Resend), LastAt when it was last claimed, DoneAt when it reached its end.
 	FirstAt time.Time
 	LastAt  time.Time // LastAt is when it was last tried.
 	DoneAt  time.Time // DoneAt is when it reached its end.
 	// LastError is what the last failure said.
 	LastError string
+	// CreatedAt is when the event was given to the outbox.
+	CreatedAt time.Time
+	// Tries is the record of its tries in the gateway's own form, bounded by it;
+	// DeliveryAttempts reads it. A store keeps it as it is.
+	Tries string
 }

@@ -96,7 +96,7 @@ func (o *office) tell(subject string, first, n int, endpoints ...string) {
 			b.Events = append(b.Events, e)
 			for _, name := range endpoints {
 				b.Deliveries = append(b.Deliveries, bursar.Delivery{
-					EventID: e.ID, Endpoint: name, Subject: subject, Seq: seq, Status: bursar.DeliveryPending, NextAt: tx.Now(),
+					EventID: e.ID, Endpoint: name, Kind: e.Kind, Subject: subject, Seq: seq, Status: bursar.DeliveryPending, NextAt: tx.Now(), CreatedAt: tx.Now(),
 				})
 			}
 		}

@@ -3,6 +3,7 @@ package bursar_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -28,7 +29,9 @@ type shop struct {
 	got    []webhook.Event
 	// answer, where set, replaces the answer to the n-th request, from 1.
 	answer func(n int) (status int, header http.Header)
-	asked  int
+	// reply is the same with a body.
+	reply func(n int, r *http.Request) (status int, body string)
+	asked int
 }
 
 func newShop(t testing.TB, edit func(*send.Config)) *shop {
@@ -47,8 +50,14 @@ func newShop(t testing.TB, edit func(*send.Config)) *shop {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.asked++
-		n, answer := s.asked, s.answer
+		n, answer, reply := s.asked, s.answer, s.reply
 		s.mu.Unlock()
+		if reply != nil {
+			status, body := reply(n, r)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+			return
+		}
 		if answer != nil {
 			status, header := answer(n)
 			if status == noAnswer {

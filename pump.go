@@ -78,13 +78,18 @@ func (g *Gateway) deliveries(events []Event, now time.Time) []Delivery {
 	out := make([]Delivery, 0, len(events)*len(g.pumps))
 	for _, e := range events {
 		for _, p := range g.pumps {
-			out = append(out, Delivery{EventID: e.ID, Endpoint: p.name, Subject: e.Subject, Seq: e.Seq, Status: DeliveryPending, NextAt: now})
+			out = append(out, newDelivery(e, p.name, DeliveryPending, now))
 		}
 		if len(known) > 0 {
 			out = g.directory.deliveries(out, &e, now)
 		}
 	}
 	return out
+}
+
+// newDelivery is an event on its way to a notifier, due now.
+func newDelivery(e Event, to string, status DeliveryStatus, now time.Time) Delivery {
+	return Delivery{EventID: e.ID, Endpoint: to, Kind: e.Kind, Subject: e.Subject, Seq: e.Seq, Status: status, NextAt: now, CreatedAt: now}
 }
 
 // Wake hints that a transaction of the host's has committed, so that the events

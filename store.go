@@ -86,7 +86,7 @@ type Reader interface {
 	// Events are ordered by subject and sequence where a subject is given, else
 	// in the order they were written.
 	Events(ctx context.Context, q EventQuery) ([]Event, error)
-	// Deliveries are ordered by due time, endpoint, subject and sequence.
+	// Deliveries are in the order that the query names.
 	Deliveries(ctx context.Context, q DeliveryQuery) ([]Delivery, error)
 	// Chain returns the state of a chain; a chain never written is the zero
 	// ChainState with that id.
@@ -347,11 +347,42 @@ type EventQuery struct {
 	Limit    int    // Limit is the most rows; 0: all.
 }
 
+// DeliveryOrder is the order of a list of deliveries.
+type DeliveryOrder string
+
+// The orders of deliveries.
+const (
+	// DeliveriesByTurn is the order of the work: by due time, endpoint, subject
+	// and sequence.
+	DeliveriesByTurn DeliveryOrder = ""
+	// DeliveriesOldest is by creation time, endpoint, subject, sequence and event,
+	// from the oldest on.
+	DeliveriesOldest DeliveryOrder = "oldest"
+	// DeliveriesNewest is the reverse of that.
+	DeliveriesNewest DeliveryOrder = "newest"
+)
+
+// DeliveryCursor is a place among deliveries in the order of their creation, of the
+// row that was seen last. The zero value is the start.
+type DeliveryCursor struct {
+	At       time.Time // At is the row's creation time.
+	Endpoint string    // Endpoint is the row's notifier.
+	Subject  string    // Subject is the row's subject.
+	Seq      int64     // Seq is the row's number.
+	EventID  string    // EventID is the row's event.
+}
+
 // DeliveryQuery selects deliveries.
 type DeliveryQuery struct {
-	EventIDs []string         // EventIDs selects by event.
-	Endpoint string           // Endpoint selects by notifier.
+	EventIDs []string // EventIDs selects by event.
+	Endpoint string   // Endpoint selects by notifier.
+	// Subject selects those of the events of that subject; one whose event is not
+	// there is none.
+	Subject  string
+	Kinds    []Kind           // Kinds selects by the event's kind.
 	Statuses []DeliveryStatus // Statuses selects by status.
+	// Since and Until bound CreatedAt: Since <= CreatedAt < Until.
+	Since, Until time.Time
 	// DueBy selects what may be tried at that time: NextAt and LeasedUntil not
 	// after it, parked ones, and of the pending ones of each (endpoint,
 	// subject) the one with the lowest Seq alone.
@@ -364,5 +395,10 @@ type DeliveryQuery struct {
 	// leave out rows that another transaction is about to change, so that several
 	// instances share the work instead of meeting on the same rows.
 	Claim bool
-	Limit int // Limit is the most rows; 0: all.
+	// Order is the order of the rows. A page of one status in the order of creation
+	// is read from an index, whatever else there is; other orders, and several
+	// statuses, are for few rows or for all.
+	Order DeliveryOrder
+	After DeliveryCursor // After is the row before the first one wanted; needs Order.
+	Limit int            // Limit is the most rows; 0: all.
 }

@@ -1,6 +1,7 @@
 package bursar
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type verdict struct {
 	recorded bool
 	after    time.Duration
 	text     string
+	// receipt is what is known of the answer.
+	receipt Receipt
 	// spread is the jitter in thousandths of a tenth, drawn once and before the
 	// call, so that neither a repeated transaction nor the order in which calls
 	// return changes what is written.
@@ -42,6 +45,12 @@ func (p *pump) notify(ctx context.Context, j job) (v verdict) {
 	if p.tx != nil {
 		return p.notifyTx(ctx, call, j)
 	}
+	if n, ok := p.to.(ReceiptNotifier); ok {
+		receipt, err := n.NotifyReceipt(call, j.event)
+		v = judge(ctx, err)
+		v.receipt = Receipt{Status: cmp.Or(receipt.Status, v.receipt.Status), Response: cmp.Or(receipt.Response, v.receipt.Response), Latency: receipt.Latency}
+		return v
+	}
 	return judge(ctx, p.to.Notify(call, j.event))
 }
 
@@ -52,6 +61,7 @@ func judge(ctx context.Context, err error) (v verdict) {
 		return verdict{ok: true}
 	}
 	v.text = tidy(err.Error())
+	v.receipt.answered(err)
 	var permanent *PermanentError
 	var retry *RetryError
 	switch {
@@ -92,6 +102,7 @@ func outcome(plan []time.Duration, d Delivery, v verdict, now time.Time) Deliver
 		return d
 	}
 	d.Attempts++
+	d.Tries = addTry(d.Tries, v.tried(d.LastAt))
 	switch d.LastError = v.text; {
 	case v.ok:
 		d.Status, d.DoneAt = DeliveryDone, now

@@ -64,14 +64,13 @@ func (a *auditor) delivery(d Delivery, of map[string]Event) {
 	}
 }
 
-// maxBacklog bounds how many undelivered events are looked at: there is no way
-// to page through them.
+// maxBacklog bounds how many undelivered events are looked at.
 const maxBacklog = 10_000
 
 // deliveries looks for undelivered events that do not exist. Those of events
 // that do were checked with them.
 func (a *auditor) deliveries() error {
-	rows, err := a.r.Deliveries(a.ctx, DeliveryQuery{Statuses: []DeliveryStatus{DeliveryPending, DeliveryParked}, Limit: maxBacklog})
+	rows, err := listDeliveries(a.ctx, a.r, DeliveryQuery{Statuses: []DeliveryStatus{DeliveryPending, DeliveryParked}, Order: DeliveriesOldest, Limit: maxBacklog})
 	if err != nil {
 		return err
 	}

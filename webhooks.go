@@ -17,6 +17,8 @@ import (
 // day; while the sender's breaker is open nothing counts as a try.
 func Webhooks(name string, sender *send.Sender) Notifier { return webhooks{name, sender} }
 
+var _ ReceiptNotifier = webhooks{}
+
 type webhooks struct {
 	name   string
 	sender *send.Sender
@@ -25,32 +27,39 @@ type webhooks struct {
 func (w webhooks) Name() string { return w.name }
 
 func (w webhooks) Notify(ctx context.Context, e Event) error {
+	_, err := w.NotifyReceipt(ctx, e)
+	return err
+}
+
+// NotifyReceipt implements ReceiptNotifier.
+func (w webhooks) NotifyReceipt(ctx context.Context, e Event) (Receipt, error) {
 	if w.sender == nil {
-		return &PermanentError{errors.New("no sender")}
+		return Receipt{}, &PermanentError{errors.New("no sender")}
 	}
 	body, err := MarshalEvent(e)
 	if err != nil {
-		return &PermanentError{err}
+		return Receipt{}, &PermanentError{err}
 	}
 	return post(ctx, w.sender, e.ID, body)
 }
 
 // post sends a body and says of the answer what the outbox makes of it.
-func post(ctx context.Context, to *send.Sender, id string, body []byte) error {
-	err := sendInTurn(ctx, to, webhook.Message{ID: id, Body: body})
+func post(ctx context.Context, to *send.Sender, id string, body []byte) (Receipt, error) {
+	got, err := sendInTurn(ctx, to, webhook.Message{ID: id, Body: body})
+	receipt := Receipt{Status: got.Code, Response: got.Body, Latency: got.Latency}
 	var status *send.StatusError
 	var unsent *send.NotSentError
 	switch {
 	case err == nil:
-		return nil
+		return receipt, nil
 	case errors.As(err, &unsent):
-		return &RetryError{After: max(time.Until(unsent.Until), untriedPause), Err: err, Untried: true}
+		return receipt, &RetryError{After: max(time.Until(unsent.Until), untriedPause), Err: err, Untried: true}
 	case errors.As(err, &status) && status.Gone():
-		return &PermanentError{err}
+		return receipt, &PermanentError{err}
 	case errors.As(err, &status) && status.RetryAfter > 0:
-		return &RetryError{After: status.RetryAfter, Err: err}
+		return receipt, &RetryError{After: status.RetryAfter, Err: err}
 	}
-	return err
+	return receipt, err
 }
 
 // How long a message waits that the sender did not take, where the sender names
@@ -62,19 +71,19 @@ const (
 
 // sendInTurn waits for its turn where the sender is merely busy or bound to a rate:
 // that is shorter and cheaper than going through the outbox again.
-func sendInTurn(ctx context.Context, to *send.Sender, m webhook.Message) error {
+func sendInTurn(ctx context.Context, to *send.Sender, m webhook.Message) (send.Receipt, error) {
 	for {
-		err := to.Send(ctx, m)
+		got, err := to.Deliver(ctx, m)
 		var unsent *send.NotSentError
 		if !errors.As(err, &unsent) || !errors.Is(err, send.ErrBusy) && !errors.Is(err, send.ErrRateLimited) {
-			return err
+			return got, err
 		}
 		pause := max(time.Until(unsent.Until), slotPause)
 		if end, bounded := ctx.Deadline(); bounded && time.Until(end) <= pause {
-			return err
+			return got, err
 		}
 		if sleep(ctx, pause, nil); ctx.Err() != nil {
-			return err
+			return got, err
 		}
 	}
 }

@@ -14,29 +14,60 @@ import (
 
 func deliveryQueries(k *kit) {
 	type D = bursar.Delivery
-	due := func(seconds, leased int, s bursar.DeliveryStatus) func(*D) {
-		return func(d *D) { d.NextAt, d.LeasedUntil, d.Status = later(seconds), later(leased), s }
+	told, late := bursar.PaymentDetected, bursar.PaymentExpired
+	due := func(seconds, leased, made int, s bursar.DeliveryStatus, kind bursar.Kind) func(*D) {
+		return func(d *D) {
+			d.NextAt, d.LeasedUntil, d.CreatedAt, d.Status, d.Kind = later(seconds), later(leased), later(made), s, kind
+		}
 	}
-	pending, parked := bursar.DeliveryPending, bursar.DeliveryParked
-	k.write(bursar.Batch{Deliveries: []D{
-		delivery("e2", "x", "p", 2, due(1, 0, pending)), delivery("e1", "x", "p", 1, due(5, 0, pending)),
-		delivery("e3", "x", "q", 1, due(5, 9, parked)), delivery("e1", "y", "p", 1, due(5, 0, bursar.DeliveryDone)),
-		delivery("e2", "y", "p", 2, due(3, 8, pending)), delivery("e4", "x", "q", 10, due(5, 0, pending)),
-		delivery("e5", "x", "q", 9, due(5, 0, bursar.DeliveryDead)),
+	pending, parked, done, dead := bursar.DeliveryPending, bursar.DeliveryParked, bursar.DeliveryDone, bursar.DeliveryDead
+	k.write(bursar.Batch{Events: []bursar.Event{event("e1", "p", 1), event("e2", "p", 2), event("e3", "q", 1)}, Deliveries: []D{
+		delivery("e2", "x", "p", 2, due(1, 0, 2, pending, told)), delivery("e1", "x", "p", 1, due(5, 0, 1, pending, told)),
+		delivery("e3", "x", "q", 1, due(5, 9, 1, parked, told)), delivery("e1", "y", "p", 1, due(5, 0, 1, done, told)),
+		delivery("e2", "y", "p", 2, due(3, 8, 2, pending, late)), delivery("e4", "x", "q", 10, due(5, 0, 2, pending, late)),
+		delivery("e5", "x", "q", 9, due(5, 0, 3, dead, late)),
 	}})
+	place := func(id, endpoint, subject string, seq int64, made int) bursar.DeliveryCursor {
+		return bursar.DeliveryCursor{At: later(made), Endpoint: endpoint, Subject: subject, Seq: seq, EventID: id}
+	}
 	type Q = bursar.DeliveryQuery
+	const oldest, newest = bursar.DeliveriesOldest, bursar.DeliveriesNewest
 	ask(k, []query[Q]{
 		{"all, by time, endpoint, subject and number", Q{}, "x2 y2 x1 x3 x5 x4 y1"},
 		{"limit", Q{Limit: 3}, "x2 y2 x1"},
 		{"events", Q{EventIDs: []string{"e1", "e3"}}, "x1 x3 y1"},
 		{"an endpoint", Q{Endpoint: "y"}, "y2 y1"},
-		{"statuses", Q{Statuses: []bursar.DeliveryStatus{parked, bursar.DeliveryDead}}, "x3 x5"},
+		{"a subject", Q{Subject: "p"}, "x2 y2 x1 y1"},
+		{"a subject and a status", Q{Subject: "p", Statuses: []bursar.DeliveryStatus{done}}, "y1"},
+		{"a subject and its events", Q{Subject: "p", EventIDs: []string{"e1", "e3"}}, "x1 y1"},
+		{"a subject and an event that is not there", Q{Subject: "q", EventIDs: []string{"e3", "e4"}}, "x3"},
+		{"no such subject", Q{Subject: "r"}, ""},
+		{"kinds", Q{Kinds: []bursar.Kind{late}}, "y2 x5 x4"},
+		{"several kinds", Q{Kinds: []bursar.Kind{late, told, "none"}, Limit: 2}, "x2 y2"},
+		{"statuses", Q{Statuses: []bursar.DeliveryStatus{parked, dead}}, "x3 x5"},
 		{"statuses, limited across them", Q{Statuses: []bursar.DeliveryStatus{parked, pending}, Limit: 2}, "x2 y2"},
+		{"made since", Q{Since: later(2)}, "x2 y2 x5 x4"},
+		{"made until", Q{Until: later(2)}, "x1 x3 y1"},
+		{"made between", Q{Since: later(2), Until: later(3), Order: oldest}, "x2 x4 y2"},
+		{"oldest first", Q{Order: oldest}, "x1 x3 y1 x2 x4 y2 x5"},
+		{"newest first", Q{Order: newest}, "x5 y2 x4 x2 y1 x3 x1"},
+		{"newest first, limited", Q{Order: newest, Limit: 2}, "x5 y2"},
+		{"newest first of a status", Q{Order: newest, Statuses: []bursar.DeliveryStatus{pending}, Limit: 3}, "y2 x4 x2"},
+		{"oldest first of a status, since and until", Q{Order: oldest, Statuses: []bursar.DeliveryStatus{pending}, Since: later(2), Until: later(3), Limit: 2}, "x2 x4"},
+		{"newest first of a status, since and until", Q{Order: newest, Statuses: []bursar.DeliveryStatus{pending}, Since: later(1), Until: later(2)}, "x1"},
+		{"newest first of several statuses", Q{Order: newest, Statuses: []bursar.DeliveryStatus{pending, dead}, Limit: 2}, "x5 y2"},
+		{"behind one", Q{Order: oldest, After: place("e3", "x", "q", 1, 1)}, "y1 x2 x4 y2 x5"},
+		{"behind one, backwards", Q{Order: newest, After: place("e4", "x", "q", 10, 2)}, "x2 y1 x3 x1"},
+		{"behind one of its status", Q{Order: oldest, Statuses: []bursar.DeliveryStatus{pending}, After: place("e2", "x", "p", 2, 2), Limit: 1}, "x4"},
+		{"behind one of its status, backwards", Q{Order: newest, Statuses: []bursar.DeliveryStatus{pending}, After: place("e4", "x", "q", 10, 2), Limit: 2}, "x2 x1"},
+		{"behind one that is gone", Q{Order: oldest, After: place("e35", "x", "q", 1, 1)}, "y1 x2 x4 y2 x5"},
+		{"behind all", Q{Order: newest, After: place("e1", "x", "p", 1, 1)}, ""},
 		{"due: not behind another, not leased", Q{DueBy: later(5)}, "x1 x4"},
 		{"due with a lease that ends now", Q{DueBy: later(8)}, "y2 x1 x4"},
 		{"due when all leases are over", Q{DueBy: later(99)}, "y2 x1 x3 x4"},
 		{"due too early", Q{DueBy: later(4)}, ""},
 		{"due, to be claimed", Q{DueBy: later(99), Claim: true}, "y2 x1 x3 x4"},
+		{"due, newest first", Q{DueBy: later(99), Order: newest, Limit: 2}, "y2 x4"},
 		{"due at the transaction's time, all of them long ago", Q{Due: true}, "y2 x1 x3 x4"},
 		{"due, limited", Q{DueBy: later(99), Limit: 2}, "y2 x1"},
 		{"due of an endpoint", Q{DueBy: later(99), Endpoint: "y"}, "y2"},

@@ -78,7 +78,7 @@ func attempt(id, payout string, edits ...func(*bursar.Attempt)) bursar.Attempt {
 
 func delivery(event, endpoint, subject string, seq int64, edits ...func(*bursar.Delivery)) bursar.Delivery {
 	return with(bursar.Delivery{
-		EventID: event, Endpoint: endpoint, Subject: subject, Seq: seq, Status: bursar.DeliveryPending, NextAt: t0,
+		EventID: event, Endpoint: endpoint, Subject: subject, Seq: seq, Status: bursar.DeliveryPending, NextAt: t0, CreatedAt: t0,
 	}, edits)
 }
 

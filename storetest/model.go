@@ -368,11 +368,30 @@ func (m *model) Deliveries(_ context.Context, q bursar.DeliveryQuery) ([]bursar.
 				return false
 			}
 		}
-		return in(q.EventIDs, d.EventID) && set(q.Endpoint, d.Endpoint) && in(q.Statuses, d.Status)
+		told := q.Subject == "" || slices.ContainsFunc(m.events, func(e bursar.Event) bool { return e.ID == d.EventID && e.Subject == q.Subject })
+		return told && set(q.Subject, d.Subject) && in(q.EventIDs, d.EventID) && set(q.Endpoint, d.Endpoint) && in(q.Kinds, d.Kind) &&
+			in(q.Statuses, d.Status) && between(d.CreatedAt, q.Since, q.Until) && comesAfter(d, q)
 	}, func(a, b bursar.Delivery) int {
-		return cmp.Or(a.NextAt.Compare(b.NextAt), strings.Compare(a.Endpoint, b.Endpoint), strings.Compare(a.Subject, b.Subject),
-			cmp.Compare(a.Seq, b.Seq))
+		lane := cmp.Or(strings.Compare(a.Endpoint, b.Endpoint), strings.Compare(a.Subject, b.Subject), cmp.Compare(a.Seq, b.Seq), strings.Compare(a.EventID, b.EventID))
+		switch q.Order {
+		case bursar.DeliveriesOldest:
+			return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), lane)
+		case bursar.DeliveriesNewest:
+			return -cmp.Or(a.CreatedAt.Compare(b.CreatedAt), lane)
+		}
+		return cmp.Or(a.NextAt.Compare(b.NextAt), lane)
 	}, q.Limit)
+}
+
+// comesAfter reports whether a delivery follows the cursor.
+func comesAfter(d bursar.Delivery, q bursar.DeliveryQuery) bool {
+	c := q.After
+	if c == (bursar.DeliveryCursor{}) || q.Order == bursar.DeliveriesByTurn {
+		return true
+	}
+	n := cmp.Or(d.CreatedAt.Compare(c.At), strings.Compare(d.Endpoint, c.Endpoint), strings.Compare(d.Subject, c.Subject),
+		cmp.Compare(d.Seq, c.Seq), strings.Compare(d.EventID, c.EventID))
+	return q.Order == bursar.DeliveriesOldest && n > 0 || q.Order == bursar.DeliveriesNewest && n < 0
 }
 
 // Chain implements bursar.Reader.

@@ -39,7 +39,8 @@ func pagingChecks() []check {
 	}
 	checks := []check{
 		{"G19 transactions", pageTransactions}, {"G19 payouts", pagePayouts}, {"G19 addresses by index", pageAddresses},
-		{"G19 events by number", pageEvents},
+		{"G19 events by number", pageEvents}, {"G19 deliveries, oldest first", pageDeliveries(bursar.DeliveriesOldest)},
+		{"G19 deliveries, newest first", pageDeliveries(bursar.DeliveriesNewest)},
 	}
 	for what, q := range map[string]bursar.PaymentQuery{
 		"payments": {}, "payments of a customer": {Customer: "ann"}, "payments with metadata": {Metadata: map[string]string{"x": "y"}},
@@ -142,4 +143,28 @@ func pageEvents(k *kit) {
 		}
 		return ids(rows, func(e bursar.Event) string { return e.ID }), after
 	})
+}
+
+// pageDeliveries keeps the whole cursor beside the suite's, which counts pages.
+func pageDeliveries(order bursar.DeliveryOrder) func(*kit) {
+	return func(k *kit) {
+		var place bursar.DeliveryCursor
+		k.pageThrough(14, func(k *kit, from, to int) {
+			for i := from; i < to; i++ {
+				k.write(bursar.Batch{Deliveries: []bursar.Delivery{
+					delivery(fmt.Sprintf("e%03d", i*5%100), fmt.Sprint("end", i%2), fmt.Sprint("p", i%3), int64(i), func(d *bursar.Delivery) { d.CreatedAt = later(i / 4) }),
+				}})
+			}
+		}, func(v view, after bursar.Cursor, limit int) ([]string, bursar.Cursor) {
+			if after == (bursar.Cursor{}) {
+				place = bursar.DeliveryCursor{}
+			}
+			rows := v.deliveries(bursar.DeliveryQuery{Statuses: []bursar.DeliveryStatus{bursar.DeliveryPending}, Order: order, After: place, Limit: limit})
+			for _, d := range rows {
+				after.ID = d.EventID
+				place = bursar.DeliveryCursor{At: d.CreatedAt, Endpoint: d.Endpoint, Subject: d.Subject, Seq: d.Seq, EventID: d.EventID}
+			}
+			return ids(rows, func(d bursar.Delivery) string { return d.EventID }), after
+		})
+	}
 }

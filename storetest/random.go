@@ -204,7 +204,8 @@ func randomDelivery(t *rapid.T, m *model) bursar.Delivery {
 	return delivery(fmt.Sprint(subject, seq), pick(t, "endpoint", "x", "y"), subject, seq, func(d *bursar.Delivery) {
 		d.Version = version(t, m.deliveries, func(o bursar.Delivery) bool { return o.EventID == d.EventID && o.Endpoint == d.Endpoint },
 			func(o bursar.Delivery) int64 { return o.Version })
-		d.Status, d.NextAt = pick(t, "status", anyJob()...), instant(t, "next")
+		d.Status, d.NextAt, d.CreatedAt = pick(t, "status", anyJob()...), instant(t, "next"), instant(t, "created")
+		d.Kind = pick(t, "kind", bursar.PaymentCreated, bursar.PaymentExpired)
 		if sometimes(t, "leased") {
 			d.LeasedUntil = instant(t, "leased until")
 		}
@@ -326,6 +327,9 @@ func compareQuery(t *rapid.T, got, want view) {
 		q := bursar.DeliveryQuery{
 			EventIDs: some(t, "events", "p1", "p2", "q1"), Endpoint: sometimesSet(t, "endpoint", "x"), Statuses: some(t, "statuses", anyJob()...),
 			DueBy: sometimesSet(t, "due", later(1), later(3), later(9)), Limit: limit,
+			Subject: sometimesSet(t, "subject", "p", "q"), Kinds: some(t, "kinds", bursar.PaymentCreated, bursar.PaymentExpired),
+			Since: since, Until: until, Order: pick(t, "order", bursar.DeliveriesByTurn, bursar.DeliveriesOldest, bursar.DeliveriesNewest),
+			After: sometimesSet(t, "after", bursar.DeliveryCursor{At: instant(t, "after at"), Endpoint: "x", Subject: "p", Seq: 2, EventID: "p2"}),
 		}
 		same(t, q, want.deliveries(q), got.deliveries(q))
 	}

@@ -43,7 +43,7 @@ func standard() *program {
 	return &program{
 		commands: []*command{
 			verifyCommand(), explainCommand(), preflightCommand(), migrateCommand(), backupCommand(), recoverCommand(), addressesCommand(), sweeperCommand(),
-			sweepsCommand(), endpointsCommand(), signerCommand(), authoriseCommand(), xpubCommand(),
+			sweepsCommand(), deliveriesCommand(), resendCommand(), endpointsCommand(), signerCommand(), authoriseCommand(), xpubCommand(),
 		},
 		build: (*config.File).Build,
 	}

@@ -24,7 +24,7 @@ const intro = `# The command-line tool
     go install github.com/bursar-go/bursar/cmd/bursar@latest
     bursar verify -config /etc/shop/bursar.yaml
 
-Verify, explain, preflight, migrate -dry-run, addresses, sweeper, sweeps and xpub change nothing. No command but signer and authorise signs, and none sends money or prints a secret: all output is searched for the
+Verify, explain, preflight, migrate -dry-run, addresses, sweeper, sweeps, xpub, deliveries and resend without -yes change nothing. No command but signer and authorise signs, and none sends money or prints a secret: all output is searched for the
 secrets of the configuration, and what is found is shown as [secret]. With -json a result is JSON on the standard output; errors are text on the standard error.
 
 | exit code | meaning |

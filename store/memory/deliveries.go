@@ -48,7 +48,7 @@ func newDeliveries() *deliveries {
 	return &deliveries{
 		table:  t,
 		event:  t.shared(func(j *job) string { return j.EventID }),
-		status: t.ordered(func(j *job, to []key) []key { return append(to, at(string(j.Status), j.NextAt)) }),
+		status: t.ordered(func(j *job, to []key) []key { return append(to, at(string(j.Status), j.CreatedAt)) }),
 		dues: t.ordered(func(j *job, to []key) []key {
 			if !j.due() {
 				return to
@@ -114,30 +114,95 @@ func (r *reader) Deliveries(ctx context.Context, q bursar.DeliveryQuery) ([]burs
 	if q.Due {
 		q.DueBy = r.Now()
 	}
-	match := func(j *job) bool { return wantsDelivery(&q, j) }
-	t := r.s.deliveries
-	var found []*job
-	var err error
-	switch {
-	case len(q.EventIDs) > 0:
-		found, err = byKey(ctx, r, t.event, q.EventIDs, match)
-	case !q.DueBy.IsZero():
-		found, err = scan(ctx, r, t.dues, span{parts: whole(), done: later(q.DueBy), limit: q.Limit}, match)
-	case len(q.Statuses) > 0:
-		found, err = scan(ctx, r, t.status, span{parts: parts(q.Statuses...), limit: q.Limit}, match)
-	default:
-		found, err = scan(ctx, r, t.status, span{}, match)
-	}
+	found, err := r.findDeliveries(ctx, &q)
 	if err != nil {
 		return nil, err
 	}
-	order := func(a, b *job) int { return compareTime(a.NextAt, a.tie, b.NextAt, b.tie) }
+	order := byTurn
+	switch q.Order {
+	case bursar.DeliveriesOldest:
+		order = byAge
+	case bursar.DeliveriesNewest:
+		order = func(a, b *job) int { return byAge(b, a) }
+	}
 	return copies(finish(found, order, q.Limit), func(j *job) bursar.Delivery { return j.Delivery }), nil
+}
+
+func byTurn(a, b *job) int { return compareTime(a.NextAt, a.tie, b.NextAt, b.tie) }
+
+func byAge(a, b *job) int { return compareTime(a.CreatedAt, a.tie, b.CreatedAt, b.tie) }
+
+func (r *reader) findDeliveries(ctx context.Context, q *bursar.DeliveryQuery) ([]*job, error) {
+	t := r.s.deliveries
+	place, listed := cursorOf(q)
+	match := func(j *job) bool { return wantsDelivery(q, j) && (!listed || behind(place, j, q.Order)) }
+	switch {
+	case q.Subject != "":
+		events, err := r.findEvents(ctx, &bursar.EventQuery{Subject: q.Subject})
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]string, len(events))
+		for i, e := range events {
+			ids[i] = e.row.ID
+		}
+		return byKey(ctx, r, t.event, ids, match)
+	case len(q.EventIDs) > 0:
+		return byKey(ctx, r, t.event, q.EventIDs, match)
+	case !q.DueBy.IsZero():
+		sp := span{parts: whole(), done: later(q.DueBy), limit: q.Limit}
+		if q.Order != bursar.DeliveriesByTurn {
+			sp.limit = 0
+		}
+		return scan(ctx, r, t.dues, sp, match)
+	case len(q.Statuses) > 0:
+		return scan(ctx, r, t.status, ofStatuses(q, place, listed), match)
+	}
+	return scan(ctx, r, t.status, span{}, match)
+}
+
+// cursorOf returns the cursor as a row; false where there is none.
+func cursorOf(q *bursar.DeliveryQuery) (job, bool) {
+	if q.After == (bursar.DeliveryCursor{}) || q.Order == bursar.DeliveriesByTurn {
+		return job{}, false
+	}
+	d := bursar.Delivery{EventID: q.After.EventID, Endpoint: q.After.Endpoint, Subject: q.After.Subject, Seq: q.After.Seq, CreatedAt: q.After.At}
+	return newJob(&d), true
+}
+
+// behind reports whether a row comes behind the cursor.
+func behind(place job, j *job, order bursar.DeliveryOrder) bool {
+	n := byAge(j, &place)
+	return order == bursar.DeliveriesNewest && n < 0 || order == bursar.DeliveriesOldest && n > 0
+}
+
+// ofStatuses is the part of the index of statuses that a query needs.
+func ofStatuses(q *bursar.DeliveryQuery, place job, listed bool) span {
+	var c bursar.Cursor
+	if listed {
+		c = bursar.Cursor{At: q.After.At, ID: place.tie}
+	}
+	switch q.Order {
+	case bursar.DeliveriesNewest:
+		return newest(parts(q.Statuses...), c, q.Since, q.Until, q.Limit)
+	case bursar.DeliveriesOldest:
+		if q.Since.After(c.At) {
+			c = bursar.Cursor{At: q.Since}
+		}
+		sp := oldest(parts(q.Statuses...), c, q.Limit)
+		if !q.Until.IsZero() {
+			end := at("", q.Until)
+			sp.done = func(k key) bool { k.part = ""; return k.compare(end) >= 0 }
+		}
+		return sp
+	}
+	return span{parts: parts(q.Statuses...)}
 }
 
 func wantsDelivery(q *bursar.DeliveryQuery, j *job) bool {
 	if !q.DueBy.IsZero() && (!j.due() || j.NextAt.After(q.DueBy) || j.LeasedUntil.After(q.DueBy)) {
 		return false
 	}
-	return in(q.EventIDs, j.EventID) && is(q.Endpoint, j.Endpoint) && in(q.Statuses, j.Status)
+	return in(q.EventIDs, j.EventID) && is(q.Endpoint, j.Endpoint) && is(q.Subject, j.Subject) && in(q.Kinds, j.Kind) && in(q.Statuses, j.Status) &&
+		within(j.CreatedAt, q.Since, q.Until)
 }

@@ -107,8 +107,8 @@ func TestThreat_D16_Prune(t *testing.T) {
 	parked.Status, parked.DoneAt = bursar.DeliveryParked, t0.Add(-time.Hour)
 	require.NoError(t, write(t.Context(), s, bursar.Batch{Deliveries: []bursar.Delivery{old, young, parked}, Events: []bursar.Event{event("young", 1)}}))
 	const many = 11_000
-	_, err := s.Pool().Exec(t.Context(), `INSERT INTO bursar.deliveries (event_id, endpoint, version, subject, seq, status, attempts, next_at, done_at, last_error)
- SELECT 'evt_' || i, 'shop', 1, 's', i, CASE WHEN i % 10 = 0 THEN 'dead' ELSE 'delivered' END, 1, $1, $1::timestamptz - interval '1 microsecond', '' FROM generate_series(1, $2) AS i`, t0, many)
+	_, err := s.Pool().Exec(t.Context(), `INSERT INTO bursar.deliveries (event_id, endpoint, version, subject, seq, status, attempts, next_at, done_at, last_error, kind, tries)
+ SELECT 'evt_' || i, 'shop', 1, 's', i, CASE WHEN i % 10 = 0 THEN 'dead' ELSE 'delivered' END, 1, $1, $1::timestamptz - interval '1 microsecond', '', '', '' FROM generate_series(1, $2) AS i`, t0, many)
 	require.NoError(t, err)
 	holder, err := pgx.Connect(t.Context(), dsn)
 	require.NoError(t, err)

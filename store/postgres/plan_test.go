@@ -50,7 +50,7 @@ INSERT INTO bursar.entries (id, rule, asset, debit_account, credit_account, amou
 INSERT INTO bursar.balances SELECT 'asset_' || i % 10, 'U:' || i, 1 FROM generate_series(1, $N) AS i;
 INSERT INTO bursar.events (id, kind, subject, seq, livemode) SELECT 'evt_' || i, 'payment.detected', 'pay_' || i / 4, i % 4 + 1, true FROM generate_series(1, $N) AS i;
 INSERT INTO bursar.deliveries SELECT r.* FROM bursar.deliveries AS d, generate_series(1, $N) AS i, jsonb_populate_record(d, jsonb_build_object('event_id', 'evt_' || i, 'endpoint', 'end_' || i % 2, 'subject', 'pay_' || i / 4, 'seq', i % 4 + 1,
-  'status', CASE WHEN i % 100 = 0 THEN 'pending' WHEN i % 100 = 1 THEN 'parked' ELSE 'delivered' END, 'next_at', '2024-01-01Z'::timestamptz + i * interval '1 second', 'leased_until', NULL,
+  'status', CASE WHEN i % 100 = 0 THEN 'pending' WHEN i % 100 = 1 THEN 'parked' ELSE 'delivered' END, 'next_at', '2024-01-01Z'::timestamptz + i * interval '1 second', 'created_at', '2024-01-01Z'::timestamptz + i * interval '1 second', 'leased_until', NULL,
   'done_at', CASE WHEN i % 100 > 1 THEN '2024-01-01Z'::timestamptz + i * interval '1 second' END)) AS r;
 ANALYZE`
 
@@ -283,8 +283,13 @@ func questions() []question {
 		askDeliveries("due", bursar.DeliveryQuery{Endpoint: "end_1", DueBy: mid, Claim: true, Limit: 50}),
 		askDeliveries("due, none waits", bursar.DeliveryQuery{Endpoint: "none", DueBy: mid, Claim: true, Limit: 50}),
 		askDeliveries("of an event", bursar.DeliveryQuery{EventIDs: []string{"evt_7"}, Endpoint: "end_1"}),
-		askDeliveries("dead", bursar.DeliveryQuery{Statuses: []bursar.DeliveryStatus{"dead"}, Limit: page}),
-		askDeliveries("undone", bursar.DeliveryQuery{Statuses: []bursar.DeliveryStatus{"pending", "parked"}, Limit: page}),
+		askDeliveries("dead", bursar.DeliveryQuery{Statuses: []bursar.DeliveryStatus{"dead"}, Order: bursar.DeliveriesNewest, Limit: page}),
+		askDeliveries("undone", bursar.DeliveryQuery{Statuses: []bursar.DeliveryStatus{"pending"}, Order: bursar.DeliveriesOldest, Limit: page}),
+		askDeliveries("done, page", bursar.DeliveryQuery{
+			Statuses: []bursar.DeliveryStatus{"delivered"}, Order: bursar.DeliveriesNewest, Limit: page,
+			After: bursar.DeliveryCursor{At: mid, Endpoint: "end_1", Subject: "pay_7", Seq: 1, EventID: "evt_7"},
+		}),
+		askDeliveries("of a subject", bursar.DeliveryQuery{Statuses: []bursar.DeliveryStatus{"delivered"}, Subject: "pay_7", Order: bursar.DeliveriesNewest, Limit: page}),
 		{"a chain", func(ctx context.Context, r *relational.Reader) error { _, err := r.Chain(ctx, "chain_1"); return err }},
 	}
 }

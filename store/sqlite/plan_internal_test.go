@@ -100,6 +100,8 @@ func excuses(many bool) map[string]excuse {
 		// Never alone; see used.
 		"PaymentQuery.DueBy": whole, "AddressQuery.FromIndex": whole, "AttemptQuery.Chain": whole, "AttemptQuery.Open": whole,
 		"EventQuery.AfterSeq": whole, "DeliveryQuery.Endpoint": whole, "DeliveryQuery.Claim": whole, "DeliveryQuery.Limit": whole,
+		"DeliveryQuery.Statuses": whole, "DeliveryQuery.Since": whole, "DeliveryQuery.Until": whole, "DeliveryQuery.Kinds": whole,
+		"DeliveryQuery.Order": whole, "DeliveryQuery.After": whole, "DeliveryQuery.Subject": few,
 		// All there is, or the most part of it.
 		"EntryQuery.Unreversed": whole, "EventQuery.Kinds": whole, "EventQuery.Limit": whole,
 	}
@@ -129,6 +131,8 @@ func used(ctx context.Context, r *relational.Reader) map[string]func() (excuse, 
 	deliveries := func(e excuse, q bursar.DeliveryQuery) func() (excuse, error) {
 		return func() (excuse, error) { _, err := r.Deliveries(ctx, q); return e, err }
 	}
+	dead := []bursar.DeliveryStatus{bursar.DeliveryDead}
+	behind := bursar.DeliveryCursor{At: now, Endpoint: "e", Subject: "s", Seq: 1, EventID: "i"}
 	return map[string]func() (excuse, error){
 		"due payments":       payments(nothing, bursar.PaymentQuery{DueBy: now, DueChain: "c", Limit: 500}),
 		"a page of payments": payments(nothing, bursar.PaymentQuery{Statuses: []bursar.Status{"s"}, After: bursar.Cursor{At: now, ID: "i"}, Limit: 50}),
@@ -139,6 +143,13 @@ func used(ctx context.Context, r *relational.Reader) map[string]func() (excuse, 
 		"open payouts":       payouts(nothing, bursar.PayoutQuery{Chain: "c", Open: true}),
 		"planned payouts":    payouts(nothing, bursar.PayoutQuery{Chain: "c", Statuses: []bursar.PayoutStatus{"a"}}),
 		"due deliveries":     deliveries(few, bursar.DeliveryQuery{Endpoint: "e", DueBy: now, Claim: true, Limit: 50}),
+		"deliveries, newest": deliveries(nothing, bursar.DeliveryQuery{Statuses: dead, Order: bursar.DeliveriesNewest, Limit: 50}),
+		"deliveries, a page": deliveries(nothing, bursar.DeliveryQuery{Statuses: dead, Order: bursar.DeliveriesOldest, After: behind, Limit: 50}),
+		"deliveries, of kinds to one": deliveries(nothing, bursar.DeliveryQuery{
+			Statuses: dead, Order: bursar.DeliveriesNewest, After: behind, Kinds: []bursar.Kind{"a", "b"}, Endpoint: "e", Since: now, Limit: 50,
+		}),
+		"deliveries of a subject": deliveries(few, bursar.DeliveryQuery{Statuses: dead, Order: bursar.DeliveriesNewest, Subject: "s", Limit: 50}),
+		"deliveries of events":    deliveries(few, bursar.DeliveryQuery{Statuses: dead, Order: bursar.DeliveriesNewest, EventIDs: []string{"a"}, Limit: 50}),
 		"a subject's events": func() (excuse, error) {
 			_, err := r.Events(ctx, bursar.EventQuery{Subject: "s", AfterSeq: 5, Limit: 50})
 			return nothing, err
@@ -155,6 +166,9 @@ func sample(f reflect.Value, many bool) {
 	switch f.Interface().(type) {
 	case time.Time:
 		f.Set(reflect.ValueOf(time.Unix(1_800_000_000, 0)))
+		return
+	case bursar.DeliveryCursor:
+		f.Set(reflect.ValueOf(bursar.DeliveryCursor{At: time.Unix(1_800_000_000, 0), Endpoint: "x", Subject: "x", Seq: 1, EventID: "x"}))
 		return
 	case bursar.Cursor:
 		f.Set(reflect.ValueOf(bursar.Cursor{At: time.Unix(1_800_000_000, 0), ID: "x"}))
@@ -280,6 +294,9 @@ func plans(t *testing.T, s *Store) {
 		require.Empty(t, p.slow(excused), "%s\n%s\n%s", name, p.text, strings.Join(p.plan, "\n"))
 		if name == "due deliveries" {
 			require.Contains(t, strings.Join(p.plan, "\n"), "bursar_deliveries_due (endpoint=? AND next_at<?)")
+		}
+		if excused == few && strings.HasPrefix(name, "deliveries of") {
+			require.Contains(t, strings.Join(p.plan, "\n"), "(event_id=?", name)
 		}
 	}
 	_, err = r.Chain(ctx, chain.ID("x"))

@@ -44,7 +44,7 @@ func (o *Oracle) clean(b *bursar.Batch) error {
 		f.note(o.open("attempt "+b.Attempts[i].ID, b.Attempts[i].Error))
 	}
 	for i := range b.Deliveries {
-		f.note(o.open("a delivery to "+b.Deliveries[i].Endpoint, b.Deliveries[i].LastError))
+		f.note(o.open("a delivery to "+b.Deliveries[i].Endpoint, b.Deliveries[i].LastError, b.Deliveries[i].Tries))
 	}
 	for i := range b.Chains {
 		f.note(o.open("a chain's row", b.Chains[i].Halted))

@@ -14,6 +14,27 @@ import (
 // inTurn is the order of deliveries.
 const inTurn = " ORDER BY next_at, endpoint, subject, seq, event_id"
 
+// inOrder adds the order of deliveries, and where the list begins.
+func (q *Query) inOrder(order bursar.DeliveryOrder, after bursar.DeliveryCursor) {
+	dir, edge, than := "", ">=", ">"
+	switch order {
+	case bursar.DeliveriesNewest:
+		dir, edge, than = " DESC", "<=", "<"
+	case bursar.DeliveriesOldest:
+	default:
+		q.tail = inTurn
+		return
+	}
+	if after != (bursar.DeliveryCursor{}) {
+		// The first by itself, because the index has nothing but the time: rows of
+		// one time are few.
+		q.And("created_at " + edge + " " + q.Arg(q.d.Time(after.At)))
+		q.And("(created_at, endpoint, subject, seq, event_id) " + than + " (" + q.Arg(q.d.Time(after.At)) + ", " + q.Text("endpoint", after.Endpoint) + ", " +
+			q.Text("subject", after.Subject) + ", " + q.Arg(after.Seq) + ", " + q.Text("event_id", after.EventID) + ")")
+	}
+	q.tail = " ORDER BY created_at" + dir + ", endpoint" + dir + ", subject" + dir + ", seq" + dir + ", event_id" + dir
+}
+
 // due adds the conditions for what may be tried. by makes the time.
 func (s *Schema) due(q *Query, by func() string) {
 	q.And("next_at <= " + by())

@@ -224,6 +224,7 @@ CREATE TABLE {schema}.deliveries (
     event_id text COLLATE "C" NOT NULL,
     endpoint text COLLATE "C" NOT NULL,
     "version" bigint NOT NULL CHECK (version > 0),
+    kind text COLLATE "C" NOT NULL,
     subject text COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
     "status" text COLLATE "C" NOT NULL,
@@ -234,6 +235,8 @@ CREATE TABLE {schema}.deliveries (
     last_at timestamptz,
     done_at timestamptz,
     last_error text COLLATE "C" NOT NULL,
+    created_at timestamptz,
+    tries text COLLATE "C" NOT NULL,
     PRIMARY KEY (event_id, endpoint)
 );
 
@@ -361,7 +364,7 @@ CREATE INDEX entries_asset ON {schema}.entries (asset, pos);
 CREATE INDEX balances_account ON {schema}.balances (account);
 CREATE INDEX deliveries_due ON {schema}.deliveries (endpoint, next_at, subject, seq, event_id) WHERE "status" IN ('pending', 'parked');
 CREATE INDEX deliveries_lane ON {schema}.deliveries (endpoint, subject, seq, event_id) WHERE "status" = 'pending';
-CREATE INDEX deliveries_status ON {schema}.deliveries ("status", next_at);
+CREATE INDEX deliveries_status ON {schema}.deliveries ("status", created_at);
 CREATE INDEX deliveries_done ON {schema}.deliveries (done_at) WHERE done_at IS NOT NULL;
 
 -- The ledger and the events are never changed, whoever tries.

@@ -224,6 +224,7 @@ CREATE TABLE bursar_deliveries (
     event_id TEXT NOT NULL,
     endpoint TEXT NOT NULL,
     "version" INTEGER NOT NULL CHECK (version > 0),
+    kind TEXT NOT NULL,
     subject TEXT NOT NULL,
     seq INTEGER NOT NULL,
     "status" TEXT NOT NULL,
@@ -234,6 +235,8 @@ CREATE TABLE bursar_deliveries (
     last_at INTEGER,
     done_at INTEGER,
     last_error TEXT NOT NULL,
+    created_at INTEGER,
+    tries TEXT NOT NULL,
     PRIMARY KEY (event_id, endpoint)
 );
 
@@ -378,7 +381,7 @@ CREATE INDEX bursar_entries_asset ON bursar_entries (asset, pos);
 CREATE INDEX bursar_balances_account ON bursar_balances (account);
 CREATE INDEX bursar_deliveries_due ON bursar_deliveries (endpoint, next_at, subject, seq, event_id) WHERE "status" IN ('pending', 'parked');
 CREATE INDEX bursar_deliveries_lane ON bursar_deliveries (endpoint, subject, seq, event_id) WHERE "status" = 'pending';
-CREATE INDEX bursar_deliveries_status ON bursar_deliveries ("status", next_at);
+CREATE INDEX bursar_deliveries_status ON bursar_deliveries ("status", created_at);
 CREATE INDEX bursar_deliveries_done ON bursar_deliveries (done_at) WHERE done_at IS NOT NULL;
 
 -- The ledger and the events are never changed, whoever tries.
