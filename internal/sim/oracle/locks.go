@@ -49,9 +49,10 @@ func (o *Oracle) Leased(holder string, f bursar.Fence) error {
 }
 
 // takeAttempt is S6 for what is signed: it is never changed, and each of its
-// locks serves one attempt group for ever, but for those by which sources delegate in
-// one that is dead. What a lost commit held is not known
-// to the gateway any more and does not bind it.
+// locks serves one attempt group for ever, but for those by which sources were to
+// delegate in one that is dead: these are their nonces, for whatever they send next.
+// What a lost commit held is not known to the gateway any more and does not bind it,
+// and what is replayed was judged before, by the chain of that time.
 func (o *Oracle) takeAttempt(a *bursar.Attempt) error {
 	m := o.m
 	old := m.attempts[a.ID]
@@ -66,7 +67,7 @@ func (o *Oracle) takeAttempt(a *bursar.Attempt) error {
 		if old != nil && !a.Open && i > 0 {
 			break // written once more, after another one delegates with it
 		}
-		if was, ok := m.locks[l]; ok && was != mine && (i == 0 || !o.unspent(was, l)) {
+		if was, ok := m.locks[l]; ok && was != mine && !o.replaying && !o.unspent(was, l) {
 			taken = was
 			continue
 		}
